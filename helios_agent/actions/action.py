@@ -1,0 +1,50 @@
+"""What every action is given and what it gives back."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from helios_agent.clock import Clock
+from helios_agent.config import Config
+from helios_agent.journal.intents import Intent
+from helios_agent.journal.journal import Journal, Transaction
+from helios_agent.store import Store
+
+Commit = Callable[[Transaction, int], Mapping[str, Any]]
+"""Record what was done, as caused by the event with this seq; return the intent's result."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an action may use."""
+
+    config: Config
+    journal: Journal
+    http: httpx.AsyncClient
+
+    @property
+    def store(self) -> Store:
+        return self.journal.store
+
+    @property
+    def clock(self) -> Clock:
+        return self.journal.clock
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing the agent can do. Actions of one lane run one at a time."""
+
+    name: str
+    lane: str
+    run: Callable[[Context, Intent], Awaitable[Commit]]
+
+
+CORE = "core"
+"""Everything that reads and writes draws, forecasts and decisions."""
+WORK = "work"
+"""Long computations."""
+UPKEEP = "upkeep"
+"""Care of the database."""

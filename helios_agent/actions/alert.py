@@ -1,0 +1,24 @@
+"""Alert: say aloud that something needs a person. Webhooks that ask for `alert.raised` carry it out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from loguru import logger
+
+from helios_agent.actions.action import CORE, Action, Commit, Context
+from helios_agent.journal.intents import Intent
+from helios_agent.journal.journal import Transaction
+
+
+async def run(context: Context, intent: Intent) -> Commit:
+    reason = str(intent.args["reason"])
+
+    def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
+        event = tx.append("alert.raised", {"about": intent.target, "message": reason}, cause)
+        return {"alert": event.seq}
+
+    logger.bind(action="alert", about=intent.target).warning("{}", reason)
+    return commit
+
+
+ACTION = Action("alert", CORE, run)

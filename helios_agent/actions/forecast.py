@@ -1,0 +1,101 @@
+"""Forecast: register, before it is held, what every forecaster and the mixture say of the next draw."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from loguru import logger
+
+from helios_agent.actions import history
+from helios_agent.actions.action import CORE, Action, Commit, Context
+from helios_agent.clock import from_us, iso, to_us
+from helios_agent.errors import HeliosError, JobFailed
+from helios_agent.forecasting import ledger as ledgers
+from helios_agent.forecasting import mixture
+from helios_agent.forecasting.experts import EXPERTS
+from helios_agent.forecasting.forecast import Forecast
+from helios_agent.forecasting.history import History
+from helios_agent.forecasting.ledger import Ledger
+from helios_agent.journal import draws, forecasts, models
+from helios_agent.journal.intents import Intent
+from helios_agent.journal.journal import Transaction
+from helios_agent.journal.models import Model
+from helios_agent.lottery import calendar
+from helios_agent.lottery.games import Era, game
+from helios_agent.work import engine
+
+
+class DrawAlreadyHeld(HeliosError):
+    """The draw was held while its forecast was being made, so it is not registered."""
+
+
+async def run(context: Context, intent: Intent) -> Commit:
+    rules = game(intent.target)
+    day = calendar.next_draw_day(rules, from_us(context.clock.now_us()))
+    held_us = to_us(calendar.draw_instant(rules, day))
+    era = rules.era_at(day)
+    days, rows = await history.rows_of(context.store, rules, era)
+    state = await forecasts.ledger(context.store, rules.name, era.name)
+    ledger = Ledger.from_record(state.record) if state else Ledger.start(history.EXPERT_NAMES)
+    active = await models.active(context.store, rules.name, era.name)
+    basis = {
+        "draws": len(rows),
+        "last_draw": days[-1] if days else None,
+        "scored": ledger.draws,
+        "models": [model.forecaster for model in active],
+    }
+    existing = await forecasts.registered(context.store, rules.name, day.isoformat())
+    if existing is not None and existing.record["basis"] == basis:
+        return lambda tx, cause: {"day": day.isoformat(), "digest": existing.digest, "new": False}
+
+    known = History.from_rows(rows, era.pick, era.white, era.bonus)
+    made = {name: expert(known).rounded() for name, expert in EXPERTS.items()}
+    broken: dict[str, str] = {}
+    for model in active:
+        try:
+            made[model.forecaster] = await _ask_model(context, model, era, rows)
+        except JobFailed as error:
+            logger.bind(action="forecast", model=model.forecaster).error("{}", error)
+            broken[model.forecaster] = str(error)
+        else:
+            if model.forecaster not in ledger.standings:
+                ledger = ledgers.join(ledger, model.forecaster, model.prior)
+    record = {
+        "game": rules.name,
+        "day": day.isoformat(),
+        "era": era.name,
+        "draw_at": iso(held_us),
+        "basis": basis,
+        "forecasters": {name: forecast.to_record() for name, forecast in made.items()},
+        "weights": {name: round(weight, 9) for name, weight in mixture.posterior(ledger.standings).items()},
+    }
+    digest = forecasts.digest(record)
+
+    def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
+        if tx.now_us() >= held_us:
+            raise DrawAlreadyHeld(f"The draw of {day} was held before its forecast could be registered.")
+        for model in active:
+            key = f"model:{model.forecaster}"
+            if model.forecaster in broken:
+                draws.open_incident(tx, key, "model-unusable", broken[model.forecaster], cause)
+            else:
+                draws.close_incident(tx, key, cause)
+        payload = {"game": rules.name, "day": day.isoformat(), "digest": digest, "forecast": record}
+        event = tx.append("forecast.registered", payload, cause)
+        logger.bind(action="forecast", game=rules.name).info(
+            "forecast of {} registered as event {}, digest {}", day, event.seq, digest[:12]
+        )
+        return {"day": day.isoformat(), "digest": digest, "new": True}
+
+    return commit
+
+
+ACTION = Action("forecast", CORE, run)
+
+
+async def _ask_model(context: Context, model: Model, era: Era, rows: list[list[int]]) -> Forecast:
+    """Return a trained network's forecast. Raises JobFailed when it has none."""
+    folder = context.config.paths.models / model.name / model.version
+    said = await engine.run(
+        "model-forecast", {"artefact": str(folder), "draws": rows, "version": model.version}
+    )
+    return Forecast(said["white"], said["bonus"], era.pick).rounded()

@@ -1,0 +1,38 @@
+"""What several actions read: an era's draws as rows, and which eras are still to be scored."""
+
+from datetime import date
+
+from helios_agent.forecasting.experts import EXPERTS
+from helios_agent.journal import draws
+from helios_agent.lottery.games import Era, Game
+from helios_agent.store import Reader
+
+EXPERT_NAMES = tuple(EXPERTS)
+
+
+def as_date(day: str) -> date:
+    return date.fromisoformat(day)
+
+
+async def rows_of(store: Reader, rules: Game, era: Era) -> tuple[list[str], list[list[int]]]:
+    """Return the days of an era's stored draws, and each draw as [whites…, bonus], oldest first."""
+    stored = [
+        s.draw
+        for s in await draws.stored(store, rules.name, since=era.name)
+        if rules.era_at(s.draw.day) == era
+    ]
+    return [d.day.isoformat() for d in stored], [[*d.whites, d.bonus] for d in stored]
+
+
+async def eras_to_score(store: Reader, rules: Game) -> list[Era]:
+    """Return the eras from the one that the ledger has reached to that of the newest draw.
+
+    A new ledger begins with the era of the newest draw: earlier rules are history, not evidence.
+    """
+    newest = await draws.newest(store, rules.name, 1)
+    if not newest:
+        return []
+    last = rules.era_at(newest[0].draw.day)
+    reached = await store.rows("SELECT max(day) AS day FROM score WHERE game = ?", (rules.name,))
+    first = rules.era_at(as_date(reached[0]["day"])) if reached[0]["day"] else last
+    return [era for era in rules.eras if first.start <= era.start <= last.start]

@@ -1,0 +1,210 @@
+"""Ingest: ask every source for draws, store the new ones, report what cannot be believed."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from loguru import logger
+
+from helios_agent.actions.action import CORE, Action, Commit, Context
+from helios_agent.clock import SECOND_US, from_us
+from helios_agent.errors import FeedError
+from helios_agent.feeds import packaged
+from helios_agent.feeds.fetch import Source, fetch
+from helios_agent.feeds.reconcile import Dispute, Reconciliation, Sighting, reconcile
+from helios_agent.feeds.reports import FeedReport
+from helios_agent.journal import draws, forecasts
+from helios_agent.journal.intents import Intent
+from helios_agent.journal.journal import Transaction
+from helios_agent.lottery import calendar
+from helios_agent.lottery.games import Game, game
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What one feed answered. `whole` says whether the answer was the feed's entire history."""
+
+    report: FeedReport
+    whole: bool
+
+
+@dataclass(frozen=True)
+class _Failure:
+    source: str
+    error: str
+
+
+async def run(context: Context, intent: Intent) -> Commit:
+    rules = game(intent.target)
+    stored = await draws.stored(context.store, rules.name)
+    reports = []
+    if not any(item.source == packaged.SOURCE for item in stored):
+        reports.append(await asyncio.to_thread(packaged.read, rules))
+    newest = max(
+        (d.day for d in [s.draw for s in stored] + [d for r in reports for d in r.draws]), default=None
+    )
+    readings, failures = await _ask(context, rules, newest)
+    reports += [reading.report for reading in readings]
+    found = reconcile(
+        {item.draw.day: item.draw for item in stored},
+        {item.draw.day: item.source for item in stored},
+        reports,
+    )
+    held, unheld = _split_by_calendar(found, rules, context.clock.now_us())
+    states = await draws.feeds(context.store, rules.name)
+    retry_s = _retry_s(context, states, failures)
+    next_day = calendar.next_draw_day(rules, from_us(context.clock.now_us())).isoformat()
+    next_registered = await forecasts.registered(context.store, rules.name, next_day) is not None
+
+    def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
+        for reading in readings:
+            _record_reading(tx, cause, rules, reading, found, states)
+        for failure in failures:
+            tx.append(
+                "feed.failed", {"game": rules.name, "source": failure.source, "error": failure.error}, cause
+            )
+            draws.open_incident(
+                tx, f"feed:{rules.name}:{failure.source}", "feed-unreachable", failure.error, cause
+            )
+        for sighting in held:
+            kind = "history.imported" if sighting.source == packaged.SOURCE else "draw.ingested"
+            tx.append(kind, draws.to_payload(sighting.draw, sighting.source), cause)
+        for sighting in unheld:
+            message = f"{sighting.source} tells of a draw on {sighting.draw.day}, which has not been held yet"
+            draws.open_incident(
+                tx,
+                f"future:{rules.name}:{sighting.draw.day}:{sighting.source}",
+                "draw-unheld",
+                message,
+                cause,
+            )
+        for dispute in found.disputes:
+            draws.open_incident(tx, _dispute_key(rules, dispute), "draw-disputed", _describe(dispute), cause)
+        result = {
+            "game": rules.name,
+            "new": len(held),
+            "newest": max((s.draw.day for s in held), default=newest or date.min).isoformat(),
+            "confirmed": found.confirmed,
+            "disputed": len(found.disputes),
+            "rejected": len(found.rejected) + len(unheld),
+            "failed": [failure.source for failure in failures],
+            "retry_s": retry_s,
+            "next_registered": next_registered,
+        }
+        tx.append("ingest.completed", result, cause)
+        return result
+
+    return commit
+
+
+ACTION = Action("ingest", CORE, run)
+
+
+async def _ask(context: Context, rules: Game, newest: date | None) -> tuple[list[_Reading], list[_Failure]]:
+    states = await draws.feeds(context.store, rules.name)
+    since = newest - timedelta(days=context.config.feeds.overlap_days) if newest else None
+    readings, failures = [], []
+    for feed in context.config.games[rules.name].feeds:  # type: ignore[index]
+        state = states.get(feed.name, {})
+        validators = (state.get("etag"), state.get("last_modified"))
+        log = logger.bind(action="ingest", game=rules.name, feed=feed.name)
+        try:
+            report = await fetch(
+                context.http,
+                Source(feed.name, feed.kind, str(feed.url)),
+                rules,
+                since=since,
+                validators=validators,
+            )
+        except FeedError as error:
+            log.warning("{}", error)
+            failures.append(_Failure(feed.name, str(error)))
+        else:
+            log.info("{} draws, {} rows refused", len(report.draws), len(report.rejected))
+            readings.append(_Reading(report, whole=feed.kind == "texas"))
+    return readings, failures
+
+
+def _record_reading(
+    tx: Transaction,
+    cause: int,
+    rules: Game,
+    reading: _Reading,
+    found: Reconciliation,
+    states: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Record that a feed answered; open and close the incidents that its answer speaks of."""
+    report = reading.report
+    tx.append(
+        "feed.read",
+        {
+            "game": rules.name,
+            "source": report.source,
+            "draws": len(report.draws),
+            "rejected": len(report.rejected),
+            "unchanged": report.unchanged,
+            "etag": report.etag,
+            "last_modified": report.last_modified,
+        },
+        cause,
+    )
+    if states.get(report.source, {}).get("failures"):
+        draws.close_incident(tx, f"feed:{rules.name}:{report.source}", cause)
+    if report.unchanged:
+        return
+    refused = {}
+    for row in report.rejected:
+        digest = hashlib.sha256(row.text.encode()).hexdigest()[:12]
+        refused[f"row:{rules.name}:{report.source}:{digest}"] = (
+            f"{report.source}, line {row.line}, {row.text!r}: {row.reason}"
+        )
+    for key, message in refused.items():
+        draws.open_incident(tx, key, "row-rejected", message, cause)
+    disputed = {_dispute_key(rules, d) for d in found.disputes}
+    told = {f"dispute:{rules.name}:{draw.day}:{report.source}" for draw in report.draws}
+    for key in [r["key"] for r in tx.rows("SELECT key FROM incident WHERE closed_us IS NULL")]:
+        gone = reading.whole and key.startswith(f"row:{rules.name}:{report.source}:") and key not in refused
+        settled = key in told and key not in disputed
+        if gone or settled:
+            draws.close_incident(tx, key, cause)
+
+
+def _split_by_calendar(
+    found: Reconciliation, rules: Game, now_us: int
+) -> tuple[list[Sighting], list[Sighting]]:
+    now = from_us(now_us)
+    held = [s for s in found.new if calendar.draw_instant(rules, s.draw.day) <= now]
+    return held, [s for s in found.new if s not in held]
+
+
+def _retry_s(
+    context: Context, states: Mapping[str, Mapping[str, Any]], failures: list[_Failure]
+) -> float | None:
+    """Return how long to wait before asking the failed feeds again: doubling, up to the limit."""
+    if not failures:
+        return None
+    settings = context.config.feeds
+    fewest = min(states.get(failure.source, {}).get("failures", 0) for failure in failures)
+    return float(min(settings.retry_limit, settings.retry_first * 2 ** min(fewest, 30)))
+
+
+def retry_at_us(payload: Mapping[str, Any], now_us: int) -> int:
+    """Return when a completed ingestion wants to be repeated."""
+    return now_us + int(payload["retry_s"] * SECOND_US)
+
+
+def _dispute_key(rules: Game, dispute: Dispute) -> str:
+    return f"dispute:{rules.name}:{dispute.day}:{dispute.claimed_source}"
+
+
+def _describe(dispute: Dispute) -> str:
+    def balls(draw: Any) -> str:
+        return f"{' '.join(map(str, sorted(draw.whites)))} + {draw.bonus}"
+
+    return (
+        f"{dispute.day}: {dispute.claimed_source} says {balls(dispute.claimed)}, but {dispute.stored_source} "
+        f"said {balls(dispute.stored)}, which stays"
+    )

@@ -1,0 +1,66 @@
+"""Carry out intents: claim, act, commit. One lane at a time does one thing at a time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from loguru import logger
+
+from helios_agent.actions import alert, assess, backup, decide, forecast, ingest, score, train, verify
+from helios_agent.actions.action import Action, Context
+from helios_agent.clock import SECOND_US, wait_for
+from helios_agent.errors import JobFailed, Refused
+from helios_agent.journal import intents
+from helios_agent.journal.intents import Intent
+from helios_agent.journal.journal import Transaction
+
+ACTIONS: Mapping[str, Action] = {
+    module.ACTION.name: module.ACTION
+    for module in (ingest, score, forecast, train, assess, decide, alert, backup, verify)
+}
+LANES: Mapping[str, tuple[str, ...]] = {
+    lane: tuple(a.name for a in ACTIONS.values() if a.lane == lane)
+    for lane in dict.fromkeys(a.lane for a in ACTIONS.values())
+}
+
+IDLE_S = 60.0
+RETRY_S = 30.0
+FINAL = (Refused, JobFailed)
+"""Errors that would come again: the intent fails at once instead of being tried another time."""
+
+
+async def run_lane(context: Context, lane: str) -> None:
+    """Carry out the intents of one lane for ever, in the order in which they are due."""
+    actions = LANES[lane]
+    with context.journal.listening() as news:
+        while True:
+            news.clear()
+            intent = await context.journal.record(lambda tx: intents.claim(tx, actions))
+            if intent is not None:
+                await carry_out(context, intent)
+                continue
+            due_us = await intents.next_due_us(context.store, actions)
+            pause = IDLE_S if due_us is None else min(IDLE_S, (due_us - context.clock.now_us()) / SECOND_US)
+            await wait_for(context.clock, news, max(0.0, pause))
+
+
+async def carry_out(context: Context, intent: Intent) -> None:
+    """Do what a claimed intent asks, and record the outcome, whatever it is."""
+    log = logger.bind(action=intent.action, target=intent.target, intent=intent.id)
+    try:
+        commit = await ACTIONS[intent.action].run(context, intent)
+
+        def finish(tx: Transaction) -> Mapping[str, Any]:
+            result = commit(tx, intent.seq)
+            intents.finish(tx, intent, result)
+            return result
+
+        await context.journal.record(finish)
+    except FINAL as error:
+        log.error("{} failed: {}", intent.action, error)
+        message = str(error)
+        await context.journal.record(lambda tx: intents.fail(tx, intent, message))
+    except Exception as error:
+        log.opt(exception=error).error("{} did not succeed (attempt {})", intent.action, intent.attempt)
+        message = f"{type(error).__name__}: {error}"
+        due_us = context.clock.now_us() + round(RETRY_S * 2 ** (intent.attempt - 1) * SECOND_US)
+        await context.journal.record(lambda tx: intents.retry(tx, intent, message, due_us))

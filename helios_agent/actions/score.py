@@ -1,0 +1,152 @@
+"""Score: bring the ledger up to the newest draw, in the order of the draws.
+
+A draw whose forecast stood in the journal before it was held is scored by that forecast. Any other
+is scored by walk-forward: the experts forecast it from the draws before it alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from loguru import logger
+
+from helios_agent.actions import history
+from helios_agent.actions.action import CORE, Action, Commit, Context
+from helios_agent.clock import to_us
+from helios_agent.forecasting import ledger as ledgers
+from helios_agent.forecasting.forecast import Forecast
+from helios_agent.forecasting.ledger import Ledger
+from helios_agent.journal import forecasts, models
+from helios_agent.journal.forecasts import Registered
+from helios_agent.journal.intents import Intent
+from helios_agent.journal.journal import Transaction
+from helios_agent.lottery import calendar
+from helios_agent.lottery.games import Era, Game, game
+from helios_agent.work import engine
+
+REGISTERED, WALK_FORWARD = "registered", "walk-forward"
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A draw to be scored: its place in the era's history, and its registered forecast if there is one."""
+
+    index: int
+    day: str
+    row: list[int]
+    registered: Registered | None
+
+
+async def run(context: Context, intent: Intent) -> Commit:
+    rules = game(intent.target)
+    scored: list[dict[str, Any]] = []
+    late = 0
+    for era in await history.eras_to_score(context.store, rules):
+        entries, passed_over = await _score_era(context, rules, era)
+        scored += entries
+        late += passed_over
+
+    def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
+        for entry in scored:
+            kind = "forecast.scored" if entry["basis"] == REGISTERED else "history.scored"
+            tx.append(kind, entry, cause)
+        result = {
+            "game": rules.name,
+            "scored": len(scored),
+            "registered": sum(entry["basis"] == REGISTERED for entry in scored),
+            "passed_over": late,
+        }
+        tx.append("score.completed", result, cause)
+        return result
+
+    if scored:
+        logger.bind(action="score", game=rules.name).info(
+            "{} draws scored; the mixture stands at {:+.3f} nats against chance",
+            len(scored),
+            scored[-1]["ledger"]["mixture_nats"],
+        )
+    return commit
+
+
+ACTION = Action("score", CORE, run)
+
+
+async def _score_era(context: Context, rules: Game, era: Era) -> tuple[list[dict[str, Any]], int]:
+    """Return the ledger entries of an era's unscored draws, and how many came too late to be scored.
+
+    A draw that becomes known after a later one was scored is passed over: the mixture's weights
+    have seen what came after it.
+    """
+    days, rows = await history.rows_of(context.store, rules, era)
+    state = await forecasts.ledger(context.store, rules.name, era.name)
+    ledger = Ledger.from_record(state.record) if state else Ledger.start(history.EXPERT_NAMES)
+    after = state.day if state else ""
+    scored_days = {s.day for s in await forecasts.scores(context.store, rules.name, era.name)}
+    passed_over = sum(day <= after and day not in scored_days for day in days)
+    pending = []
+    for index, day in enumerate(days):
+        if day > after:
+            held_us = to_us(calendar.draw_instant(rules, history.as_date(day)))
+            found = await forecasts.registered(context.store, rules.name, day, before_us=held_us)
+            pending.append(_Pending(index, day, rows[index], found))
+    priors = {m.forecaster: m.prior for m in await models.of_era(context.store, rules.name, era.name)}
+
+    entries: list[dict[str, Any]] = []
+    for has_forecast, group in groupby(pending, key=lambda p: p.registered is not None):
+        draws = list(group)
+        if has_forecast:
+            made, ledger = _by_registered(draws, era, ledger, priors)
+        else:
+            made, ledger = await _by_walk_forward(draws, era, ledger, rows)
+        entries += made
+    return [{"game": rules.name, "era": era.name, **entry} for entry in entries], passed_over
+
+
+def _by_registered(
+    draws: Sequence[_Pending], era: Era, ledger: Ledger, priors: Mapping[str, float]
+) -> tuple[list[dict[str, Any]], Ledger]:
+    entries = []
+    for draw in draws:
+        if draw.registered is None:
+            raise ValueError(f"the draw of {draw.day} has no registered forecast")
+        made = {n: Forecast.from_record(r) for n, r in draw.registered.record["forecasters"].items()}
+        for name in made.keys() - ledger.standings.keys():
+            ledger = ledgers.join(ledger, name, priors[name])
+        ledger, scored = ledgers.score(ledger, made, draw.row[: era.pick], draw.row[era.pick])
+        entries.append(_entry(draw, REGISTERED, draw.registered.seq, scored, ledger))
+    return entries, ledger
+
+
+async def _by_walk_forward(
+    draws: Sequence[_Pending], era: Era, ledger: Ledger, rows: list[list[int]]
+) -> tuple[list[dict[str, Any]], Ledger]:
+    spec = {
+        "rows": rows[: draws[-1].index + 1],
+        "pick": era.pick,
+        "white": era.white,
+        "bonus": era.bonus,
+        "first": draws[0].index,
+        "ledger": ledger.to_record(),
+    }
+    result = await engine.run("walk-forward", spec)
+    entries = []
+    for draw, done in zip(draws, result["scored"], strict=True):
+        ledger = Ledger.from_record(done["ledger"])
+        scored = ledgers.Scored(done["gains"], done["weights"], done["mixture_gain"])
+        entries.append(_entry(draw, WALK_FORWARD, None, scored, ledger))
+    return entries, ledger
+
+
+def _entry(
+    draw: _Pending, basis: str, forecast: int | None, scored: ledgers.Scored, ledger: Ledger
+) -> dict[str, Any]:
+    return {
+        "day": draw.day,
+        "basis": basis,
+        "forecast": forecast,
+        "gains": scored.gains,
+        "weights": scored.weights,
+        "mixture_gain": scored.mixture_gain,
+        "ledger": ledger.to_record(),
+    }

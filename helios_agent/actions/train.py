@@ -1,0 +1,116 @@
+"""Train: fit a network to the current era's draws in a worker; its version becomes the challenger."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from helios_agent.actions import history
+from helios_agent.actions.action import WORK, Action, Commit, Context
+from helios_agent.errors import Refused
+from helios_agent.forecasting import mixture
+from helios_agent.journal import draws as stored_draws
+from helios_agent.journal.intents import Intent
+from helios_agent.journal.journal import Transaction
+from helios_agent.lottery.games import game
+from helios_agent.work import engine
+
+NAME = "powerballnet"
+STAGING = ".staging"
+
+
+async def run(context: Context, intent: Intent) -> Commit:
+    rules = game(intent.target)
+    newest = await stored_draws.newest(context.store, rules.name, 1)
+    if not newest:
+        raise Refused(f"There are no draws of {rules.title} to train on.")
+    era = rules.era_at(newest[0].draw.day)
+    days, rows = await history.rows_of(context.store, rules, era)
+    learning, models = context.config.learning, context.config.paths.models
+    staging = models / STAGING / f"{intent.id}-{intent.attempt}"
+    await asyncio.to_thread(_clear, staging)
+    log = logger.bind(action="train", game=rules.name, job=intent.id)
+    log.info("training on {} draws of the era from {}", len(rows), era.name)
+
+    async def on_progress(progress: Mapping[str, Any]) -> None:
+        log.info(
+            "epoch {epoch} of at most {epochs}: loss {loss:.3f} nats a draw, validation gain {gain:+.4f}",
+            **progress,
+            gain=progress["validation_gain_nats"],
+        )
+        await context.journal.append(
+            "training.epoch", {"job": intent.id, "attempt": intent.attempt, **progress}, intent.seq
+        )
+
+    spec = {
+        "game": rules.name,
+        "era": era.name,
+        "white": era.white,
+        "bonus": era.bonus,
+        "pick": era.pick,
+        "draws": rows,
+        "last_draw": days[-1],
+        "seed": learning.seed,
+        "out": str(staging),
+        "network": learning.network.model_dump(),
+        "training": learning.training.model_dump(),
+    }
+    trained = await engine.run("train", spec, on_progress, learning.time_limit)
+    version = trained["version"]
+    await asyncio.to_thread(_publish, staging, models / NAME / version)
+
+    def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
+        if tx.rows("SELECT 1 FROM model WHERE name = ? AND version = ?", (NAME, version)):
+            # Same draws, same settings, same seed: the same network, which stands already.
+            return {"model": NAME, "version": version, "new": False, "metrics": trained["metrics"]}
+        joined = tx.rows("SELECT count(*) AS n FROM model WHERE game = ? AND era = ?", (rules.name, era.name))
+        ordinal = joined[0]["n"] + 1
+        payload = {
+            "name": NAME,
+            "version": version,
+            "game": rules.name,
+            "era": era.name,
+            "ordinal": ordinal,
+            "prior": mixture.newcomer_prior(ordinal),
+            "last_draw": days[-1],
+            "draws": len(rows),
+            "metrics": trained["metrics"],
+            "job": intent.id,
+        }
+        tx.append("model.trained", payload, cause)
+        return {"model": NAME, "version": version, "new": True, "metrics": trained["metrics"]}
+
+    log.info("{} {} is trained", NAME, version)
+    return commit
+
+
+ACTION = Action("train", WORK, run)
+
+
+def sweep(models: Path) -> None:
+    """Remove what trainings that never ended left behind."""
+    _clear(models / STAGING)
+
+
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _publish(staging: Path, target: Path) -> None:
+    """Move a finished artefact to its final name. The name is a digest, so what stands there is the same."""
+    if target.exists():
+        shutil.rmtree(staging)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging.rename(target)
+    for folder in (target.parent, target.parent.parent):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,229 @@
+"""Every command: parse, call, print."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import httpx
+import typer
+from loguru import logger
+
+from helios_agent import agent, oneshot
+from helios_agent.clock import SystemClock
+from helios_agent.config import Config, load
+from helios_agent.errors import HeliosError, NotFound
+from helios_agent.journal import chain, events
+from helios_agent.store import Readers, backup, lock
+from helios_agent.systemd import Notifier
+from helios_agent.web import server, text, views
+from helios_agent.web.guard import read_token
+
+T = TypeVar("T")
+
+DEFAULT_CONFIG = Path("config/helios.yaml")
+
+app = typer.Typer(
+    name="helios",
+    help="Forecast a lottery in advance, score it in public, and say honestly what was found.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+journal_app = typer.Typer(help="Read and verify the journal.", no_args_is_help=True)
+app.add_typer(journal_app, name="journal")
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+GameName = Annotated[
+    str | None, typer.Option("--game", help="Which game; the first configured if not given.")
+]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most.")]
+
+
+def main() -> None:
+    """Run the command line; known errors become one message and their exit code."""
+    try:
+        app()
+    except HeliosError as error:
+        print(f"helios: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Start the daemon and stay until SIGTERM or Ctrl-C."""
+    settings = _load(config)
+    _log_to_stderr(settings)
+    with lock.hold(settings.paths.state, "helios run") as describe:
+        listener = server.bind(settings.http)
+        url = server.address(listener)
+        describe(f"helios run, {url}")
+        logger.bind(action="start").info("Helios is starting; it will answer at {}", url)
+        door = server.Door(listener, read_token(settings.http))
+        asyncio.run(agent.run(settings, SystemClock(), door.serve, Notifier(os.environ)))
+
+
+@app.command("check-config")
+def check_config(
+    config: ConfigPath = DEFAULT_CONFIG,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema instead.")] = False,
+) -> None:
+    """Check the configuration and the environment; exit 78 naming every mistake."""
+    if schema:
+        print(json.dumps(Config.model_json_schema(), indent=2, sort_keys=True))
+        return
+    settings = _load(config)
+    print(f"{config} is valid: {len(settings.games)} game(s), {len(settings.schedules)} schedule(s).")
+
+
+@app.command()
+def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show what there is to know at a glance, whether or not the daemon runs."""
+    settings = _load(config)
+    seen = _read(settings, lambda store: views.overview(store, settings, SystemClock()))
+    seen["held_by"] = lock.holder(settings.paths.state)
+    _show(seen, text.overview, as_json)
+
+
+@app.command()
+def draws(
+    config: ConfigPath = DEFAULT_CONFIG, game: GameName = None, limit: Limit = 10, as_json: AsJson = False
+) -> None:
+    """List the newest draws, with their scores."""
+    settings = _load(config)
+    rules = views.chosen_game(settings, game)
+    _show(_read(settings, lambda store: views.drawn(store, rules, limit, None)), text.draws, as_json)
+
+
+@app.command()
+def forecast(
+    config: ConfigPath = DEFAULT_CONFIG, game: GameName = None, limit: Limit = 1, as_json: AsJson = False
+) -> None:
+    """Show the newest registered forecasts."""
+    settings = _load(config)
+    rules = views.chosen_game(settings, game)
+    found = _read(settings, lambda store: views.registered(store, rules, limit, None))
+    if not found:
+        raise NotFound(f"No forecast of {rules.title} is registered yet.")
+    _show(found, text.forecasts, as_json)
+
+
+@app.command()
+def train(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
+    """Train a network on the stored draws and wait for it."""
+    settings = _load(config)
+    _act(settings, "train", views.chosen_game(settings, game).name)
+
+
+@app.command()
+def ingest(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
+    """Ask the feeds for draws now and wait for it."""
+    settings = _load(config)
+    _act(settings, "ingest", views.chosen_game(settings, game).name)
+
+
+@app.command("backup")
+def back_up(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Make a verified backup of the database and wait for it."""
+    _act(_load(config), "backup", "journal")
+
+
+@journal_app.command("tail")
+def journal_tail(
+    config: ConfigPath = DEFAULT_CONFIG,
+    limit: Limit = 20,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help='Glob pattern, such as "draw.*".')] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the newest events, the newest last; with --json as JSON lines."""
+    found = _read(_load(config), lambda store: events.tail(store, limit=limit, kinds=kind or ()))
+    for event in reversed(found):
+        print(json.dumps(event.as_record(), ensure_ascii=False) if as_json else text.event(event.as_record()))
+
+
+@journal_app.command("verify")
+def journal_verify(
+    config: ConfigPath = DEFAULT_CONFIG,
+    database: Annotated[Path | None, typer.Option(help="Another database file, such as a backup.")] = None,
+) -> None:
+    """Recompute the journal's whole hash chain; exit 65 at the first break."""
+    path = database or _load(config).database
+    _must_exist(path)
+    heads: list[chain.Head] = []
+    backup.verify(path, lambda connection: heads.append(chain.verify_database(connection)))
+    print(f"The journal is sound: {heads[0].seq} events, head {heads[0].hash}")
+
+
+@app.command()
+def health(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Ask the running daemon whether it is ready; exit 0 if it is, 1 if not."""
+    settings = _load(config)
+    url = oneshot.daemon_url(settings.paths.state)
+    if url is None:
+        _fail(f"no daemon holds {settings.paths.state}")
+    try:
+        answer = httpx.get(f"{url}health", timeout=10, trust_env=False)
+    except httpx.HTTPError as error:
+        _fail(f"{url}health does not answer: {error}")
+    print(answer.text)
+    if not answer.is_success:
+        raise typer.Exit(1)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"helios: {message}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def _load(path: Path) -> Config:
+    return load(path, os.environ)
+
+
+def _act(settings: Config, action: str, target: str) -> None:
+    _log_to_stderr(settings)
+    token = read_token(settings.http)
+    print(json.dumps(asyncio.run(oneshot.carry_out(settings, action, target, token)), indent=2))
+
+
+def _read(settings: Config, query: Callable[[Readers], Coroutine[Any, Any, T]]) -> T:
+    _must_exist(settings.database)
+
+    async def ask() -> T:
+        readers = await Readers.open(settings.database)
+        try:
+            return await query(readers)
+        finally:
+            await readers.close()
+
+    return asyncio.run(ask())
+
+
+def _must_exist(path: Path) -> None:
+    if not path.exists():
+        raise NotFound(f"There is no database {path} yet. `helios run` makes one.")
+
+
+def _show(value: Any, render: Callable[[Any], str], as_json: bool) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps(value, indent=2, ensure_ascii=False) if as_json else render(value))
+
+
+def _log_to_stderr(settings: Config) -> None:
+    logger.remove()
+    line = (
+        "<green>{time:YYYY-MM-DD HH:mm:ss}</green> <level>{level: <8}</level> {extra[action]: <9} {message}"
+    )
+    logger.configure(extra={"action": "-"})
+    logger.add(
+        sys.stderr,
+        level=settings.log.level,
+        serialize=settings.log.format == "json",
+        format=line,
+        backtrace=False,
+        diagnose=False,
+    )

@@ -1,0 +1,6 @@
+"""Every setting: its type, bounds and default in `model.py`, how it is read in `load.py`."""
+
+from helios_agent.config.load import load
+from helios_agent.config.model import Config
+
+__all__ = ["Config", "load"]

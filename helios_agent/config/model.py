@@ -1,0 +1,231 @@
+"""The configuration as immutable values, with the bounds that each setting must keep.
+
+The settings are explained, with their defaults, in `config/helios.yaml`.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Protocol, TypeVar
+from zoneinfo import available_timezones
+
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, field_validator, model_validator
+
+from helios_agent.config import cron
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _parse_duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", value):
+        raise ValueError('a duration is written like "90s", "15m", "1h30m" or "7d"')
+    return sum(float(n) * _UNITS[unit] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd])", value))
+
+
+Seconds = Annotated[float, BeforeValidator(_parse_duration)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def _distinct_names(items: tuple[N, ...]) -> tuple[N, ...]:
+    names = [item.name for item in items]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names must differ; used more than once: {', '.join(twice)}")
+    return items
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, and refusing what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Paths(Section):
+    state: Path = Path("state")
+    models: Path = Path("models")
+
+
+class Log(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["text", "json"] = "text"
+
+
+class Http(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    hosts: tuple[str, ...] = ()
+    token_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "Http":
+        if self.host not in LOOPBACK and self.token_file is None:
+            raise ValueError(
+                f"host {self.host} is reachable from other machines: set token_file, so that only who "
+                "holds the token can make the agent act"
+            )
+        return self
+
+
+class Feed(Section):
+    name: Name
+    kind: Literal["texas", "socrata"]
+    url: HttpUrl
+
+
+class GameFeeds(Section):
+    feeds: tuple[Feed, ...] = ()
+
+    @field_validator("feeds")
+    @classmethod
+    def _distinct(cls, feeds: tuple[Feed, ...]) -> tuple[Feed, ...]:
+        return _distinct_names(feeds)
+
+
+class Feeds(Section):
+    timeout: Seconds = Field(20, gt=0, le=300)
+    retry_first: Seconds = Field(60, ge=1)
+    retry_limit: Seconds = Field(3600, ge=1)
+    overlap_days: int = Field(21, ge=0, le=3660)
+
+
+class Network(Section):
+    sequence: int = Field(50, ge=2, le=500)
+    hidden: int = Field(256, ge=8, le=4096)
+    layers: int = Field(3, ge=1, le=8)
+    heads: int = Field(8, ge=1, le=64)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    embedding: int = Field(64, ge=2, le=1024)
+
+    @model_validator(mode="after")
+    def _divides(self) -> "Network":
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        return self
+
+
+class Training(Section):
+    learning_rate: float = Field(0.001, gt=0, le=1)
+    batch: int = Field(32, ge=1, le=4096)
+    segments: int = Field(8, ge=1, le=4096)
+    epochs: int = Field(100, ge=1, le=10_000)
+    patience: int = Field(10, ge=1, le=10_000)
+    validation: float = Field(0.2, gt=0, lt=0.9)
+    threads: int = Field(1, ge=1, le=64)
+
+
+class Learning(Section):
+    network: Network = Network()
+    training: Training = Training()
+    seed: int = Field(1, ge=0, lt=2**32)
+    time_limit: Seconds = Field(3600, ge=1)
+
+
+class Decisions(Section):
+    autonomy: dict[Literal["train", "alert", "backup"], Literal["observe", "act"]] = {}
+    retrain_after_draws: int = Field(13, ge=1)
+    backup_after: Seconds = Field(129_600, ge=60)
+    draw_overdue: Seconds = Field(86_400, ge=600)
+    alarm_level: float = Field(0.01, gt=0, lt=0.5)
+    cooldown: Seconds = Field(86_400, ge=0)
+
+
+class Schedule(Section):
+    name: Name
+    action: Literal["ingest", "score", "forecast", "train", "assess", "decide", "backup", "verify"]
+    game: Literal["powerball", "megamillions"] | None = None
+    cron: str | None = None
+    every: Annotated[Seconds, Field(ge=60)] | None = None
+    timezone: str = "UTC"
+    catch_up: Literal["all", "latest", "none"] = "latest"
+    max_age: Seconds = Field(604_800, ge=1)
+    enabled: bool = True
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError('a time zone is named as in the IANA database, like "America/New_York"')
+        return zone
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> "Schedule":
+        if (self.cron is None) == (self.every is None):
+            raise ValueError("a schedule needs either cron or every, not both")
+        self.trigger()
+        return self
+
+    def trigger(self) -> BaseTrigger:
+        """Return the APScheduler trigger of this schedule."""
+        if self.cron is not None:
+            return cron.trigger(self.cron, self.timezone)
+        return IntervalTrigger(seconds=int(self.every or 0), timezone=self.timezone)
+
+
+class Webhook(Section):
+    name: Name
+    url: HttpUrl
+    events: tuple[Annotated[str, Field(pattern=r"^[a-z*.-]+$")], ...] = Field(min_length=1)
+    secret_file: Path
+
+
+class Webhooks(Section):
+    endpoints: tuple[Webhook, ...] = ()
+    timeout: Seconds = Field(20, gt=0, le=60)
+    attempts: int = Field(10, ge=1, le=50)
+    retry_first: Seconds = Field(5, ge=0.01)
+    retry_limit: Seconds = Field(36_000, ge=1)
+
+    @field_validator("endpoints")
+    @classmethod
+    def _distinct(cls, endpoints: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        return _distinct_names(endpoints)
+
+
+class Backup(Section):
+    keep: int = Field(7, ge=1, le=1000)
+
+
+class Shutdown(Section):
+    deadline: Seconds = Field(20, gt=0, le=600)
+
+
+class Config(Section):
+    """All settings of one daemon."""
+
+    paths: Paths = Paths()
+    log: Log = Log()
+    http: Http = Http()
+    games: dict[Literal["powerball", "megamillions"], GameFeeds] = Field(min_length=1)
+    feeds: Feeds = Feeds()
+    learning: Learning = Learning()
+    decisions: Decisions = Decisions()
+    schedules: tuple[Schedule, ...] = ()
+    webhooks: Webhooks = Webhooks()
+    backup: Backup = Backup()
+    shutdown: Shutdown = Shutdown()
+
+    @field_validator("schedules")
+    @classmethod
+    def _distinct(cls, schedules: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+        return _distinct_names(schedules)
+
+    @property
+    def database(self) -> Path:
+        return self.paths.state / "helios.db"
+
+    @property
+    def backups(self) -> Path:
+        return self.paths.state / "backups"

@@ -1,0 +1,138 @@
+"""Decide from an assessment. Pure and deterministic: the same inputs give the same decision.
+
+A candidate's score is how far a measured signal has gone towards its limit (signal ÷ limit). Waiting
+scores 1. So whatever is past its limit outscores waiting, and is chosen unless something forbids it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+WAIT_SCORE = 1.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The limits and constraints of the configuration. Times in hours."""
+
+    retrain_after_draws: int
+    backup_after_hours: float
+    draw_overdue_hours: float
+    alarm_level: float
+    cooldown_hours: float
+    autonomy: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that could be done, how pressing it is, and why it was or was not chosen."""
+
+    action: str
+    target: str
+    score: float
+    reason: str
+    chosen: bool = False
+    blocked: str | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        return {
+            "action": self.action, "target": self.target, "score": round(self.score, 6),
+            "reason": self.reason, "chosen": self.chosen, "blocked": self.blocked,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Every candidate, the highest score first, and a sentence that says what was decided."""
+
+    candidates: tuple[Candidate, ...]
+    rationale: str
+
+    @property
+    def chosen(self) -> tuple[Candidate, ...]:
+        return tuple(c for c in self.candidates if c.chosen and c.action != "wait")
+
+
+def decide(
+    game: str,
+    signals: Mapping[str, float | None],
+    policy: Policy,
+    hours_since: Mapping[tuple[str, str], float],
+    under_way: frozenset[tuple[str, str]],
+) -> Decision:
+    """Weigh every candidate for a game.
+
+    `hours_since` says how long ago each (action, target) was last decided, `under_way` which of them
+    wait or run already.
+    """
+    weighed = [_weigh(c, policy, hours_since, under_way) for c in _candidates(game, signals, policy)]
+    acting = [c for c in weighed if c.chosen]
+    wait = Candidate(
+        "wait", game, WAIT_SCORE,
+        "something is past its limit" if acting else "nothing that may be done is past its limit",
+        chosen=not acting,
+    )  # fmt: skip
+    ranked = tuple(sorted((*weighed, wait), key=lambda c: (-c.score, c.action, c.target)))
+    return Decision(ranked, _sentence(ranked))
+
+
+def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) -> list[Candidate]:
+    stale, missing = signals["staleness"] or 0.0, signals["missing_draws"] or 0.0
+    overdue, age, peak = (
+        signals["draw_overdue"] or 0.0,
+        signals["backup_age"] or 0.0,
+        signals["evidence_peak"] or 0.0,
+    )
+    alarm_nats = math.log(1 / policy.alarm_level)
+    return [
+        Candidate(
+            "train", game, stale / policy.retrain_after_draws,
+            f"the newest network has not seen {stale:.0f} draws; the limit is {policy.retrain_after_draws}",
+        ),
+        Candidate(
+            "alert", f"{game}/draw-overdue", overdue / policy.draw_overdue_hours,
+            f"{missing:.0f} draws are missing, the oldest for {overdue:.1f} h; the limit is "
+            f"{policy.draw_overdue_hours:g} h",
+        ),
+        Candidate(
+            "alert", f"{game}/evidence", peak / alarm_nats,
+            f"the evidence against fairness reached {peak:.2f} nats; the alarm is at {alarm_nats:.2f}",
+        ),
+        Candidate(
+            "backup", "journal", age / policy.backup_after_hours,
+            f"the last backup is {age:.1f} h old; the limit is {policy.backup_after_hours:g} h",
+        ),
+    ]  # fmt: skip
+
+
+def _weigh(
+    candidate: Candidate,
+    policy: Policy,
+    hours_since: Mapping[tuple[str, str], float],
+    under_way: frozenset[tuple[str, str]],
+) -> Candidate:
+    key = (candidate.action, candidate.target)
+    since = hours_since.get(key, math.inf)
+    if candidate.score < WAIT_SCORE:
+        blocked = "waiting scores higher"
+    elif key in under_way:
+        blocked = "it is already under way"
+    elif since < policy.cooldown_hours:
+        blocked = f"it was decided {since:.1f} h ago; the cooldown is {policy.cooldown_hours:g} h"
+    elif policy.autonomy.get(candidate.action, "act") == "observe":
+        blocked = "its autonomy is observe"
+    else:
+        blocked = None
+    return Candidate(
+        candidate.action, candidate.target, candidate.score, candidate.reason, blocked is None, blocked
+    )
+
+
+def _sentence(candidates: tuple[Candidate, ...]) -> str:
+    chosen = [c for c in candidates if c.chosen]
+    first = "; ".join(f"{c.action} ({c.reason})" for c in chosen)
+    best_rejected = next((c for c in candidates if not c.chosen and c.action != "wait"), None)
+    if best_rejected is None:
+        return f"Chose {first}."
+    return f"Chose {first}. Not {best_rejected.action}: {best_rejected.blocked} ({best_rejected.reason})."

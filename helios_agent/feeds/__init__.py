@@ -1,0 +1,5 @@
+"""Where draws come from: publishers over HTTP and the packaged history, and how they are reconciled.
+
+Every source ends in a `reports.FeedReport`. A row that cannot be believed is told of, never repaired,
+and nothing is ever made up in the place of a row that is missing.
+"""

@@ -1,0 +1,95 @@
+"""What the ledger says about fairness and skill, valid at whatever moment one looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from helios_agent.forecasting import mixture
+
+TIGHTEST_AT_DRAWS = 500  # for which skill_interval is tuned: about three years of Powerball
+LARGEST_LOG_FACTOR = 50.0  # a ball this heavy is drawn every time
+BISECTIONS = 60
+
+
+class SkillInterval(NamedTuple):
+    """Mean gain per draw and its confidence bounds, nats. None where there are too few draws to say."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+def anytime_p(peak_nats: float) -> float:
+    """Return the anytime-valid p-value min(1, exp(-peak)) of "the machine is fair".
+
+    `peak_nats` is the running maximum of the mixture's cumulative gain. Ville's inequality: a fair machine
+    ever takes it to log(1/alpha) with probability at most alpha, however long one watches.
+    """
+    return min(1.0, math.exp(-peak_nats))
+
+
+def skill_interval(gains: ArrayLike, alpha: float) -> SkillInterval:
+    """Return the mean of per-draw `gains` ((T,), nats) with asymptotic confidence bounds good at all T.
+
+    mean ± sd sqrt(2(Tρ²+1)/(T²ρ²) log(sqrt(Tρ²+1)/alpha)): the asymptotic confidence sequence of
+    Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024), Time-uniform central limit theory and asymptotic
+    confidence sequences, Theorem 2.2; sd is that of the sample (divisor T). ρ is fixed in advance so as to
+    make the interval tightest at T = 500: ρ² = (-2 log alpha + log(1 - 2 log alpha))/500, one fixed-point
+    step on the stationary equation a = log(1 + a) - 2 log alpha of a = Tρ². Bounds are None below two draws.
+    """
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha is {alpha}; expected a probability between 0 and 1")
+    values = np.asarray(gains, dtype=np.float64)
+    T = values.size
+    if T == 0:
+        return SkillInterval(None, None, None)
+    mean = float(values.mean())
+    if T < 2:
+        return SkillInterval(mean, None, None)
+    twice_log = -2.0 * math.log(alpha)
+    rho2 = (twice_log + math.log1p(twice_log)) / TIGHTEST_AT_DRAWS
+    scale = T * rho2 + 1.0
+    width = float(values.std()) * math.sqrt(2.0 * scale / (T * T * rho2) * math.log(math.sqrt(scale) / alpha))
+    return SkillInterval(mean, mean - width, mean + width)
+
+
+def predictability(weights: Mapping[str, float]) -> float:
+    """Return the mixture's belief that the machine can be predicted: 1 - weight of uniform - reserve."""
+    believed = weights.get(mixture.UNIFORM, 0.0) + weights.get(mixture.RESERVE, 0.0)
+    return min(1.0, max(0.0, 1.0 - believed))
+
+
+def divergence_of_one_ball(factor: float, white_count: int, pick: int) -> float:
+    """Return KL(machine ‖ fair) in nats per draw when one main ball weighs `factor` times each other.
+
+    p log r - log(1 + (k/N)(r-1)), with p = r(k/N) / (1 + (k/N)(r-1)) the chance that the ball is drawn.
+    """
+    share = pick / white_count
+    total = 1.0 + share * (factor - 1.0)
+    return factor * share / total * math.log(factor) - math.log(total)
+
+
+def smallest_visible_factor(draws: int, white_count: int, pick: int, alpha: float) -> float | None:
+    """Return the smallest weight factor of a single heavy ball that could have been found in `draws` draws.
+
+    The factor r > 1 at which log(1/alpha)/KL(r), the mean delay of one who knows the ball and the factor,
+    equals `draws`; nobody who must learn them is faster. None if no factor is large enough.
+    """
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha is {alpha}; expected a probability between 0 and 1")
+    low, high = 0.0, LARGEST_LOG_FACTOR
+    if draws * divergence_of_one_ball(math.exp(high), white_count, pick) < -math.log(alpha):
+        return None
+    needed = -math.log(alpha) / draws
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        if divergence_of_one_ball(math.exp(middle), white_count, pick) < needed:
+            low = middle
+        else:
+            high = middle
+    return math.exp(high)

@@ -1,0 +1,5 @@
+"""The truth: hash-chained events, and everything that is folded from them.
+
+`journal.py` appends, `chain.py` hashes and verifies, `projections.sql` says how each kind of
+event changes the tables; the other modules read and change one noun each.
+"""

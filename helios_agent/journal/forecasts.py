@@ -1,0 +1,141 @@
+"""Registered forecasts, their scores and the ledger."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from helios_agent.journal import chain
+from helios_agent.store import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A forecast that stands in the journal. `record` is the whole of it, as it will be scored.
+
+    `record["forecasters"]` holds log-weights by forecaster, `record["weights"]` the mixture's weights,
+    `record["basis"]` what it was made from.
+    """
+
+    seq: int
+    at_us: int
+    game: str
+    day: str
+    digest: str
+    record: Mapping[str, Any]
+
+
+def digest(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256, hex, of a forecast's canonical JSON."""
+    return hashlib.sha256(chain.canonical(record).encode()).hexdigest()
+
+
+async def registered(store: Reader, game: str, day: str, before_us: int | None = None) -> Registered | None:
+    """Return the last forecast for a draw that was registered before an instant, or None."""
+    found = await _registered(
+        store, "f.game = ? AND f.day = ? AND f.at_us < ?", (game, day, before_us or 1 << 62), 1
+    )
+    return found[0] if found else None
+
+
+async def recent(store: Reader, game: str, limit: int, before: int | None = None) -> list[Registered]:
+    """Return up to `limit` registered forecasts, newest first; `before` is an exclusive bound on seq."""
+    return await _registered(store, "f.game = ? AND f.seq < ?", (game, before or 1 << 62), limit)
+
+
+async def _registered(store: Reader, where: str, parameters: tuple[Any, ...], limit: int) -> list[Registered]:
+    rows = await store.rows(
+        "SELECT f.seq, f.at_us, f.game, f.day, f.digest, e.payload FROM forecast f JOIN event e USING (seq)"  # noqa: S608
+        f" WHERE {where} ORDER BY f.seq DESC LIMIT ?",
+        (*parameters, limit),
+    )
+    return [
+        Registered(
+            row["seq"],
+            row["at_us"],
+            row["game"],
+            row["day"],
+            row["digest"],
+            json.loads(row["payload"])["forecast"],
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one draw did to the mixture. Gains are log scores less uniform's, in nats.
+
+    `basis` is "registered" where the forecast stood in the journal before the draw, else "walk-forward":
+    replayed over history from earlier draws alone.
+    """
+
+    day: str
+    era: str
+    basis: str
+    forecast: int | None
+    mixture_gain: float
+    mixture_nats: float
+    peak_nats: float
+    seq: int
+
+
+SCORE_COLUMNS = "day, era, basis, forecast, mixture_gain, mixture_nats, peak_nats, seq"
+
+
+async def scores(store: Reader, game: str, era: str) -> list[Score]:
+    """Return every score of an era, oldest first."""
+    rows = await store.rows(
+        f"SELECT {SCORE_COLUMNS} FROM score WHERE game = ? AND era = ? ORDER BY day",  # noqa: S608
+        (game, era),
+    )
+    return [Score(**dict(row)) for row in rows]
+
+
+async def scores_of(store: Reader, game: str, days: list[str]) -> dict[str, Score]:
+    """Return the scores of some days."""
+    rows = await store.rows(
+        f"SELECT {SCORE_COLUMNS} FROM score WHERE game = ? AND day IN (SELECT value FROM json_each(?))",  # noqa: S608
+        (game, json.dumps(days)),
+    )
+    return {row["day"]: Score(**dict(row)) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """The ledger after its last draw: that draw's day, and the state as a record."""
+
+    day: str
+    record: Mapping[str, Any]
+
+
+async def ledger(store: Reader, game: str, era: str) -> LedgerState | None:
+    """Return the ledger of an era after its last scored draw, or None before the first."""
+    rows = await store.rows(
+        "SELECT day, ledger FROM score WHERE game = ? AND era = ? ORDER BY day DESC LIMIT 1", (game, era)
+    )
+    return LedgerState(rows[0]["day"], json.loads(rows[0]["ledger"])) if rows else None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One forecaster's account over an era: draws it forecast, its gain over uniform, its last weight."""
+
+    forecaster: str
+    draws: int
+    gain_nats: float
+    weight: float
+
+
+async def standings(store: Reader, game: str, era: str) -> list[Standing]:
+    """Return the account of every forecaster of an era, the one with the largest gain first."""
+    rows = await store.rows(
+        "SELECT l.forecaster, count(*) AS draws, sum(l.gain_nats) AS gain_nats,"
+        " (SELECT w.weight FROM ledger w WHERE w.game = l.game AND w.forecaster = l.forecaster"
+        "  ORDER BY w.day DESC LIMIT 1) AS weight"
+        " FROM ledger l JOIN score s USING (game, day) WHERE l.game = ? AND s.era = ?"
+        " GROUP BY l.forecaster ORDER BY gain_nats DESC, l.forecaster",
+        (game, era),
+    )
+    return [Standing(**dict(row)) for row in rows]

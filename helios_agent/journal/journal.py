@@ -1,0 +1,150 @@
+"""Append events, fold them into the tables, and tell those who wait that something happened."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, TypeVar
+
+from helios_agent.clock import Clock, iso
+from helios_agent.journal import chain
+from helios_agent.store import Connection, Row, Store
+
+T = TypeVar("T")
+
+KIND = re.compile(r"[a-z]+(\.[a-z-]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact that happened. `hash` is hex; `cause` is the seq of the event it followed from."""
+
+    seq: int
+    at_us: int
+    boot: str
+    kind: str
+    cause: int | None
+    payload: Mapping[str, Any]
+    hash: str
+
+    @classmethod
+    def from_row(cls, row: Row) -> "Event":
+        return cls(
+            row["seq"], row["at_us"], row["boot"], row["kind"], row["cause"], json.loads(row["payload"]),
+            row["hash"].hex(),
+        )  # fmt: skip
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the event as it is shown outside: API, webhooks, exports."""
+        return {
+            "seq": self.seq,
+            "at": iso(self.at_us),
+            "kind": self.kind,
+            "cause": self.cause,
+            "payload": self.payload,
+            "hash": self.hash,
+        }
+
+
+Hook = Callable[["Transaction", Event], None]
+"""Called for every appended event in its own transaction; may append more."""
+
+
+class Transaction:
+    """What a function handed to `Journal.record` may do: append events and look at the tables."""
+
+    def __init__(self, connection: Connection, clock: Clock, boot: str, hooks: Sequence[Hook]) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._hooks = hooks
+        self.boot = boot
+        self.appended: list[Event] = []
+
+    def append(self, kind: str, payload: Mapping[str, Any], cause: int | None = None) -> Event:
+        """Append one event, fold it into the tables and run the hooks."""
+        if not KIND.fullmatch(kind):
+            raise ValueError(f"event kind {kind!r} is not of the form noun.verb")
+        last = self._connection.execute("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+        seq, prev = (last["seq"] + 1, last["hash"]) if last else (1, chain.GENESIS)
+        at_us, text = self._clock.now_us(), chain.canonical(payload)
+        digest = chain.link(prev, seq, at_us, kind, cause, text)
+        self._connection.execute(
+            "INSERT INTO event (seq, at_us, mono_us, boot, kind, cause, payload, prev, hash)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, at_us, self._clock.mono_us(), self.boot, kind, cause, text, prev, digest),
+        )
+        project(self._connection, kind, seq=seq, at_us=at_us, boot=self.boot, cause=cause, payload=text)
+        event = Event(seq, at_us, self.boot, kind, cause, json.loads(text), digest.hex())
+        self.appended.append(event)
+        for hook in self._hooks:
+            hook(self, event)
+        return event
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return all rows of a query, seeing what this transaction has written so far."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def now_us(self) -> int:
+        """Return the wall clock."""
+        return self._clock.now_us()
+
+
+class Journal:
+    """The one way to change anything: a function of a transaction, durable when it returns."""
+
+    def __init__(self, store: Store, clock: Clock, boot: str, hooks: Sequence[Hook] = ()) -> None:
+        self.store = store
+        self.clock = clock
+        self.boot = boot
+        self._hooks = hooks
+        self._listeners: set[asyncio.Event] = set()
+
+    async def record(self, change: Callable[[Transaction], T]) -> T:
+        """Run `change` in one transaction; return its result after the commit."""
+
+        def work(connection: Connection) -> tuple[T, list[Event]]:
+            transaction = Transaction(connection, self.clock, self.boot, self._hooks)
+            return change(transaction), transaction.appended
+
+        result, appended = await self.store.write(work)
+        if appended:
+            for listener in self._listeners:
+                listener.set()
+        return result
+
+    async def append(self, kind: str, payload: Mapping[str, Any], cause: int | None = None) -> Event:
+        """Append one event in a transaction of its own."""
+        return await self.record(lambda tx: tx.append(kind, payload, cause))
+
+    @contextmanager
+    def listening(self) -> Iterator[asyncio.Event]:
+        """Lend an asyncio.Event that is set after every commit that appended something."""
+        listener = asyncio.Event()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+
+def project(connection: Connection, kind: str, **event: Any) -> None:
+    """Change the tables as `projections.sql` says for this kind of event."""
+    for statement in PROJECTIONS.get(kind, ()):
+        connection.execute(statement, event)
+
+
+def parse_projections(text: str) -> dict[str, tuple[str, ...]]:
+    """Return kind → SQL statements, in the order of the file."""
+    found: dict[str, list[str]] = {}
+    for block in re.split(r"^-- on ", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = block.partition("\n")
+        statements = [s.strip() for s in body.split(";") if s.strip()]
+        for kind in heading.split(","):
+            found.setdefault(kind.strip(), []).extend(statements)
+    return {kind: tuple(statements) for kind, statements in found.items()}
+
+
+PROJECTIONS = parse_projections(resources.files(__package__).joinpath("projections.sql").read_text("utf-8"))

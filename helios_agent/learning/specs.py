@@ -1,0 +1,161 @@
+"""What a learning job is asked: the JSON specs as strict, frozen models.
+
+A spec that does not hold is refused here with `JobFailed`, naming the field, the value and what was expected.
+"""
+
+from datetime import date
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from helios_agent.errors import JobFailed
+
+LEAST_TRAINED = 20
+"""Fewest draws to be predicted in training for a fit to mean anything."""
+LEAST_VALIDATED = 5
+"""Fewest draws in the validation part."""
+
+Positive = Annotated[int, Field(ge=1)]
+Row = list[int]
+
+
+class Spec(BaseModel):
+    """What all specs share: no unknown fields, no silent conversions, no later change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NetworkSpec(Spec):
+    """Sizes of PowerballNet."""
+
+    sequence: int = Field(50, ge=2)
+    hidden: Positive = 256
+    layers: Positive = 3
+    heads: Positive = 8
+    dropout: float = Field(0.2, ge=0.0, lt=1.0)
+    embedding: Positive = 64
+
+    @model_validator(mode="after")
+    def _heads_share_hidden(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(
+                f"hidden must be a multiple of heads; got hidden {self.hidden}, heads {self.heads}"
+            )
+        return self
+
+
+class TrainingSpec(Spec):
+    """How to train: a step supervises `segments` segments of `batch` consecutive draws each."""
+
+    learning_rate: float = Field(1e-3, gt=0.0, le=1.0)
+    batch: Positive = 32
+    segments: Positive = 8
+    epochs: Positive = 100
+    patience: Positive = 10
+    validation: float = Field(0.2, gt=0.0, lt=1.0)
+    threads: int = Field(1, ge=1, le=256)
+
+    def validated(self, draws: int) -> int:
+        """Return how many of `draws` draws, the latest ones, are kept for validation."""
+        return round(draws * self.validation)
+
+
+class Matrix(Spec):
+    """The sizes of a rule era: `pick` balls of `white`, and one bonus ball of `bonus`."""
+
+    white: Positive
+    bonus: Positive
+    pick: Positive
+
+    @model_validator(mode="after")
+    def _pick_leaves_balls_behind(self) -> Self:
+        if self.pick >= self.white:
+            raise ValueError(f"pick must be less than white; got pick {self.pick}, white {self.white}")
+        return self
+
+    def check(self, rows: list[Row]) -> None:
+        """Raise ValueError at the first row that is no draw of this matrix."""
+        for number, row in enumerate(rows):
+            whites, bonus = row[:-1], row[-1] if row else 0
+            good_whites = len(set(whites)) == self.pick == len(whites) and all(
+                1 <= w <= self.white for w in whites
+            )
+            if not good_whites or not 1 <= bonus <= self.bonus:
+                raise ValueError(
+                    f"draws[{number}] is {row}; expected {self.pick} different numbers from 1 to {self.white}"
+                    f" and then one from 1 to {self.bonus}"
+                )
+
+
+class TrainingJob(Matrix):
+    """The whole spec of a training run. `draws` are chronological and all of one rule era."""
+
+    game: str = Field(min_length=1)
+    era: str
+    draws: list[Row]
+    last_draw: str
+    seed: int = Field(ge=0, lt=2**63)
+    out: str = Field(min_length=1)
+    network: NetworkSpec = NetworkSpec()
+    training: TrainingSpec = TrainingSpec()
+
+    @model_validator(mode="after")
+    def _dates_are_dates(self) -> Self:
+        for name, value in (("era", self.era), ("last_draw", self.last_draw)):
+            try:
+                date.fromisoformat(value)
+            except ValueError:
+                raise ValueError(f"{name} is {value!r}; expected a date such as 2015-10-07") from None
+        return self
+
+    @model_validator(mode="after")
+    def _draws_are_valid_and_enough(self) -> Self:
+        self.check(self.draws)
+        needed = draws_needed(self.network, self.training)
+        if len(self.draws) < needed:
+            raise ValueError(
+                f"draws holds {len(self.draws)}; at least {needed} are needed for a sequence of"
+                f" {self.network.sequence} and a validation part of {self.training.validation:g}"
+            )
+        return self
+
+
+class ForecastJob(Spec):
+    """The whole spec of a forecast. With `version`, the artefact must be that very one."""
+
+    artefact: str = Field(min_length=1)
+    draws: list[Row]
+    version: str | None = None
+
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+def draws_needed(network: NetworkSpec, training: TrainingSpec) -> int:
+    """Return the fewest draws that leave enough to train on and enough to validate on."""
+    draws = network.sequence + LEAST_TRAINED + LEAST_VALIDATED
+    while True:
+        validated = training.validated(draws)
+        if validated >= LEAST_VALIDATED and draws - validated >= network.sequence + LEAST_TRAINED:
+            return draws
+        draws += 1
+
+
+def read(kind: type[AnySpec], values: dict[str, Any]) -> AnySpec:
+    """Return `values` as a spec of `kind`, or raise JobFailed naming what is wrong."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise JobFailed(f"{kind.__name__}: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """Return what `error` found, one `field: fault` after the other."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        field = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        given = fault["input"]
+        shown = f" (got {given!r})" if field and isinstance(given, int | float | str) else ""
+        faults.append(f"{field}: {message}{shown}" if field else message)
+    return "; ".join(faults)

@@ -1,0 +1,49 @@
+"""When draws are held.
+
+Days are nominal draw days. A draw that was delayed to the next morning, as that of 2022-11-07 was,
+keeps the day it was announced for.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from helios_agent.lottery import games
+
+DAY = timedelta(days=1)
+
+
+def draw_instant(game: games.Game, day: date) -> datetime:
+    """Return the nominal instant of a draw on `day`, in UTC."""
+    local = datetime.combine(day, game.draw_time, tzinfo=ZoneInfo(game.timezone))
+    return local.astimezone(UTC)
+
+
+def is_draw_day(game: games.Game, day: date) -> bool:
+    """Return whether the game's calendar holds a draw on `day`."""
+    return day.weekday() in game.weekdays_at(day)
+
+
+def next_draw_day(game: games.Game, after: datetime) -> date:
+    """Return the first draw day whose instant is strictly later than `after` (an aware datetime)."""
+    day = max(_local_day(game, after), game.days[0][0])
+    while not (is_draw_day(game, day) and draw_instant(game, day) > after):
+        day += DAY
+    return day
+
+
+def draw_days(game: games.Game, first: date, last: date) -> list[date]:
+    """Return the draw days from `first` to `last`, both included, ascending."""
+    span = range(first.toordinal(), last.toordinal() + 1)
+    return [day for day in map(date.fromordinal, span) if is_draw_day(game, day)]
+
+
+def expected_days(game: games.Game, first: date, now: datetime) -> list[date]:
+    """Return the draw days from `first` on whose instant is not later than `now` (an aware datetime)."""
+    days = draw_days(game, first, _local_day(game, now))
+    return [day for day in days if draw_instant(game, day) <= now]
+
+
+def _local_day(game: games.Game, instant: datetime) -> date:
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant!r} has no time zone")
+    return instant.astimezone(ZoneInfo(game.timezone)).date()

@@ -1,0 +1,1 @@
+"""What Helios knows about itself: signals measured from journaled facts, and what they say."""

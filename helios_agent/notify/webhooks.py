@@ -1,0 +1,142 @@
+"""Queue a message for every event an endpoint asked for, and send what is queued."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from fnmatch import fnmatchcase
+
+import httpx
+from loguru import logger
+
+from helios_agent.clock import SECOND_US, Clock, to_us, wait_for
+from helios_agent.config.model import Webhooks
+from helios_agent.journal import chain, events, outbox
+from helios_agent.journal.journal import Event, Hook, Journal, Transaction
+from helios_agent.notify import signing
+
+BATCH = 16
+IDLE_S = 60.0
+GONE = 410
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where messages go, which events it asked for (patterns), and the key that signs them."""
+
+    name: str
+    url: str
+    patterns: tuple[str, ...]
+    key: bytes
+
+    def wants(self, kind: str) -> bool:
+        """Return whether it asked for this kind; news about webhooks themselves are never sent."""
+        return not kind.startswith("webhook.") and any(fnmatchcase(kind, p) for p in self.patterns)
+
+
+def endpoints(config: Webhooks) -> tuple[Endpoint, ...]:
+    """Return the configured endpoints with their keys. Raises ConfigError for an unusable secret."""
+    return tuple(
+        Endpoint(w.name, str(w.url), w.events, signing.read_secret(w.secret_file)) for w in config.endpoints
+    )
+
+
+def queueing(targets: Sequence[Endpoint]) -> Hook:
+    """Return the journal hook that queues a message in the event's own transaction."""
+
+    def hook(tx: Transaction, event: Event) -> None:
+        for target in targets:
+            if target.wants(event.kind):
+                outbox.queue(tx, target.name, event)
+
+    return hook
+
+
+class Sender:
+    """Sends queued messages until each was accepted or has used up its attempts."""
+
+    def __init__(
+        self, journal: Journal, http: httpx.AsyncClient, config: Webhooks, targets: Sequence[Endpoint]
+    ):
+        self._journal = journal
+        self._http = http
+        self._config = config
+        self._targets: Mapping[str, Endpoint] = {target.name: target for target in targets}
+
+    async def run(self) -> None:
+        """Send for ever."""
+        clock: Clock = self._journal.clock
+        with self._journal.listening() as news:
+            while True:
+                news.clear()
+                messages = await outbox.due(self._journal.store, clock.now_us(), BATCH)
+                if messages:
+                    await asyncio.gather(*(self._attempt(message) for message in messages))
+                    continue
+                due_us = await outbox.next_due_us(self._journal.store)
+                pause = IDLE_S if due_us is None else min(IDLE_S, (due_us - clock.now_us()) / SECOND_US)
+                await wait_for(clock, news, max(0.0, pause))
+
+    async def _attempt(self, message: outbox.Message) -> None:
+        now_us = self._journal.clock.now_us()
+        target = self._targets.get(message.endpoint)
+        if target is None:
+            await self._bury(message, None, f"endpoint {message.endpoint!r} is no longer configured")
+            return
+        event = await events.find(self._journal.store, message.event)
+        if event is None:
+            await self._bury(message, None, f"event {message.event} is no longer in the journal")
+            return
+        body = chain.canonical({"type": event.kind, **event.as_record()}).encode()
+        headers = signing.headers(target.key, message.id, now_us // SECOND_US, body)
+        try:
+            response = await self._http.post(
+                target.url,
+                content=body,
+                headers=headers | {"content-type": "application/json"},
+                timeout=self._config.timeout,
+                follow_redirects=False,
+            )
+        except httpx.HTTPError as error:
+            await self._failed(message, None, f"{type(error).__name__}: {error}", 0.0)
+            return
+        if response.is_success:
+            await self._journal.append(
+                "webhook.sent", {"id": message.id, "status": response.status_code}, message.event
+            )
+        elif response.status_code == GONE:
+            await self._bury(message, GONE, "the receiver answered 410 Gone")
+        else:
+            wait_s = _retry_after(response, now_us)
+            await self._failed(message, response.status_code, f"answered {response.status_code}", wait_s)
+
+    async def _failed(self, message: outbox.Message, status: int | None, error: str, wait_s: float) -> None:
+        attempt = message.attempt + 1
+        if attempt >= self._config.attempts:
+            await self._bury(message, status, error)
+            return
+        backoff = min(self._config.retry_limit, self._config.retry_first * 2 ** (attempt - 1))
+        next_us = self._journal.clock.now_us() + round(max(backoff, wait_s) * SECOND_US)
+        logger.bind(action="webhook").warning("{} to {}: {}", message.id, message.endpoint, error)
+        await self._journal.append(
+            "webhook.failed",
+            {"id": message.id, "status": status, "error": error, "next_us": next_us},
+            message.event,
+        )
+
+    async def _bury(self, message: outbox.Message, status: int | None, error: str) -> None:
+        logger.bind(action="webhook").error("{} to {} is given up: {}", message.id, message.endpoint, error)
+        await self._journal.append(
+            "webhook.dead", {"id": message.id, "status": status, "error": error}, message.event
+        )
+
+
+def _retry_after(response: httpx.Response, now_us: int) -> float:
+    """Return the seconds that the receiver asked us to wait, 0 if it asked for none that can be read."""
+    text = response.headers.get("retry-after", "")
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, (to_us(parsedate_to_datetime(text)) - now_us) / SECOND_US)
+    except (TypeError, ValueError):
+        return 0.0

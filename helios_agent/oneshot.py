@@ -1,0 +1,72 @@
+"""Do one thing and wait for it: through the running daemon, or, where none runs, by oneself."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from helios_agent.actions import runner
+from helios_agent.agent import open_agent
+from helios_agent.clock import SystemClock
+from helios_agent.config import Config
+from helios_agent.errors import HeliosError, JobFailed, Refused
+from helios_agent.journal import intents
+from helios_agent.store import lock
+
+POLL_S = 0.5
+OPEN = ("proposed", "ready", "running")
+
+
+def daemon_url(state: Path) -> str | None:
+    """Return the URL of the daemon that holds a state folder, or None where none runs."""
+    found = re.search(r"https?://\S+/", lock.holder(state) or "")
+    return found[0] if found else None
+
+
+async def carry_out(config: Config, action: str, target: str, token: str | None) -> dict[str, Any]:
+    """Ask for an action, wait until it ends, and return its result.
+
+    Raises JobFailed when it did not succeed, Refused when the daemon refuses the request.
+    """
+    url = daemon_url(config.paths.state)
+    if url is None:
+        return await _by_oneself(config, action, target)
+    return await _through_daemon(url, action, target, token)
+
+
+async def _through_daemon(url: str, action: str, target: str, token: str | None) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
+        try:
+            answer = await http.post("/api/intents", json={"action": action, "target": target})
+            if not answer.is_success:
+                raise Refused(f"The daemon at {url} refuses: {answer.json()['detail']}")
+            intent = answer.json()
+            while intent["state"] in OPEN:
+                await asyncio.sleep(POLL_S)
+                intent = (await http.get(f"/api/intents/{intent['id']}")).raise_for_status().json()
+        except httpx.HTTPError as error:
+            raise HeliosError(f"The daemon at {url} does not answer: {error}") from error
+    return _result(action, intent["state"], intent["error"], intent["result"])
+
+
+async def _by_oneself(config: Config, action: str, target: str) -> dict[str, Any]:
+    with lock.hold(config.paths.state, f"helios {action}"):
+        async with open_agent(config, SystemClock()) as agent:
+            intent = await agent.request(action, target, {}, by="cli")
+            while intent.state in OPEN:
+                claimed = await agent.journal.record(lambda tx: intents.claim(tx, (action,)))
+                if claimed is None:
+                    await agent.journal.clock.sleep(POLL_S)
+                else:
+                    await runner.carry_out(agent.context, claimed)
+                intent = await intents.find(agent.store, intent.id)
+    return _result(action, intent.state, intent.error, intent.result)
+
+
+def _result(action: str, state: str, error: str | None, result: Any) -> dict[str, Any]:
+    if state != "done":
+        raise JobFailed(f"{action} ended as {state}: {error}")
+    return dict(result)

@@ -1,0 +1,56 @@
+"""Read-only connections, so that a long query never holds up a commit."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from sqlite3 import Row
+from typing import Any, Protocol
+
+import aiosqlite
+
+READERS = 2
+
+
+class Reader(Protocol):
+    """Whatever can be asked a read-only query."""
+
+    async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[Row]:
+        """Return all rows of one query."""
+
+
+class Readers:
+    """A fixed set of read-only connections, lent one query at a time."""
+
+    def __init__(self, connections: list[aiosqlite.Connection]) -> None:
+        self._connections = connections
+        self._free: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+        for connection in connections:
+            self._free.put_nowait(connection)
+
+    @classmethod
+    async def open(cls, path: Path) -> "Readers":
+        """Open the readers of the database at `path`, which must exist."""
+        connections = []
+        for _ in range(READERS):
+            connection = await aiosqlite.connect(read_only(path), uri=True)
+            connection.row_factory = Row
+            connections.append(connection)
+        return cls(connections)
+
+    async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[Row]:
+        """Return all rows of one query."""
+        connection = await self._free.get()
+        try:
+            return list(await connection.execute_fetchall(sql, parameters))
+        finally:
+            self._free.put_nowait(connection)
+
+    async def close(self) -> None:
+        """Close every reader. Safe to call twice."""
+        while self._connections:
+            await self._connections.pop().close()
+
+
+def read_only(path: Path) -> str:
+    """Return the URI under which SQLite opens a database for reading only."""
+    return f"{path.resolve().as_uri()}?mode=ro"

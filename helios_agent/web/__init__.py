@@ -1,0 +1,1 @@
+"""The HTTP door: API, metrics and the page that a person reads."""

@@ -1,0 +1,164 @@
+"""The HTTP API: what can be asked and requested, and how refusals look (RFC 9457)."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+
+from helios_agent.agent import Agent
+from helios_agent.clock import SECOND_US
+from helios_agent.errors import NotFound
+from helios_agent.journal import events, intents, models
+from helios_agent.web import metrics, views
+from helios_agent.web.guard import require_token
+
+router = APIRouter()
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
+GameName = Annotated[str | None, Query(description="which game; the first configured if not given")]
+
+
+def agent_of(request: Request) -> Agent:
+    """Return the agent that this server stands before."""
+    agent: Agent = request.app.state.agent
+    return agent
+
+
+Served = Annotated[Agent, Depends(agent_of)]
+
+
+class TrainRequest(BaseModel):
+    """Ask for a training. Everything else comes from the configuration."""
+
+    model_config = ConfigDict(extra="forbid")
+    game: str | None = None
+
+
+class IntentRequest(BaseModel):
+    """Ask for any action."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: Literal["ingest", "score", "forecast", "train", "assess", "decide", "backup", "verify"]
+    target: str | None = None
+
+
+@router.get("/health")
+@router.get("/api/health", include_in_schema=False)
+async def health(agent: Served) -> JSONResponse:
+    """Say whether the agent is ready (200), or not (503), and why."""
+    state = agent.health()
+    return JSONResponse(
+        {"status": state.status, "reasons": list(state.reasons)}, status_code=200 if state.ready else 503
+    )
+
+
+@router.get("/api/status")
+async def status(agent: Served) -> dict[str, Any]:
+    """Show everything at a glance."""
+    state = agent.health()
+    return {
+        "status": state.status,
+        "reasons": list(state.reasons),
+        "boot": agent.journal.boot,
+        "up_seconds": (agent.journal.clock.mono_us() - agent.begun_mono_us) // SECOND_US,
+        **await views.overview(agent.store, agent.config, agent.journal.clock),
+    }
+
+
+@router.get("/api/draws")
+async def draws(
+    agent: Served,
+    game: GameName = None,
+    limit: Limit = 50,
+    before: Annotated[str | None, Query(description="only draws earlier than this day")] = None,
+) -> list[dict[str, Any]]:
+    """List draws, newest first, with their source, their event and their score."""
+    rules = views.chosen_game(agent.config, game)
+    return await views.drawn(agent.store, rules, limit, views.check_day(before))
+
+
+@router.get("/api/forecasts")
+async def forecasts(
+    agent: Served,
+    game: GameName = None,
+    limit: Limit = 10,
+    before: Annotated[int | None, Query(ge=1, description="only forecasts of earlier events")] = None,
+) -> list[dict[str, Any]]:
+    """List registered forecasts, newest first, whole: what will be, or was, scored."""
+    return await views.registered(agent.store, views.chosen_game(agent.config, game), limit, before)
+
+
+@router.get("/api/evidence")
+async def evidence(agent: Served, game: GameName = None) -> list[dict[str, Any]]:
+    """Show the evidence against fairness after each scored draw of the current era, oldest first."""
+    return await views.evidence(agent.store, views.chosen_game(agent.config, game))
+
+
+@router.get("/api/journal")
+async def journal(
+    agent: Served,
+    limit: Limit = 50,
+    before: Annotated[int | None, Query(ge=1)] = None,
+    after: Annotated[int | None, Query(ge=0)] = None,
+    kind: Annotated[list[str] | None, Query(description="glob patterns, such as draw.*")] = None,
+) -> list[dict[str, Any]]:
+    """List events, newest first."""
+    found = await events.tail(agent.store, limit=limit, before=before, after=after, kinds=kind or ())
+    return [event.as_record() for event in found]
+
+
+@router.get("/api/models")
+async def list_models(agent: Served, game: GameName = None) -> list[dict[str, Any]]:
+    """List the trained models of the current era."""
+    rules = views.chosen_game(agent.config, game)
+    return [views.model_record(m) for m in await models.of_era(agent.store, rules.name, rules.eras[-1].name)]
+
+
+@router.post("/api/train", status_code=202, dependencies=[Depends(require_token)])
+@router.post(
+    "/api/train/start", status_code=202, dependencies=[Depends(require_token)], include_in_schema=False
+)
+async def train(agent: Served, body: TrainRequest, response: Response) -> dict[str, Any]:
+    """Ask for a training; where one already waits, that one is meant."""
+    rules = views.chosen_game(agent.config, body.game)
+    intent = await agent.request("train", rules.name, {}, by="http")
+    response.headers["location"] = f"/api/train/{intent.id}"
+    return await views.job(agent.store, intent)
+
+
+@router.get("/api/train/status", include_in_schema=False)
+async def latest_training(agent: Served, game: GameName = None) -> dict[str, Any]:
+    """Show the latest training job."""
+    intent = await intents.latest(agent.store, "train", views.chosen_game(agent.config, game).name)
+    if intent is None:
+        raise NotFound("There is no training job yet.")
+    return await views.job(agent.store, intent)
+
+
+@router.get("/api/train/{job_id}")
+@router.get("/api/train/status/{job_id}", include_in_schema=False)
+async def training(agent: Served, job_id: str) -> dict[str, Any]:
+    """Show a training job: state, epochs, time left, result."""
+    return await views.job(agent.store, await intents.find(agent.store, job_id))
+
+
+@router.post("/api/intents", status_code=202, dependencies=[Depends(require_token)])
+async def request_intent(agent: Served, body: IntentRequest, response: Response) -> dict[str, Any]:
+    """Ask for an action."""
+    action, target = views.check_action(agent.config, body.action, body.target)
+    intent = await agent.request(action, target, {}, by="http")
+    response.headers["location"] = f"/api/intents/{intent.id}"
+    return views.intent_record(intent)
+
+
+@router.get("/api/intents/{intent_id}")
+async def show_intent(agent: Served, intent_id: str) -> dict[str, Any]:
+    """Show what became of a requested action."""
+    return views.intent_record(await intents.find(agent.store, intent_id))
+
+
+@router.get("/metrics")
+async def show_metrics(agent: Served) -> Response:
+    """Show metrics in Prometheus' text format."""
+    return Response(await metrics.render(agent), media_type=metrics.CONTENT_TYPE)

@@ -1,0 +1,95 @@
+"""Who may ask what: the token, the host names under which we may be addressed, safe headers."""
+
+import hmac
+import re
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+
+from helios_agent.config.model import LOOPBACK, Http
+from helios_agent.errors import ConfigError
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+SHORTEST_TOKEN = 16
+
+
+def read_token(http: Http) -> str | None:
+    """Return the token that acting requests must carry, or None. Raises ConfigError, never showing it."""
+    if http.token_file is None:
+        return None
+    try:
+        token = http.token_file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"http.token_file: {http.token_file}: cannot be read: {error}") from error
+    if len(token) < SHORTEST_TOKEN:
+        raise ConfigError(
+            f"http.token_file: {http.token_file}: the token has {len(token)} characters; "
+            f"at least {SHORTEST_TOKEN} are needed"
+        )
+    return token
+
+
+def require_token(request: Request) -> None:
+    """Refuse a request that would act without the configured token."""
+    token: str | None = request.app.state.token
+    given = request.headers.get("authorization", "").removeprefix("Bearer ")
+    if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
+        raise HTTPException(
+            401, "This needs the header «Authorization: Bearer TOKEN».", {"www-authenticate": "Bearer"}
+        )
+
+
+def guard(http: Http) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
+    """Return the middleware that checks Host and Origin and sets safe headers on every answer.
+
+    Without the Host check a web page anywhere could reach a server on this machine under a name of its own
+    (DNS rebinding); without the Origin check it could make a visitor's browser send requests that act.
+    """
+    names = {http.host, *http.hosts, *LOOPBACK}
+
+    async def middleware(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
+        host = _host_name(request.headers.get("host", ""))
+        origin = request.headers.get("origin")
+        if host not in names and not _is_address(host):
+            response: Response = problem(421, f"This server is not called {host!r}; see http.hosts.")
+        elif (
+            request.method not in ("GET", "HEAD", "OPTIONS")
+            and origin is not None
+            and urlsplit(origin).netloc != request.headers.get("host")
+        ):
+            response = problem(403, f"Requests from pages of {origin} are not accepted.")
+        else:
+            response = await following(request)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return middleware
+
+
+def problem(status: int, detail: object, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Return an answer that says what was wrong, as RFC 9457 problem details."""
+    return JSONResponse(
+        {"type": "about:blank", "status": status, "detail": detail},
+        status_code=status,
+        headers=headers,
+        media_type="application/problem+json",
+    )
+
+
+def _host_name(host: str) -> str:
+    return (urlsplit(f"//{host}").hostname or "") if host else ""
+
+
+def _is_address(host: str) -> bool:
+    """Return whether a host is an IP address: no name, so nobody can point it elsewhere."""
+    return re.fullmatch(r"[0-9.]+|[0-9a-f:]+", host) is not None

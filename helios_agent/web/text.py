@@ -1,0 +1,80 @@
+"""The same views as text for a terminal."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Record = Mapping[str, Any]
+
+
+def overview(seen: Record) -> str:
+    """Render `views.overview`."""
+    holder = seen.get("held_by") or "nobody"
+    journal = seen["journal"]
+    lines = [f"held by  {holder}", f"journal  {journal['events']:,} events, head {journal['head'][:16]}"]
+    for game in seen["games"]:
+        lines += ["", *_game(game)]
+    lines += [""] if seen["incidents"] else []
+    lines += [f"incident  since {i['opened_at']}: {i['message']}" for i in seen["incidents"]]
+    lines += [f"{i['state']}  {i['action']} {i['target']}, due {i['due_at']}" for i in seen["under_way"]]
+    return "\n".join(lines)
+
+
+def _game(game: Record) -> list[str]:
+    newest, forecast = game["newest_draw"], game["next_forecast"]
+    lines = [game["title"]]
+    if game["assessment"]:
+        lines.append(f"  {game['assessment']['verdict']}")
+    shown = f"{newest['day']}: {_balls(newest)}, from {newest['source']}" if newest else "none yet"
+    lines.append(f"  draws      {game['draws']:,}, newest {shown}")
+    lines.append(f"  next draw  {game['next_draw']['day']} ({game['next_draw']['at']})")
+    if forecast:
+        lines.append(f"  forecast   registered as event {forecast['seq']}, digest {forecast['digest'][:16]}")
+    if game["decision"]:
+        lines.append(f"  decision   {game['decision']['rationale']}")
+    return lines + [
+        f"  {s['forecaster']:<28} {s['gain_nats']:+10.3f} nats over {s['draws']:,} draws"
+        for s in game["standings"]
+    ]
+
+
+def draws(found: Sequence[Record]) -> str:
+    """Render `views.drawn`."""
+    lines = []
+    for draw in found:
+        score = draw["score"]
+        gain = f"{score['mixture_gain_nats']:+.4f} nats, {score['basis']}" if score else "not scored"
+        lines.append(f"{draw['day']}  {_balls(draw):<24} {draw['source']:<10} event {draw['seq']:<7} {gain}")
+    return "\n".join(lines)
+
+
+def forecasts(found: Sequence[Record]) -> str:
+    """Render `views.registered`."""
+    return "\n\n".join(_forecast(item) for item in found)
+
+
+def _forecast(item: Record) -> str:
+    white, bonus = item["white_probabilities"], item["bonus_probabilities"]
+    pick = item["forecast"]["forecasters"]["uniform"]["pick"]
+    lines = [
+        f"draw of {item['day']}, registered {item['registered_at']} as event {item['seq']}",
+        f"digest {item['digest']}",
+        f"likeliest balls {' '.join(map(str, item['likeliest']))} + {item['likeliest_bonus']}",
+        f"white balls between {min(white):.4%} and {max(white):.4%} (chance {pick / len(white):.4%})",
+        f"bonus ball between {min(bonus):.4%} and {max(bonus):.4%} (chance {1 / len(bonus):.4%})",
+        "weights " + ", ".join(f"{name} {weight:.3f}" for name, weight in item["weights"].items()),
+    ]
+    if item["scored"]:
+        lines.append(f"scored {item['mixture_gain_nats']:+.4f} nats against chance")
+    return "\n".join(lines)
+
+
+def event(record: Record) -> str:
+    """Render one event as a line."""
+    payload = json.dumps(record["payload"], ensure_ascii=False)
+    shown = payload if len(payload) <= 140 else payload[:139] + "…"
+    return f"{record['seq']:>7}  {record['at']}  {record['kind']:<22} {shown}"
+
+
+def _balls(draw: Record) -> str:
+    return f"{' '.join(map(str, sorted(draw['whites'])))} + {draw['bonus']}"

@@ -1,0 +1,86 @@
+"""The local engine: each job in a child process of its own, at the lowest priority."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from helios_agent.errors import JobFailed
+
+LINE_LIMIT_BYTES = 64 * 1024 * 1024
+STDERR_KEPT_BYTES = 4096
+
+Progress = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+async def run(
+    kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, time_limit_s: float | None = None
+) -> dict[str, Any]:
+    """Compute one job in a child process and return its result.
+
+    Awaits `on_progress` for each report of the job. When the caller is cancelled, or the time limit is
+    reached, the child is killed. Raises JobFailed, naming the reason, when there is no result.
+    """
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "helios_agent.work.child",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=LINE_LIMIT_BYTES,
+        process_group=0,  # a signal to the daemon's group must not kill work that it will stop itself
+        env=os.environ | {"OMP_WAIT_POLICY": "passive"},
+    )
+    if child.stdin is None or child.stdout is None or child.stderr is None:
+        raise JobFailed("The worker process has no pipes.")
+    complaints = asyncio.create_task(_last_words(child.stderr), name=f"work.stderr.{child.pid}")
+    try:
+        async with asyncio.timeout(time_limit_s):
+            child.stdin.write(json.dumps({"kind": kind, "spec": spec}).encode() + b"\n")
+            await child.stdin.drain()
+            return await _listen(child.stdout, on_progress, child, complaints)
+    except TimeoutError:
+        raise JobFailed(f"The {kind} job was stopped after its time limit of {time_limit_s:g} s.") from None
+    except (BrokenPipeError, ConnectionResetError):
+        raise JobFailed(await _epitaph(child, complaints)) from None
+    finally:
+        if child.returncode is None:
+            child.kill()
+        child.stdin.close()
+        await asyncio.shield(child.wait())
+        await complaints
+
+
+async def _listen(
+    answers: asyncio.StreamReader,
+    on_progress: Progress | None,
+    child: asyncio.subprocess.Process,
+    complaints: asyncio.Task[str],
+) -> dict[str, Any]:
+    while line := await answers.readline():
+        message = json.loads(line)
+        if "result" in message:
+            result: dict[str, Any] = message["result"]
+            return result
+        if "error" in message:
+            raise JobFailed(message["error"])
+        if on_progress is not None:
+            await on_progress(message["progress"])
+    raise JobFailed(await _epitaph(child, complaints))
+
+
+async def _epitaph(child: asyncio.subprocess.Process, complaints: asyncio.Task[str]) -> str:
+    code = await child.wait()
+    ending = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    said = (await complaints).strip()
+    return f"The worker process {ending} before it had a result.{' It said: ' + said if said else ''}"
+
+
+async def _last_words(stream: asyncio.StreamReader) -> str:
+    kept = b""
+    while chunk := await stream.read(STDERR_KEPT_BYTES):
+        kept = (kept + chunk)[-STDERR_KEPT_BYTES:]
+    return kept.decode("utf-8", "replace")

@@ -1,0 +1,112 @@
+import json
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helios_agent.errors import DrawInvalid
+from helios_agent.forecasting.forecast import Forecast, gains
+
+LOG_WEIGHTS = st.lists(st.floats(-30.0, 30.0), min_size=4, max_size=12)
+
+
+def small_forecast() -> Forecast:
+    return Forecast(np.array([0.4, -0.1, 0.9, -1.0, 0.2, 0.0]), np.array([0.5, -0.7, 0.1]), 3)
+
+
+def test_a_fair_powerball_draw_scores_minus_19_493_nats() -> None:
+    fair = Forecast.uniform(69, 26, 5)
+    assert fair.log_score([3, 16, 43, 58, 65], 16) == pytest.approx(-19.493, abs=5e-4)
+    assert math.exp(-fair.log_score([1, 2, 3, 4, 5], 1)) == pytest.approx(292_201_338)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 90), st.integers(1, 60), st.data())
+def test_uniform_gains_exactly_nothing_on_any_draw(whites: int, bonus: int, data: st.DataObject) -> None:
+    pick = data.draw(st.integers(1, min(whites, 7)))
+    draw = data.draw(st.lists(st.integers(1, whites), min_size=pick, max_size=pick, unique=True))
+    fair = Forecast.uniform(whites, bonus, pick)
+    assert fair.gain(draw, data.draw(st.integers(1, bonus))) == 0.0
+
+
+def test_the_probabilities_of_all_draws_sum_to_one() -> None:
+    forecast = small_forecast().rounded()
+    draws = [(s, b) for s in combinations(range(1, 7), 3) for b in (1, 2, 3)]
+    assert math.fsum(math.exp(forecast.log_score(s, b)) for s, b in draws) == pytest.approx(1.0, abs=1e-12)
+    fair = 1.0 / len(draws)
+    assert math.fsum(fair * math.exp(forecast.gain(s, b)) for s, b in draws) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_inclusion_and_bonus_probabilities_agree_with_the_score() -> None:
+    forecast = small_forecast()
+    draws = [(s, b) for s in combinations(range(1, 7), 3) for b in (1, 2, 3)]
+    mass = {(s, b): math.exp(forecast.log_score(s, b)) for s, b in draws}
+    balls = [math.fsum(p for (s, _), p in mass.items() if ball in s) for ball in range(1, 7)]
+    bonus = [math.fsum(p for (_, b), p in mass.items() if b == ball) for ball in (1, 2, 3)]
+    np.testing.assert_allclose(forecast.inclusion(), balls, rtol=1e-12)
+    np.testing.assert_allclose(forecast.bonus_probabilities(), bonus, rtol=1e-12)
+
+
+def test_log_weights_are_centred_and_cannot_be_changed() -> None:
+    forecast = Forecast(np.array([1.0, 2.0, 6.0]), np.log([0.5, 0.25, 0.25]), 2)
+    assert forecast.white.tolist() == [-2.0, -1.0, 3.0]
+    assert forecast.bonus.sum() == pytest.approx(0.0, abs=1e-15)
+    np.testing.assert_allclose(forecast.bonus_probabilities(), [0.5, 0.25, 0.25], rtol=1e-15)
+    with pytest.raises(ValueError, match="read-only"):
+        forecast.white[0] = 1.0
+
+
+@settings(deadline=None)
+@given(LOG_WEIGHTS, LOG_WEIGHTS)
+def test_the_rounded_record_is_the_forecast(white: list[float], bonus: list[float]) -> None:
+    forecast = Forecast(np.array(white), np.array(bonus), 3)
+    record = forecast.to_record()
+    again = Forecast.from_record(json.loads(json.dumps(record)))
+    rounded = forecast.rounded()
+    assert again.to_record() == rounded.to_record() == record
+    np.testing.assert_array_equal(again.white, rounded.white)
+    np.testing.assert_array_equal(again.bonus, rounded.bonus)
+    assert rounded.rounded().white.tolist() == rounded.white.tolist()
+    assert rounded.gain([1, 2, 4], 3) == again.gain([1, 2, 4], 3)
+    assert rounded.bonus_probabilities().sum() == pytest.approx(1.0, abs=1e-14)
+    assert "-0.0," not in json.dumps(record)
+
+
+def test_the_order_of_the_balls_does_not_matter() -> None:
+    forecast = small_forecast()
+    assert len({forecast.gain(order, 2) for order in ([1, 3, 5], [5, 3, 1], [3, 1, 5])}) == 1
+
+
+def test_forecasts_scored_together_score_as_they_do_alone() -> None:
+    rng = np.random.default_rng(3)
+    several = [Forecast(rng.normal(size=69), rng.normal(size=26), 5) for _ in range(7)]
+    draw = [12, 69, 1, 40, 33]
+    assert gains(several, draw, 26).tolist() == [forecast.gain(draw, 26) for forecast in several]
+    assert gains([], draw, 26).tolist() == []
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
+def test_a_log_weight_that_is_not_finite_is_refused_by_name(bad: float) -> None:
+    with pytest.raises(ValueError, match="white of ball 2"):
+        Forecast(np.array([0.0, bad, 0.0]), np.zeros(2), 2)
+    with pytest.raises(ValueError, match="bonus of ball 1"):
+        Forecast.from_record({"white": [0.0, 0.0], "bonus": [bad, 0.0], "pick": 1})
+
+
+def test_a_record_that_is_not_a_forecast_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="bonus is missing"):
+        Forecast.from_record({"white": [0.0], "pick": 1})
+    with pytest.raises(ValueError, match=r"pick is 4; expected 1\.\.3"):
+        Forecast(np.zeros(3), np.zeros(3), 4)
+    with pytest.raises(ValueError, match="white has shape"):
+        Forecast(np.zeros((3, 1)), np.zeros(3), 2)
+
+
+def test_a_draw_or_a_forecast_of_another_game_is_refused() -> None:
+    with pytest.raises(DrawInvalid, match=r"different main balls of 1\.\.6"):
+        small_forecast().gain([1, 2, 7], 1)
+    with pytest.raises(ValueError, match="different games"):
+        gains([small_forecast(), Forecast.uniform(7, 3, 3)], [1, 2, 3], 1)

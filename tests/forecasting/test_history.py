@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from helios_agent.errors import DrawInvalid
+from helios_agent.forecasting.history import History
+
+ROWS = [[5, 1, 3, 2], [2, 4, 6, 1], [1, 2, 3, 3]]
+
+
+def test_rows_are_split_into_main_balls_and_bonus() -> None:
+    history = History.from_rows(ROWS, 3, 6, 3)
+    assert (len(history), history.pick) == (3, 3)
+    assert history.whites.tolist() == [[5, 1, 3], [2, 4, 6], [1, 2, 3]]
+    assert history.bonus.tolist() == [2, 1, 3]
+    assert history.whites.dtype == history.bonus.dtype == np.int64
+
+
+def test_before_holds_the_first_draws_and_no_more() -> None:
+    known = History.from_rows(ROWS, 3, 6, 3).before(2)
+    assert known.whites.tolist() == [[5, 1, 3], [2, 4, 6]]
+    assert known.bonus.tolist() == [2, 1]
+    assert len(known.before(0)) == 0
+
+
+def test_a_draw_that_does_not_exist_yet_cannot_be_reached() -> None:
+    history = History.from_rows(ROWS, 3, 6, 3)
+    for t in (-1, 4):
+        with pytest.raises(ValueError, match=r"expected 0\.\.3"):
+            history.before(t)
+
+
+def test_no_rows_are_an_empty_history() -> None:
+    history = History.from_rows([], 5, 69, 26)
+    assert (len(history), history.pick, history.whites.shape) == (0, 5, (0, 5))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([1, 2, 7, 1], r"row 1 is \[1, 2, 7, 1\]; expected 3 different main balls of 1\.\.6"),
+        ([0, 2, 3, 1], "row 1"),
+        ([2, 3, 2, 1], "row 1"),
+        ([1, 2, 3, 4], r"a bonus ball of 1\.\.3"),
+        ([1, 2, 3], "row 1 is .* expected 3 main balls and a bonus ball"),
+        ([1, 2, 3.5, 1], "expected whole numbers"),
+    ],
+)
+def test_a_row_that_breaks_the_matrix_is_named(row: list[int], message: str) -> None:
+    with pytest.raises(DrawInvalid, match=message):
+        History.from_rows([ROWS[0], row], 3, 6, 3)
+
+
+def test_a_history_whose_parts_do_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected \\(draws, pick\\)"):
+        History(np.ones((3, 2), dtype=np.int64), np.ones(2, dtype=np.int64), 6, 3)
+    with pytest.raises(ValueError, match="pick 7, white_count 6"):
+        History.from_rows([], 7, 6, 3)

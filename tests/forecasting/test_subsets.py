@@ -1,0 +1,118 @@
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from helios_agent.forecasting import subsets
+
+GAMES = [(1, 1), (5, 1), (5, 5), (6, 2), (7, 3), (8, 5)]
+
+
+def enumerate_law(theta: NDArray[np.float64], k: int) -> dict[tuple[int, ...], float]:
+    """Return the probability of every k-subset by brute force."""
+    weights = {s: math.exp(sum(theta[i - 1] for i in s)) for s in combinations(range(1, theta.size + 1), k)}
+    total = math.fsum(weights.values())
+    return {s: weight / total for s, weight in weights.items()}
+
+
+@pytest.mark.parametrize(("n", "k"), GAMES)
+def test_normaliser_and_probabilities_equal_brute_force(n: int, k: int) -> None:
+    theta = np.random.default_rng(n * k).normal(0.0, 1.5, n)
+    law = enumerate_law(theta, k)
+    total = math.fsum(math.exp(sum(theta[i - 1] for i in s)) for s in law)
+    assert float(subsets.log_normaliser(theta, k)) == pytest.approx(math.log(total), abs=1e-12)
+    found = np.exp(subsets.log_probability(theta, np.array(list(law))))
+    np.testing.assert_allclose(found, list(law.values()), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "k"), GAMES)
+def test_inclusion_probabilities_equal_brute_force(n: int, k: int) -> None:
+    theta = np.random.default_rng(n + k).normal(0.0, 1.5, n)
+    law = enumerate_law(theta, k)
+    expected = [math.fsum(p for s, p in law.items() if ball in s) for ball in range(1, n + 1)]
+    np.testing.assert_allclose(subsets.inclusion_probabilities(theta, k), expected, rtol=1e-12)
+
+
+def test_equal_weights_count_the_subsets() -> None:
+    assert float(subsets.log_normaliser(np.zeros(69), 5)) == pytest.approx(math.log(11_238_513), abs=1e-12)
+    np.testing.assert_allclose(subsets.inclusion_probabilities(np.zeros(69), 5), 5 / 69, rtol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_weights_from_1e_minus_12_to_1e12_lose_no_precision(k: int) -> None:
+    exponents = np.random.default_rng(k).integers(-12, 13, 80)
+    polynomial = [1] + [0] * k
+    for exponent in exponents.tolist():  # exact, in whole numbers: every weight times 1e12
+        for j in range(k, 0, -1):
+            polynomial[j] += 10 ** (exponent + 12) * polynomial[j - 1]
+    exact = math.log(polynomial[k]) - 12 * k * math.log(10)
+    theta = exponents * math.log(10)
+    assert float(subsets.log_normaliser(theta, k)) == pytest.approx(exact, rel=1e-13, abs=1e-11)
+    assert float(subsets.inclusion_probabilities(theta, k).sum()) == pytest.approx(k, rel=1e-11)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-27.6, 27.6), min_size=2, max_size=40), st.data())
+def test_inclusion_probabilities_lie_in_0_1_and_sum_to_k(weights: list[float], data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, len(weights)))
+    inclusion = subsets.inclusion_probabilities(np.array(weights), k)
+    assert float(inclusion.sum()) == pytest.approx(k, rel=1e-10)
+    assert ((inclusion > 0.0) & (inclusion <= 1.0 + 1e-10)).all()
+
+
+@settings(deadline=None)
+@given(st.floats(-50.0, 50.0))
+def test_only_the_ratios_of_weights_matter(shift: float) -> None:
+    theta = np.linspace(-1.0, 2.0, 9)
+    moved = subsets.log_probability(theta + shift, np.array([2, 5, 9]))
+    assert float(moved) == pytest.approx(
+        float(subsets.log_probability(theta, np.array([2, 5, 9]))), abs=1e-11
+    )
+
+
+def test_leading_axes_are_independent_laws() -> None:
+    theta = np.random.default_rng(1).normal(size=(4, 3, 8))
+    drawn = subsets.sample(theta, 3, np.random.default_rng(2))
+    assert drawn.shape == (4, 3, 3)
+    assert subsets.inclusion_probabilities(theta, 3).shape == (4, 3, 8)
+    scores = subsets.log_probability(theta, drawn)
+    for a, b in np.ndindex(4, 3):
+        assert float(scores[a, b]) == float(subsets.log_probability(theta[a, b], drawn[a, b]))
+        one = subsets.inclusion_probabilities(theta[a, b], 3)
+        np.testing.assert_array_equal(subsets.inclusion_probabilities(theta, 3)[a, b], one)
+
+
+def test_samples_come_with_the_frequencies_of_the_law() -> None:
+    theta = np.array([1.0, -0.5, 0.3, 0.0, -1.2, 0.8])
+    law = enumerate_law(theta, 3)
+    drawn = subsets.sample(np.broadcast_to(theta, (40_000, 6)), 3, np.random.default_rng(7))
+    found, counts = np.unique(drawn, axis=0, return_counts=True)
+    assert [tuple(s) for s in found.tolist()] == list(law)
+    assert stats.chisquare(counts, 40_000 * np.array(list(law.values()))).pvalue > 0.001
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-27.6, 27.6), min_size=1, max_size=30), st.data())
+def test_a_sample_is_k_different_balls_in_ascending_order(weights: list[float], data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, len(weights)))
+    drawn = subsets.sample(np.array(weights), k, np.random.default_rng(0)).tolist()
+    assert drawn == sorted(set(drawn))
+    assert len(drawn) == k
+    assert 1 <= drawn[0] <= drawn[-1] <= len(weights)
+
+
+@pytest.mark.parametrize("subset", [[0, 1], [1, 7]])
+def test_a_ball_that_is_not_in_the_machine_is_refused(subset: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"expected 2 balls of 1\.\.6"):
+        subsets.log_probability(np.zeros(6), np.array(subset))
+
+
+@pytest.mark.parametrize("k", [0, 7])
+def test_more_balls_than_there_are_cannot_be_drawn(k: int) -> None:
+    with pytest.raises(ValueError, match="1 <= k <= N"):
+        subsets.log_normaliser(np.zeros(6), k)

@@ -1,0 +1,85 @@
+"""The exact subset likelihood against enumeration, known values and hard logits."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from helios_agent.learning.likelihood import bonus_nll, inclusion, subset_nll, uniform_nats
+
+
+def by_enumeration(logits: torch.Tensor, subsets: torch.Tensor) -> torch.Tensor:
+    """−log P(S) summed over every subset there is."""
+    every = torch.tensor(list(itertools.combinations(range(logits.shape[-1]), subsets.shape[-1])))
+    log_weights = logits[:, every].sum(-1)
+    return torch.logsumexp(log_weights, -1) - logits.gather(-1, subsets).sum(-1)
+
+
+@pytest.mark.parametrize(("balls", "pick"), [(4, 1), (5, 2), (6, 3), (8, 5), (9, 8)])
+@pytest.mark.parametrize("spread", [0.3, 3.0, 20.0])
+def test_value_and_gradient_equal_enumeration(balls: int, pick: int, spread: float) -> None:
+    torch.manual_seed(balls)
+    logits = (spread * torch.randn(7, balls, dtype=torch.float64)).requires_grad_()
+    subsets = torch.stack([torch.randperm(balls)[:pick] for _ in range(7)])
+
+    found, expected = subset_nll(logits, subsets), by_enumeration(logits, subsets)
+    (gradient,) = torch.autograd.grad(found.sum(), logits)
+    (expected_gradient,) = torch.autograd.grad(expected.sum(), logits)
+
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-10, atol=1e-12)
+
+
+def test_equal_logits_cost_what_the_fair_game_costs() -> None:
+    whites = subset_nll(torch.full((1, 69), 3.7), torch.tensor([[0, 10, 20, 40, 68]]))
+    bonus = bonus_nll(torch.zeros(1, 26), torch.tensor([25]))
+
+    assert float(whites) == pytest.approx(math.log(math.comb(69, 5)), abs=1e-12)
+    assert float(whites) == pytest.approx(16.235, abs=5e-4)
+    assert float(whites + bonus) == pytest.approx(uniform_nats(69, 5, 26), abs=1e-12)
+    assert uniform_nats(69, 5, 26) == pytest.approx(19.493, abs=5e-4)
+
+
+def test_gradient_is_inclusion_minus_indicator() -> None:
+    torch.manual_seed(1)
+    logits = (2.0 * torch.randn(4, 69, dtype=torch.float64)).requires_grad_()
+    subsets = torch.stack([torch.randperm(69)[:5] for _ in range(4)])
+    (gradient,) = torch.autograd.grad(subset_nll(logits, subsets).sum(), logits)
+
+    indicator = torch.zeros_like(logits).scatter(-1, subsets, 1.0)
+    torch.testing.assert_close(gradient, inclusion(logits, 5) - indicator, rtol=0, atol=4e-15)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 20.0, 60.0])
+def test_inclusion_sums_to_the_number_drawn_at_any_spread(spread: float) -> None:
+    torch.manual_seed(2)
+    chances = inclusion(spread * torch.randn(50, 69), 5)
+
+    assert float(chances.min()) >= 0.0
+    assert float(chances.max()) <= 1.0 + 1e-12
+    torch.testing.assert_close(
+        chances.sum(-1), torch.full((50,), 5.0, dtype=torch.float64), rtol=0, atol=1e-12
+    )
+
+
+def test_one_certain_ball_leaves_a_fair_game_of_the_others() -> None:
+    logits = torch.zeros(1, 69)
+    logits[0, 7] = 300.0
+    with_it = subset_nll(logits, torch.tensor([[7, 1, 2, 3, 4]]))
+    without_it = subset_nll(logits, torch.tensor([[0, 1, 2, 3, 4]]))
+
+    assert float(with_it) == pytest.approx(math.log(math.comb(68, 4)), abs=1e-12)
+    assert float(without_it) == pytest.approx(300.0 + math.log(math.comb(68, 4)), abs=1e-9)
+    assert float(inclusion(logits, 5)[0, 0]) == pytest.approx(4 / 68, abs=1e-12)
+
+
+def test_a_common_shift_of_the_logits_changes_nothing() -> None:
+    torch.manual_seed(3)
+    logits, subsets = torch.randn(3, 20, dtype=torch.float64), torch.tensor([[1, 2, 3]] * 3)
+    torch.testing.assert_close(subset_nll(logits + 500.0, subsets), subset_nll(logits, subsets))
+
+
+def test_float32_logits_are_scored_in_float64() -> None:
+    assert subset_nll(torch.zeros(2, 3, 69), torch.zeros(2, 3, 1, dtype=torch.int64)).dtype == torch.float64
+    assert subset_nll(torch.zeros(2, 3, 69), torch.zeros(2, 3, 1, dtype=torch.int64)).shape == (2, 3)
