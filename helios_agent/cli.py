@@ -59,6 +59,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Start the daemon and stay until SIGTERM or Ctrl-C."""
     settings = _load(config)
     _log_to_stderr(settings)
+    os.umask(0o077)  # the state folder holds what only its owner should read
     with lock.hold(settings.paths.state, "helios run") as describe:
         listener = server.bind(settings.http)
         url = server.address(listener)

@@ -42,9 +42,7 @@ async def run(context: Context, intent: Intent) -> Commit:
             **progress,
             gain=progress["validation_gain_nats"],
         )
-        await context.journal.append(
-            "training.epoch", {"job": intent.id, "attempt": intent.attempt, **progress}, intent.seq
-        )
+        await context.journal.append("training.epoch", {"job": intent.id, **progress}, intent.seq)
 
     spec = {
         "game": rules.name,

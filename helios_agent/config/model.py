@@ -10,24 +10,40 @@ from zoneinfo import available_timezones
 
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from helios_agent.config import cron
 
+SHORTEST_EVERY_S = 60
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
+DURATION = r"^(\d+(\.\d+)?[smhd])+$"
+
+
 def _parse_duration(value: object) -> object:
     if not isinstance(value, str):
         return value
-    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", value):
+    if not re.fullmatch(DURATION, value):
         raise ValueError('a duration is written like "90s", "15m", "1h30m" or "7d"')
     return sum(float(n) * _UNITS[unit] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd])", value))
 
 
-Seconds = Annotated[float, BeforeValidator(_parse_duration)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_parse_duration, json_schema_input_type=float | Annotated[str, Field(pattern=DURATION)]),
+]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
@@ -50,7 +66,15 @@ def _distinct_names(items: tuple[N, ...]) -> tuple[N, ...]:
 class Section(BaseModel):
     """A group of settings: frozen, and refusing what it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: object, field: ValidationInfo) -> object:
+        """Refuse what YAML reads as true or false (yes, no, on, off) where that is not meant."""
+        if isinstance(value, bool) and cls.model_fields[str(field.field_name)].annotation is not bool:
+            raise ValueError("true and false (yes, no, on, off) mean nothing here")
+        return value
 
 
 class Paths(Section):
@@ -147,7 +171,7 @@ class Schedule(Section):
     action: Literal["ingest", "score", "forecast", "train", "assess", "decide", "backup", "verify"]
     game: Literal["powerball", "megamillions"] | None = None
     cron: str | None = None
-    every: Annotated[Seconds, Field(ge=60)] | None = None
+    every: Seconds | None = None
     timezone: str = "UTC"
     catch_up: Literal["all", "latest", "none"] = "latest"
     max_age: Seconds = Field(604_800, ge=1)
@@ -164,6 +188,8 @@ class Schedule(Section):
     def _one_rhythm(self) -> "Schedule":
         if (self.cron is None) == (self.every is None):
             raise ValueError("a schedule needs either cron or every, not both")
+        if self.every is not None and self.every < SHORTEST_EVERY_S:
+            raise ValueError(f"every is {self.every:g} s; the shortest is {SHORTEST_EVERY_S} s")
         self.trigger()
         return self
 

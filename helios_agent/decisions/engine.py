@@ -88,11 +88,12 @@ def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) 
     return [
         Candidate(
             "train", game, stale / policy.retrain_after_draws,
-            f"the newest network has not seen {stale:.0f} draws; the limit is {policy.retrain_after_draws}",
+            f"draws that the newest network has not seen: {stale:.0f}; "
+            f"the limit is {policy.retrain_after_draws}",
         ),
         Candidate(
             "alert", f"{game}/draw-overdue", overdue / policy.draw_overdue_hours,
-            f"{missing:.0f} draws are missing, the oldest for {overdue:.1f} h; the limit is "
+            f"missing draws: {missing:.0f}, the oldest held {overdue:.1f} h ago; the limit is "
             f"{policy.draw_overdue_hours:g} h",
         ),
         Candidate(

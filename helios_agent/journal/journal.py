@@ -61,7 +61,7 @@ class Transaction:
         self._clock = clock
         self._hooks = hooks
         self.boot = boot
-        self.appended: list[Event] = []
+        self.appended = 0
 
     def append(self, kind: str, payload: Mapping[str, Any], cause: int | None = None) -> Event:
         """Append one event, fold it into the tables and run the hooks."""
@@ -77,8 +77,8 @@ class Transaction:
             (seq, at_us, self._clock.mono_us(), self.boot, kind, cause, text, prev, digest),
         )
         project(self._connection, kind, seq=seq, at_us=at_us, boot=self.boot, cause=cause, payload=text)
-        event = Event(seq, at_us, self.boot, kind, cause, json.loads(text), digest.hex())
-        self.appended.append(event)
+        event = Event(seq, at_us, self.boot, kind, cause, payload, digest.hex())
+        self.appended += 1
         for hook in self._hooks:
             hook(self, event)
         return event
@@ -105,7 +105,7 @@ class Journal:
     async def record(self, change: Callable[[Transaction], T]) -> T:
         """Run `change` in one transaction; return its result after the commit."""
 
-        def work(connection: Connection) -> tuple[T, list[Event]]:
+        def work(connection: Connection) -> tuple[T, int]:
             transaction = Transaction(connection, self.clock, self.boot, self._hooks)
             return change(transaction), transaction.appended
 

@@ -48,10 +48,10 @@ async def active(store: Reader, game: str, era: str) -> list[Model]:
 
 
 async def epochs(store: Reader, job: str) -> list[Mapping[str, Any]]:
-    """Return the epochs of a training job's latest attempt, in order."""
+    """Return the epochs of a training job's latest run, in order."""
     rows = await store.rows(
         "SELECT epoch, epochs, loss, validation_loss, validation_gain_nats, seconds, eta_seconds FROM epoch"
-        " WHERE job = ?1 AND attempt = (SELECT max(attempt) FROM epoch WHERE job = ?1) ORDER BY epoch",
+        " WHERE job = ? ORDER BY epoch",
         (job,),
     )
     return [dict(row) for row in rows]

@@ -80,8 +80,10 @@ INSERT INTO firing (schedule, due_us, outcome, seq)
 VALUES (:payload->>'schedule', :payload->>'due_us', :payload->>'outcome', :seq);
 
 -- on training.epoch
-INSERT INTO epoch (job, attempt, epoch, epochs, loss, validation_loss, validation_gain_nats, seconds, eta_seconds, seq)
-VALUES (:payload->>'job', :payload->>'attempt', :payload->>'epoch', :payload->>'epochs', :payload->>'loss',
+-- A run that was cut short begins anew, and takes the place of the epochs of the one before.
+DELETE FROM epoch WHERE job = :payload->>'job' AND epoch >= :payload->>'epoch';
+INSERT INTO epoch (job, epoch, epochs, loss, validation_loss, validation_gain_nats, seconds, eta_seconds, seq)
+VALUES (:payload->>'job', :payload->>'epoch', :payload->>'epochs', :payload->>'loss',
         :payload->>'validation_loss', :payload->>'validation_gain_nats', :payload->>'seconds',
         :payload->>'eta_seconds', :seq);
 

@@ -15,6 +15,9 @@ CREATE TABLE event (
 CREATE INDEX event_kind ON event(kind, seq);
 CREATE TRIGGER event_never_edited BEFORE UPDATE ON event
   BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER event_never_replaced BEFORE INSERT ON event -- INSERT OR REPLACE fires no trigger on DELETE
+  WHEN NEW.seq <= (SELECT max(seq) FROM event)
+  BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER event_never_deleted BEFORE DELETE ON event
   BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 
@@ -115,9 +118,8 @@ CREATE TABLE firing (
   PRIMARY KEY (schedule, due_us)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE epoch (                        -- one row an epoch of a training job
+CREATE TABLE epoch (                        -- one row an epoch of a training job's latest run
   job                  TEXT NOT NULL REFERENCES intent(id),
-  attempt              INTEGER NOT NULL,
   epoch                INTEGER NOT NULL,
   epochs               INTEGER NOT NULL,
   loss                 REAL NOT NULL,       -- nats a draw
@@ -126,7 +128,7 @@ CREATE TABLE epoch (                        -- one row an epoch of a training jo
   seconds              REAL NOT NULL,
   eta_seconds          REAL NOT NULL,
   seq                  INTEGER NOT NULL REFERENCES event(seq),
-  PRIMARY KEY (job, attempt, epoch)
+  PRIMARY KEY (job, epoch)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE model (

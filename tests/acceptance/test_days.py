@@ -1,0 +1,220 @@
+"""Days in the life of the agent, on a clock that the test moves, with real feeds on loopback."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helios_agent.agent import Agent, open_agent
+from helios_agent.clock import VirtualClock
+from helios_agent.config import Config
+from helios_agent.journal import draws, events, forecasts
+from tests.acceptance.conftest import SMALL_NETWORK, World, settle
+
+HOUR = 3600
+WITH_NETWORK = {"autonomy": {"train": "act"}}
+BEFORE_THE_DRAW = datetime(2026, 9, 18, 12, tzinfo=UTC)
+"""The packaged history ends on 2026-09-16; the next draw is that of Saturday the 19th."""
+SATURDAY = "2026-09-19,10,20,30,40,50,6,2"
+MONDAY = "2026-09-21,11,21,31,41,51,7,3"
+ERA = "2015-10-07"
+
+
+def configuration(folder: Path, world: World, **sections: Any) -> Config:
+    return Config.model_validate(
+        {
+            "paths": {"state": folder / "state", "models": folder / "models"},
+            "games": world.feeds(),
+            "learning": {"network": SMALL_NETWORK, "training": {"epochs": 1}},
+            "decisions": {"autonomy": {"train": "observe"}},
+            **sections,
+        }
+    )
+
+
+@asynccontextmanager
+async def living(config: Config, clock: VirtualClock) -> AsyncIterator[Agent]:
+    config.paths.state.mkdir(exist_ok=True)
+    async with open_agent(config, clock) as agent:
+        await agent.journal.append("agent.started", {"games": ["powerball"], "schedules": []})
+        await settle(agent)
+        yield agent
+
+
+async def ask(agent: Agent, action: str) -> None:
+    await agent.request(action, "powerball", {}, by="test")
+    await settle(agent)
+
+
+async def kinds(agent: Agent, *patterns: str) -> list[dict[str, Any]]:
+    found = await events.tail(agent.store, limit=10_000, kinds=patterns)
+    return [dict(event.payload) for event in reversed(found)]
+
+
+async def test_a_registered_forecast_is_scored_when_its_draw_comes_in(tmp_path: Path, world: World) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world, decisions=WITH_NETWORK), clock) as agent:
+        last = (await forecasts.recent(agent.store, "powerball", 1))[0]
+        assert last.day == "2026-09-19"
+        assert [name.partition("@")[0] for name in last.record["forecasters"]] == [
+            "powerballnet", "recency", "tilt", "uniform",
+        ]  # fmt: skip
+        await clock.advance(48 * HOUR)
+        world.rows.append(SATURDAY)
+        await ask(agent, "ingest")
+        score = (await forecasts.scores(agent.store, "powerball", ERA))[-1]
+        assert (score.day, score.basis, score.forecast) == ("2026-09-19", "registered", last.seq)
+        entry = (await kinds(agent, "forecast.scored"))[0]
+        assert set(entry["gains"]) == set(last.record["forecasters"])
+        assert entry["gains"]["uniform"] == 0.0
+        assert entry["weights"] == last.record["weights"]
+        assert (await forecasts.recent(agent.store, "powerball", 1))[0].day == "2026-09-21"
+
+
+async def test_draws_missed_while_away_are_caught_up_without_pretending_they_were_forecast(
+    tmp_path: Path, world: World
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    config = configuration(tmp_path, world)
+    async with living(config, clock):
+        pass
+    await clock.advance(5 * 24 * HOUR)
+    world.rows += [SATURDAY, MONDAY]
+    async with living(config, clock) as agent:
+        scores = (await forecasts.scores(agent.store, "powerball", ERA))[-2:]
+        assert [(s.day, s.basis) for s in scores] == [
+            ("2026-09-19", "registered"), ("2026-09-21", "walk-forward"),
+        ]  # fmt: skip
+
+
+async def test_a_forecast_registered_after_its_draw_was_held_is_never_used(
+    tmp_path: Path, world: World
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        honest = (await forecasts.recent(agent.store, "powerball", 1))[0]
+        await clock.advance(48 * HOUR)
+        record = {**honest.record, "weights": {"uniform": 1.0}}
+        late = {
+            "game": "powerball",
+            "day": honest.day,
+            "digest": forecasts.digest(record),
+            "forecast": record,
+        }
+        await agent.journal.append("forecast.registered", late)
+        world.rows.append(SATURDAY)
+        await ask(agent, "ingest")
+        assert (await forecasts.scores(agent.store, "powerball", ERA))[-1].forecast == honest.seq
+
+
+async def test_feeds_that_fail_are_incidents_and_asked_again_with_growing_patience(
+    tmp_path: Path, world: World
+) -> None:
+    world.down = True
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        assert {i.kind for i in await draws.open_incidents(agent.store)} == {"feed-unreachable"}
+        waits = []
+        for _ in range(8):
+            waits.append((await kinds(agent, "ingest.completed"))[-1]["retry_s"])
+            await clock.advance(waits[-1])
+            await settle(agent)
+        assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+        world.down = False
+        await clock.advance(HOUR)
+        await settle(agent)
+        assert await draws.open_incidents(agent.store) == []
+        assert (await kinds(agent, "ingest.completed"))[-1]["failed"] == []
+
+
+async def test_a_malformed_row_is_an_incident_that_names_it_and_the_good_rows_land(
+    tmp_path: Path, world: World
+) -> None:
+    world.texas_extra = ["Powerball,9,19,2026,10,20,30,40,99,6,2"]
+    world.rows.append(MONDAY)
+    clock = VirtualClock(datetime(2026, 9, 23, tzinfo=UTC))
+    async with living(configuration(tmp_path, world), clock) as agent:
+        (incident,) = await draws.open_incidents(agent.store)
+        assert "Powerball,9,19,2026,10,20,30,40,99,6,2" in incident.message
+        assert "white ball 5 is 99; expected 1 to 69" in incident.message
+        days = [s.draw.day.isoformat() for s in await draws.newest(agent.store, "powerball", 2)]
+        assert days == ["2026-09-21", "2026-09-16"]
+        world.texas_extra = []
+        world.rows.append(SATURDAY)
+        await ask(agent, "ingest")
+        assert await draws.open_incidents(agent.store) == []
+        assert (await kinds(agent, "score.completed"))[-1]["passed_over"] == 1
+
+
+async def test_a_source_that_contradicts_what_is_stored_changes_nothing_and_opens_an_incident(
+    tmp_path: Path, world: World
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    world.rows[-1] = "2026-09-16,21,24,25,3,64,7,2"
+    async with living(configuration(tmp_path, world), clock) as agent:
+        found = await draws.open_incidents(agent.store)
+        assert [i.kind for i in found] == ["draw-disputed", "draw-disputed"]
+        assert (
+            "texas says 3 21 24 25 64 + 7, but packaged said 2 21 24 25 64 + 7, which stays"
+            in found[0].message
+        )
+        newest = (await draws.newest(agent.store, "powerball", 1))[0].draw
+        assert newest.whites == (21, 24, 25, 2, 64)
+
+
+async def test_a_draw_that_has_not_been_held_is_not_believed(tmp_path: Path, world: World) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    world.rows.append(SATURDAY)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        assert (
+            "2026-09-19, which has not been held yet" in (await draws.open_incidents(agent.store))[0].message
+        )
+        assert (await draws.newest(agent.store, "powerball", 1))[0].draw.day.isoformat() == "2026-09-16"
+
+
+async def test_a_model_that_cannot_be_read_is_an_incident_and_the_others_forecast_without_it(
+    tmp_path: Path, world: World
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world, decisions=WITH_NETWORK), clock) as agent:
+        weights = next((tmp_path / "models").rglob("weights.safetensors"))
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x55")
+        await clock.advance(48 * HOUR)
+        world.rows.append(SATURDAY)
+        await ask(agent, "ingest")
+        (incident,) = await draws.open_incidents(agent.store)
+        assert incident.kind == "model-unusable"
+        forecast = (await forecasts.recent(agent.store, "powerball", 1))[0]
+        assert list(forecast.record["forecasters"]) == ["recency", "tilt", "uniform"]
+
+
+async def test_an_overdue_draw_raises_one_alert_a_day(tmp_path: Path, world: World) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        assert await kinds(agent, "alert.raised") == []
+        await clock.advance(72 * HOUR)
+        for _ in range(3):
+            await ask(agent, "assess")
+        (alert,) = await kinds(agent, "alert.raised")
+        assert alert["about"] == "powerball/draw-overdue"
+        assert alert["message"].startswith("missing draws: 1, ")
+        await clock.advance(25 * HOUR)
+        await ask(agent, "assess")
+        assert len(await kinds(agent, "alert.raised")) == 2
+
+
+@pytest.mark.parametrize("level", ["observe", "act"])
+async def test_an_action_that_may_only_be_observed_is_decided_against(
+    tmp_path: Path, world: World, level: str
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    config = configuration(tmp_path, world, decisions={"autonomy": {"train": level}})
+    async with living(config, clock) as agent:
+        decision = (await kinds(agent, "decision.made"))[0]
+        (candidate,) = [c for c in decision["candidates"] if c["action"] == "train"]
+        assert candidate["chosen"] is (level == "act")
+        assert candidate["blocked"] == (None if level == "act" else "its autonomy is observe")
+        assert len(await kinds(agent, "model.trained")) == (1 if level == "act" else 0)
