@@ -1,0 +1,211 @@
+"""The page as the server sends it, from the first second on."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from helios_agent.agent import Agent, open_agent
+from helios_agent.clock import VirtualClock
+from helios_agent.config import Config
+from helios_agent.journal import draws, intents
+from helios_agent.journal.journal import Transaction
+from helios_agent.metacognition import signals
+from helios_agent.web import page, server
+
+NOW = datetime(2026, 9, 18, 12, tzinfo=UTC)
+FACTS = signals.Facts(
+    now_us=int(NOW.timestamp() * 1e6), white_count=69, pick=5, gains=[0.01, -0.02], registered_gains=[],
+    peak_nats=0.01, weights={"uniform": 0.5, "tilt": 0.25, "reserve": 0.25}, draws=2, draws_trained_on=None,
+    missing_since_us=(), feed_read_us=None, open_incidents=0, backup_us=int(NOW.timestamp() * 1e6),
+)  # fmt: skip
+
+
+@asynccontextmanager
+async def living(folder: Path, *games: str) -> AsyncIterator[Agent]:
+    """An agent that has done nothing yet."""
+    config = Config.model_validate(
+        {
+            "paths": {"state": folder / "state", "models": folder / "models"},
+            "games": {name: {"feeds": []} for name in games or ("powerball",)},
+        }
+    )
+    config.paths.state.mkdir()
+    async with open_agent(config, VirtualClock(NOW)) as agent:
+        yield agent
+
+
+async def shown(agent: Agent, path: str = "/") -> httpx.Response:
+    transport = httpx.ASGITransport(server.application(agent, None))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        return await client.get(path)
+
+
+def said(answer: httpx.Response) -> str:
+    """Return the words of a page, without its marks."""
+    body = answer.text.partition("<body>")[2]
+    return " ".join(re.sub(r"<[^>]+>", " ", body).split())
+
+
+async def assess(agent: Agent, **changes: Any) -> None:
+    facts = signals.Facts(**(FACTS.__dict__ | changes))
+    found = signals.assess(facts)
+    verdict = signals.verdict("Powerball", found, 0.01)
+    payload = {"game": "powerball", "signals": found, "verdict": verdict}
+    await agent.journal.append("assessment.completed", payload)
+
+
+async def training(agent: Agent, then: Callable[[Transaction, intents.Intent], Any]) -> None:
+    def change(tx: Transaction) -> None:
+        cause = tx.append("action.requested", {"action": "train"}).seq
+        intents.request(tx, "train", "powerball", {}, cause)
+        intent = intents.claim(tx, ("train",))
+        assert intent is not None
+        then(tx, intent)
+
+    await agent.journal.record(change)
+
+
+def epoch(tx: Transaction, job: str, number: int) -> None:
+    tx.append(
+        "training.epoch",
+        {"job": job, "epoch": number, "epochs": 40, "loss": 19.4, "validation_loss": 19.5,
+         "validation_gain_nats": -0.01, "seconds": 2.0, "eta_seconds": 95.0},
+    )  # fmt: skip
+
+
+async def test_an_empty_journal_is_a_page_that_says_so(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        answer = await shown(agent)
+    assert answer.status_code == 200
+    words = said(answer)
+    for sentence in (
+        "Nothing can be said about Powerball yet.",
+        "No forecast of this draw is registered yet.",
+        "No draw has been scored yet, so there is no evidence to show.",
+        "Nothing has been measured yet.",
+        "No forecaster has been scored yet.",
+        "No draw is stored yet.",
+        "No training has been asked for yet.",
+        "Nothing has been decided yet.",
+        "No feed of this game has been asked yet.",
+        "Nothing that Helios watches is wrong.",
+        "Nothing: Helios waits for its next scheduled instant.",
+        "No event has been journaled yet.",
+    ):
+        assert sentence in words
+    assert 'role="img"' not in answer.text
+    assert "starting" in words
+
+
+async def test_the_next_draw_is_known_from_the_calendar_alone(tmp_path: Path) -> None:
+    async with living(tmp_path, "powerball", "megamillions") as agent:
+        answer = await shown(agent)
+    assert "Saturday, 19 September 2026" in said(answer)
+    assert "22:59 in New York" in said(answer)
+    assert 'datetime="2026-09-20T02:59:00Z"' in answer.text
+    assert "23:00 in New York" in said(answer)
+
+
+async def test_nothing_is_inline_and_nothing_comes_from_another_host(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        await assess(agent)
+        answer = await shown(agent)
+        links = re.findall(r'(?:src|href)="([^"#]+)"', answer.text)
+        found = [await shown(agent, link.replace("&amp;", "&")) for link in links]
+    assert not re.search(r"<style|\sstyle=|<script(?![^>]*src=)|\son\w+=", answer.text)
+    assert all(link.startswith("/") for link in links)
+    assert [each.status_code for each in found] == [200] * len(links)
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+async def test_every_signal_is_shown_with_its_unit_and_definition(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        await assess(agent)
+        answer = await shown(agent)
+    words = said(answer)
+    for signal in signals.SIGNALS:
+        assert page.TITLES[signal.name] in words
+        assert signal.definition.split("(")[0].split("'")[0] in words.replace("&#39;", "'")
+    assert "Silence of the feeds cannot be said yet" in words
+    assert "Draws scored 2 draws" in words
+    assert "Evidence against fairness −0.010 nats" in words
+
+
+async def test_a_sign_of_unfairness_is_said_in_the_verdict(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        await assess(agent, gains=[3.0, 2.5], peak_nats=5.5)
+        words = said(await shown(agent))
+    assert "Powerball shows signs of not being fair" in words
+    assert "probability at most 0.0041" in words
+
+
+async def test_draws_that_are_missing_are_owned_up_to_beside_the_verdict(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        await assess(agent, missing_since_us=(FACTS.now_us - 3_600_000_000,))
+        assert "Not up to date: 1 draw was held that no source has told of." in said(await shown(agent))
+        await assess(agent)
+        assert "Not up to date" not in said(await shown(agent))
+
+
+async def test_an_assessment_of_an_earlier_release_may_lack_signals(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        old = {"game": "powerball", "signals": {"draws_scored": 7.0}, "verdict": "No sign of anything."}
+        await agent.journal.append("assessment.completed", old)
+        words = said(await shown(agent))
+    assert "No sign of anything." in words
+    assert "Draws scored 7 draws" in words
+    assert "p-value of fairness cannot be said yet" in words
+
+
+async def test_what_comes_from_outside_is_shown_and_never_obeyed(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+
+        def change(tx: Transaction) -> None:
+            cause = tx.append("feed.failed", {"game": "powerball", "source": "x", "error": "<b>"}).seq
+            draws.open_incident(tx, "x", "feed-unreachable", "x: <script>alert(1)</script>", cause)
+
+        await agent.journal.record(change)
+        answer = await shown(agent)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
+    assert "<script>" not in answer.text
+    assert "Feed unreachable" in said(answer)
+
+
+async def test_a_training_that_has_just_begun_has_no_numbers(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        await training(agent, lambda tx, intent: None)
+        words = said(await shown(agent))
+    assert "Running ; its first epoch has not ended yet." in words
+    assert "No epoch has ended yet." in words
+    assert "No network of the present rules is trained yet." in words
+
+
+async def test_a_training_shows_how_far_it_is(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        await training(agent, lambda tx, intent: [epoch(tx, intent.id, n) for n in (1, 2, 3)])
+        answer = await shown(agent)
+    assert "Running , epoch 3 of at most 40. About 1 min 35 s left" in said(answer)
+    assert '<progress max="40" value="3"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [
+        (lambda tx, intent: intents.fail(tx, intent, "the loss was not a number"), "Failed"),
+        (lambda tx, intent: intents.retry(tx, intent, "the loss was not a number", 0), "Waiting"),
+    ],
+)
+async def test_a_training_that_went_wrong_says_why(
+    tmp_path: Path, end: Callable[[Transaction, intents.Intent], Any], state: str
+) -> None:
+    async with living(tmp_path) as agent:
+        await training(agent, end)
+        words = said(await shown(agent))
+    assert f"Training {state}" in words
+    assert "the loss was not a number" in words
