@@ -5,8 +5,9 @@ import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -17,7 +18,7 @@ from helios_agent.actions import reactions, runner, train
 from helios_agent.actions.action import Context
 from helios_agent.clock import SECOND_US, Clock, from_us
 from helios_agent.config import Config
-from helios_agent.errors import HeliosError
+from helios_agent.errors import ConfigError, HeliosError, StoreError
 from helios_agent.journal import chain, events, intents
 from helios_agent.journal.journal import Journal, Transaction
 from helios_agent.notify import webhooks
@@ -31,10 +32,14 @@ FORCED_EXIT = 1
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether the agent lives and is ready to serve, and why not."""
+    """Whether the agent lives and is ready to serve, and why not.
+
+    `alive` is false when a part gives no sign of life, which a restart may cure.
+    """
 
     status: str
     reasons: tuple[str, ...]
+    alive: bool
 
     @property
     def ready(self) -> bool:
@@ -44,12 +49,18 @@ class Health:
 class Agent:
     """An open agent: its journal, what it may use, and how it is doing."""
 
-    def __init__(self, config: Config, journal: Journal, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        http: httpx.AsyncClient,
+        targets: tuple[webhooks.Endpoint, ...],
+    ) -> None:
         self.config = config
         self.journal = journal
         self.context = Context(config, journal, http)
         self.scheduler = Scheduler(config, journal)
-        self.targets = webhooks.endpoints(config.webhooks)
+        self.sender = webhooks.Sender(journal, http, config.webhooks, targets)
         self.phase = "starting"
         self.begun_mono_us = self._written_mono_us = journal.clock.mono_us()
 
@@ -77,9 +88,12 @@ class Agent:
             silent_s = (now_us - pulse_us) / SECOND_US
             if silent_s > STALE_PULSES * PULSE_S:
                 reasons.append(f"the {name} has given no sign of life for {silent_s:.0f} s")
+        alive = not reasons
+        if self.store.trouble is not None:
+            reasons.append(self.store.trouble)
         if reasons:
-            return Health("unhealthy", tuple(reasons))
-        return Health(self.phase, () if self.phase == "ready" else (f"the agent is {self.phase}",))
+            return Health("unhealthy", tuple(reasons), alive)
+        return Health(self.phase, () if self.phase == "ready" else (f"the agent is {self.phase}",), alive)
 
     async def pulse(self, notifier: Notifier) -> None:
         """Prove again and again that the writer answers; feed the watchdog while everything does."""
@@ -87,7 +101,7 @@ class Agent:
         while True:
             await self.store.write(lambda connection: connection.execute("SELECT 1").fetchone())
             self._written_mono_us = self.journal.clock.mono_us()
-            if self.health().ready:
+            if self.health().alive:
                 notifier.send(WATCHDOG=1)
             await self.journal.clock.sleep(pause_s)
 
@@ -110,21 +124,28 @@ async def open_agent(config: Config, clock: Clock) -> AsyncIterator[Agent]:
     if restored:
         logger.bind(action="start").critical("{}", restored)
     await asyncio.to_thread(train.sweep, config.paths.models)
-    store = await Store.open(config.database)
-    async with httpx.AsyncClient(
-        timeout=config.feeds.timeout, headers={"user-agent": f"helios-agent/{version('helios-agent')}"}
-    ) as http:
-        try:
-            hooks = (reactions.react, webhooks.queueing(targets))
-            journal = Journal(store, clock, boot, hooks)
-            if restored:
-                await journal.append("store.restored", {"message": restored})
-            recovered = await journal.record(intents.recover)
-            if recovered:
-                logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
-            yield Agent(config, journal, http)
-        finally:
-            await store.close()
+    async with AsyncExitStack() as opened:
+        http = await opened.enter_async_context(_http_client(config))
+        store = await Store.open(config.database)
+        opened.push_async_callback(store.close)
+        hooks = (reactions.react, reactions.watch, webhooks.queueing(targets))
+        journal = Journal(store, clock, boot, hooks)
+        if restored:
+            await journal.append("store.restored", {"message": restored})
+        recovered = await journal.record(intents.recover)
+        if recovered:
+            logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
+        yield Agent(config, journal, http, targets)
+
+
+def _http_client(config: Config) -> httpx.AsyncClient:
+    """Return the client for feeds and webhooks. Raises ConfigError for a proxy that cannot be used."""
+    try:
+        return httpx.AsyncClient(
+            timeout=config.feeds.timeout, headers={"user-agent": f"helios-agent/{version('helios-agent')}"}
+        )
+    except ValueError as error:
+        raise ConfigError(f"environment: a proxy setting cannot be used: {error}") from error
 
 
 Door = Callable[[Agent, asyncio.Event], Coroutine[Any, Any, None]]
@@ -136,8 +157,8 @@ async def run(config: Config, clock: Clock, door: Door, notifier: Notifier) -> N
 
     A second signal ends the process at once.
     """
-    stop = asyncio.Event()
-    _listen_for_signals(stop)
+    stop, closed = asyncio.Event(), asyncio.Event()
+    _listen_for_signals(stop, closed, config.shutdown.deadline)
     async with open_agent(config, clock) as agent:
         head = await events.head(agent.store)
         started = {
@@ -154,25 +175,40 @@ async def run(config: Config, clock: Clock, door: Door, notifier: Notifier) -> N
         agent.phase = "ready"
         notifier.send(READY=1, STATUS=f"ready; journal head {head.seq}")
         logger.bind(action="start").info("ready")
+        reason = "a signal to stop"
         try:
             await _until_stopped(stop, tasks)
+        except HeliosError as error:
+            reason = str(error)
+            raise
         finally:
             notifier.send(STOPPING=1)
             agent.phase = "draining"
-            watch = asyncio.get_running_loop().call_later(config.shutdown.deadline, _give_up)
-            await _drain(agent, tasks, front, closing)
-            watch.cancel()
+            await _drain(agent, tasks, front, closing, reason)
+    closed.set()
     logger.bind(action="stop").info("stopped")
 
 
 def _start_tasks(agent: Agent, notifier: Notifier) -> list[asyncio.Task[None]]:
-    sender = webhooks.Sender(agent.journal, agent.context.http, agent.config.webhooks, agent.targets)
-    owned = {
-        "scheduler": agent.scheduler.run(),
-        "webhooks": sender.run(),
-        "pulse": agent.pulse(notifier),
-    } | {f"lane.{lane}": runner.run_lane(agent.context, lane) for lane in runner.LANES}
-    return [asyncio.create_task(work, name=name) for name, work in owned.items()]
+    owned: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "scheduler": agent.scheduler.run,
+        "webhooks": agent.sender.run,
+        "pulse": partial(agent.pulse, notifier),
+    }
+    for lane in runner.LANES:
+        owned[f"lane.{lane}"] = partial(runner.run_lane, agent.context, lane)
+    clock = agent.journal.clock
+    return [asyncio.create_task(_persist(name, work, clock), name=name) for name, work in owned.items()]
+
+
+async def _persist(name: str, work: Callable[[], Coroutine[Any, Any, None]], clock: Clock) -> None:
+    """Do a part's work; while the database fails it (a full disk), begin again and again."""
+    while True:
+        try:
+            return await work()
+        except StoreError as error:
+            logger.bind(action="store").error("{} begins again in {:g} s: {}", name, PULSE_S, error)
+            await clock.sleep(PULSE_S)
 
 
 async def _until_stopped(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
@@ -186,31 +222,47 @@ async def _until_stopped(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -
 
 
 async def _drain(
-    agent: Agent, tasks: list[asyncio.Task[None]], front: asyncio.Task[None], closing: asyncio.Event
+    agent: Agent,
+    tasks: list[asyncio.Task[None]],
+    front: asyncio.Task[None],
+    closing: asyncio.Event,
+    reason: str,
 ) -> None:
     """Stop working, put back what was under way, journal the end of this boot, then close the door."""
     working = [task for task in tasks if task is not front]
     for task in working:
         task.cancel()
     await asyncio.gather(*working, return_exceptions=True)
-    released = await agent.journal.record(intents.release)
-    await agent.journal.append("agent.stopped", {"released": released})
+    try:
+        released = await agent.journal.record(intents.release)
+        await agent.journal.append("agent.stopped", {"released": released, "reason": reason})
+    except StoreError as error:
+        logger.bind(action="stop").error("the end of this boot is not journaled: {}", error)
     closing.set()
     await asyncio.gather(front, return_exceptions=True)
 
 
-def _listen_for_signals(stop: asyncio.Event) -> None:
+def _listen_for_signals(stop: asyncio.Event, closed: asyncio.Event, deadline_s: float) -> None:
+    """Set `stop` at SIGTERM or SIGINT. A second signal, or the deadline, ends the process at once.
+
+    Once all is closed nothing can be lost any more: then the end is a good one, whatever thread still
+    waits for an answer from the network.
+    """
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        if not closed.is_set():
+            logger.bind(action="stop").error(
+                "not stopped in time; the next start takes up what was under way"
+            )
+        os._exit(0 if closed.is_set() else FORCED_EXIT)
+
     def heard(name: str) -> None:
         if stop.is_set():
-            _give_up()
+            end()
         logger.bind(action="stop").info("{}: draining", name)
         stop.set()
+        loop.call_later(deadline_s, end)
 
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, heard, number.name)
-
-
-def _give_up() -> None:
-    logger.bind(action="stop").error("did not stop in time; what was under way is taken up at the next start")
-    os._exit(FORCED_EXIT)

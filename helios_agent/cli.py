@@ -16,13 +16,15 @@ from loguru import logger
 from helios_agent import agent, oneshot
 from helios_agent.clock import SystemClock
 from helios_agent.config import Config, load
-from helios_agent.errors import HeliosError, NotFound
+from helios_agent.errors import ConfigError, HeliosError, NotFound
 from helios_agent.journal import chain, events
+from helios_agent.notify import webhooks
 from helios_agent.store import Readers, backup, lock
 from helios_agent.systemd import Notifier
 from helios_agent.web import server, text, views
 from helios_agent.web.guard import read_token
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 DEFAULT_CONFIG = Path("config/helios.yaml")
@@ -47,6 +49,7 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Ho
 
 def main() -> None:
     """Run the command line; known errors become one message and their exit code."""
+    os.umask(0o077)  # the state folder holds what only its owner should read
     try:
         app()
     except HeliosError as error:
@@ -59,7 +62,6 @@ def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Start the daemon and stay until SIGTERM or Ctrl-C."""
     settings = _load(config)
     _log_to_stderr(settings)
-    os.umask(0o077)  # the state folder holds what only its owner should read
     with lock.hold(settings.paths.state, "helios run") as describe:
         listener = server.bind(settings.http)
         url = server.address(listener)
@@ -79,6 +81,9 @@ def check_config(
         print(json.dumps(Config.model_json_schema(), indent=2, sort_keys=True))
         return
     settings = _load(config)
+    mistakes = [*_mistakes(read_token, settings.http), *_mistakes(webhooks.endpoints, settings.webhooks)]
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
     print(f"{config} is valid: {len(settings.games)} game(s), {len(settings.schedules)} schedule(s).")
 
 
@@ -174,6 +179,15 @@ def health(config: ConfigPath = DEFAULT_CONFIG) -> None:
     print(answer.text)
     if not answer.is_success:
         raise typer.Exit(1)
+
+
+def _mistakes(read: Callable[[S], object], settings: S) -> list[str]:
+    """Return what is wrong with the files that settings name."""
+    try:
+        read(settings)
+    except ConfigError as error:
+        return [str(error)]
+    return []
 
 
 def _fail(message: str) -> NoReturn:

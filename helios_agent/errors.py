@@ -13,7 +13,8 @@ HeliosError
 ├── FeedError            a source of draws misbehaved
 │   ├── FeedUnreachable  no answer, or not one of success
 │   └── FeedMalformed    an answer that cannot be read as draws
-└── JobFailed            a computation in a worker process did not finish
+└── JobFailed            a computation in a worker process did not succeed
+    └── WorkerLost       the worker was killed or hung: trying again may help
 
 Exit codes are those of BSD sysexits.h, so that a service manager can tell a bad setting
 (78: do not restart) from a passing trouble (69, 74, 75: try again later).
@@ -94,4 +95,8 @@ class FeedMalformed(FeedError):
 
 
 class JobFailed(HeliosError):
-    """A computation in a worker process did not finish."""
+    """A computation in a worker process did not succeed."""
+
+
+class WorkerLost(JobFailed):
+    """The worker process was killed or hung before it had a result."""

@@ -16,7 +16,6 @@ from helios_agent.journal import intents
 from helios_agent.store import lock
 
 POLL_S = 0.5
-OPEN = ("proposed", "ready", "running")
 
 
 def daemon_url(state: Path) -> str | None:
@@ -44,7 +43,7 @@ async def _through_daemon(url: str, action: str, target: str, token: str | None)
             if not answer.is_success:
                 raise Refused(f"The daemon at {url} refuses: {answer.json()['detail']}")
             intent = answer.json()
-            while intent["state"] in OPEN:
+            while intent["state"] in intents.OPEN_STATES:
                 await asyncio.sleep(POLL_S)
                 intent = (await http.get(f"/api/intents/{intent['id']}")).raise_for_status().json()
         except httpx.HTTPError as error:
@@ -56,7 +55,7 @@ async def _by_oneself(config: Config, action: str, target: str) -> dict[str, Any
     with lock.hold(config.paths.state, f"helios {action}"):
         async with open_agent(config, SystemClock()) as agent:
             intent = await agent.request(action, target, {}, by="cli")
-            while intent.state in OPEN:
+            while intent.state in intents.OPEN_STATES:
                 claimed = await agent.journal.record(lambda tx: intents.claim(tx, (action,)))
                 if claimed is None:
                     await agent.journal.clock.sleep(POLL_S)

@@ -7,14 +7,14 @@ lost wake-up costs lateness, never a run.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from apscheduler.triggers.base import BaseTrigger
 from loguru import logger
 
 from helios_agent.clock import SECOND_US, from_us, to_us
-from helios_agent.config.model import Config, Schedule
+from helios_agent.config.model import UPKEEP_ACTIONS, Config, Schedule
 from helios_agent.journal import intents
 from helios_agent.journal.journal import Journal, Transaction
 
@@ -35,13 +35,21 @@ class Firing:
 def due_instants(
     trigger: BaseTrigger, after: datetime, now: datetime
 ) -> tuple[list[datetime], datetime | None]:
-    """Return the instants of a trigger in (after, now], oldest first, and the first one later than now."""
+    """Return the instants of a trigger in (after, now], oldest first, and the first one later than now.
+
+    All in UTC: in local time the hour that comes twice in autumn cannot be reckoned with.
+    """
     instants: list[datetime] = []
-    upcoming: datetime | None = trigger.get_next_fire_time(after, after + TICK)
+    upcoming = _next(trigger, after)
     while upcoming is not None and upcoming <= now:
         instants.append(upcoming)
-        upcoming = trigger.get_next_fire_time(upcoming, upcoming + TICK)
+        upcoming = _next(trigger, upcoming)
     return instants, upcoming
+
+
+def _next(trigger: BaseTrigger, after: datetime) -> datetime | None:
+    upcoming: datetime | None = trigger.get_next_fire_time(after, after + TICK)
+    return None if upcoming is None else upcoming.astimezone(UTC)
 
 
 def outcomes(schedule: Schedule, instants: Sequence[datetime], now: datetime, late_s: float) -> list[Firing]:
@@ -114,7 +122,7 @@ class Scheduler:
 
     def _fire(self, schedule: Schedule, firings: Sequence[Firing], tx: Transaction) -> None:
         games = [schedule.game] if schedule.game else list(self._config.games)
-        targets = games if schedule.action not in ("backup", "verify") else ["journal"]
+        targets = ["journal"] if schedule.action in UPKEEP_ACTIONS else games
         for firing in firings:
             payload = {"schedule": schedule.name, "due_us": firing.due_us, "outcome": firing.outcome}
             event = tx.append("schedule.fired", payload)

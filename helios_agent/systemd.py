@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 MICROSECONDS = 1_000_000
 
@@ -24,6 +25,10 @@ class Notifier:
         # An address that begins with "@" is in the abstract namespace, which is written with a zero byte.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         text = "\n".join(f"{name}={value}" for name, value in states.items())
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        # A manager that does not listen is no reason to stop; sd_notify(3) says not to mind either.
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
+            suppress(OSError),
+        ):
             channel.connect(address)
             channel.sendall(text.encode())

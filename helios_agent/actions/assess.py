@@ -9,7 +9,6 @@ from helios_agent.actions import history
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.clock import from_us, to_us
 from helios_agent.forecasting import mixture
-from helios_agent.forecasting.ledger import Ledger
 from helios_agent.journal import draws, events, forecasts, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -44,8 +43,7 @@ async def facts(context: Context, rules: Game) -> Facts:
     era = rules.era_at(newest[0].draw.day if newest else from_us(now_us).date())
     days, _ = await history.rows_of(store, rules, era)
     scores = await forecasts.scores(store, rules.name, era.name)
-    state = await forecasts.ledger(store, rules.name, era.name)
-    ledger = Ledger.from_record(state.record) if state else Ledger.start(history.EXPERT_NAMES)
+    ledger = await history.ledger_of(store, rules, era)
     trained = await models.active(store, rules.name, era.name)
     # A draw is missing if the calendar has it after the first stored one and nobody has told of it.
     expected = calendar.expected_days(rules, history.as_date(days[0]), from_us(now_us)) if days else []

@@ -8,7 +8,7 @@ from loguru import logger
 
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.clock import SECOND_US
-from helios_agent.config.model import Decisions
+from helios_agent.config import Config
 from helios_agent.decisions import engine
 from helios_agent.errors import Refused
 from helios_agent.journal import intents
@@ -32,7 +32,7 @@ async def run(context: Context, intent: Intent) -> Commit:
             raise Refused(f"{rules.title} has not been assessed yet, so there is nothing to decide from.")
         signals = json.loads(assessed[0]["payload"])["signals"]
         decision = engine.decide(
-            rules.name, signals, policy(context.config.decisions), _hours_since(tx), _under_way(tx)
+            rules.name, signals, policy(context.config), _hours_since(tx), _under_way(tx)
         )
         payload = {
             "game": rules.name,
@@ -53,14 +53,16 @@ async def run(context: Context, intent: Intent) -> Commit:
 ACTION = Action("decide", CORE, run)
 
 
-def policy(settings: Decisions) -> engine.Policy:
+def policy(config: Config) -> engine.Policy:
     """Return the configured limits as the engine's policy."""
+    settings = config.decisions
     return engine.Policy(
         retrain_after_draws=settings.retrain_after_draws,
         backup_after_hours=settings.backup_after / HOUR_S,
         draw_overdue_hours=settings.draw_overdue / HOUR_S,
         alarm_level=settings.alarm_level,
         cooldown_hours=settings.cooldown / HOUR_S,
+        fewest_draws=config.learning.draws_needed,
         autonomy={str(action): level for action, level in settings.autonomy.items()},
     )
 

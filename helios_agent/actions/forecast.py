@@ -8,13 +8,12 @@ from loguru import logger
 from helios_agent.actions import history
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.clock import from_us, iso, to_us
-from helios_agent.errors import HeliosError, JobFailed
+from helios_agent.errors import HeliosError, JobFailed, Refused, WorkerLost
 from helios_agent.forecasting import ledger as ledgers
 from helios_agent.forecasting import mixture
 from helios_agent.forecasting.experts import EXPERTS
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.history import History
-from helios_agent.forecasting.ledger import Ledger
 from helios_agent.journal import draws, forecasts, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -25,7 +24,7 @@ from helios_agent.work import engine
 
 
 class DrawAlreadyHeld(HeliosError):
-    """The draw was held while its forecast was being made, so it is not registered."""
+    """The draw was held, or became known, before its forecast could be registered."""
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -34,8 +33,11 @@ async def run(context: Context, intent: Intent) -> Commit:
     held_us = to_us(calendar.draw_instant(rules, day))
     era = rules.era_at(day)
     days, rows = await history.rows_of(context.store, rules, era)
-    state = await forecasts.ledger(context.store, rules.name, era.name)
-    ledger = Ledger.from_record(state.record) if state else Ledger.start(history.EXPERT_NAMES)
+    if days and days[-1] >= day.isoformat():
+        raise Refused(
+            f"The clock is wrong: it is before the draw of {day}, but that of {days[-1]} is stored."
+        )
+    ledger = await history.ledger_of(context.store, rules, era)
     active = await models.active(context.store, rules.name, era.name)
     basis = {
         "draws": len(rows),
@@ -53,6 +55,8 @@ async def run(context: Context, intent: Intent) -> Commit:
     for model in active:
         try:
             made[model.forecaster] = await _ask_model(context, model, era, rows)
+        except WorkerLost:
+            raise
         except JobFailed as error:
             logger.bind(action="forecast", model=model.forecaster).error("{}", error)
             broken[model.forecaster] = str(error)
@@ -71,10 +75,11 @@ async def run(context: Context, intent: Intent) -> Commit:
     digest = forecasts.digest(record)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        if tx.now_us() >= held_us:
+        known = tx.rows("SELECT 1 FROM draw WHERE game = ? AND day >= ?", (rules.name, day.isoformat()))
+        if tx.now_us() >= held_us or known:
             raise DrawAlreadyHeld(f"The draw of {day} was held before its forecast could be registered.")
         for model in active:
-            key = f"model:{model.forecaster}"
+            key = f"model:{rules.name}:{model.forecaster}"
             if model.forecaster in broken:
                 draws.open_incident(tx, key, "model-unusable", broken[model.forecaster], cause)
             else:
@@ -96,6 +101,8 @@ async def _ask_model(context: Context, model: Model, era: Era, rows: list[list[i
     """Return a trained network's forecast. Raises JobFailed when it has none."""
     folder = context.config.paths.models / model.name / model.version
     said = await engine.run(
-        "model-forecast", {"artefact": str(folder), "draws": rows, "version": model.version}
+        "model-forecast",
+        {"artefact": str(folder), "draws": rows, "version": model.version},
+        time_limit_s=engine.SHORT_JOB_S,
     )
     return Forecast(said["white"], said["bonus"], era.pick).rounded()

@@ -1,13 +1,12 @@
-"""What several actions read: an era's draws as rows, and which eras are still to be scored."""
+"""What several actions read: an era's draws as rows, its ledger, and which eras are still to be scored."""
 
 from datetime import date
 
 from helios_agent.forecasting.experts import EXPERTS
-from helios_agent.journal import draws
+from helios_agent.forecasting.ledger import Ledger
+from helios_agent.journal import draws, forecasts
 from helios_agent.lottery.games import Era, Game
 from helios_agent.store import Reader
-
-EXPERT_NAMES = tuple(EXPERTS)
 
 
 def as_date(day: str) -> date:
@@ -22,6 +21,12 @@ async def rows_of(store: Reader, rules: Game, era: Era) -> tuple[list[str], list
         if rules.era_at(s.draw.day) == era
     ]
     return [d.day.isoformat() for d in stored], [[*d.whites, d.bonus] for d in stored]
+
+
+async def ledger_of(store: Reader, rules: Game, era: Era) -> Ledger:
+    """Return the ledger of an era after its last scored draw, a new one before the first."""
+    state = await forecasts.ledger(store, rules.name, era.name)
+    return Ledger.from_record(state.record) if state else Ledger.start(EXPERTS)
 
 
 async def eras_to_score(store: Reader, rules: Game) -> list[Era]:

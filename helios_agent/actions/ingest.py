@@ -10,8 +10,9 @@ from typing import Any
 from loguru import logger
 
 from helios_agent.actions.action import CORE, Action, Commit, Context
-from helios_agent.clock import SECOND_US, from_us
-from helios_agent.errors import FeedError
+from helios_agent.clock import from_us
+from helios_agent.config.model import Feed
+from helios_agent.errors import FeedError, Refused
 from helios_agent.feeds import packaged
 from helios_agent.feeds.fetch import Source, fetch
 from helios_agent.feeds.reconcile import Dispute, Reconciliation, Sighting, reconcile
@@ -25,10 +26,9 @@ from helios_agent.lottery.games import Game, game
 
 @dataclass(frozen=True)
 class _Reading:
-    """What one feed answered. `whole` says whether the answer was the feed's entire history."""
+    """What one feed answered."""
 
     report: FeedReport
-    whole: bool
 
 
 @dataclass(frozen=True)
@@ -39,24 +39,29 @@ class _Failure:
 
 async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
+    if rules.name not in context.config.games:
+        raise Refused(f"{rules.title} is not among the games that are watched.")
     stored = await draws.stored(context.store, rules.name)
-    reports = []
-    if not any(item.source == packaged.SOURCE for item in stored):
-        reports.append(await asyncio.to_thread(packaged.read, rules))
-    newest = max(
-        (d.day for d in [s.draw for s in stored] + [d for r in reports for d in r.draws]), default=None
-    )
-    readings, failures = await _ask(context, rules, newest)
-    reports += [reading.report for reading in readings]
+    readings: list[_Reading] = []
+    failures: list[_Failure] = []
+    if stored:
+        readings, failures = await _ask(context, rules, stored[-1].draw.day)
+        reports = [reading.report for reading in readings]
+    else:
+        # The packaged draws first and alone: nobody waits for the network to see them.
+        reports = [await asyncio.to_thread(packaged.read, rules)]
     found = reconcile(
         {item.draw.day: item.draw for item in stored},
         {item.draw.day: item.source for item in stored},
         reports,
     )
-    held, unheld = _split_by_calendar(found, rules, context.clock.now_us())
+    newest = max([item.draw.day for item in stored] + [s.draw.day for s in found.new], default=None)
+    now_us = context.clock.now_us()
+    feeds = context.config.feeds_of(rules.name)
+    held, unheld = _split_by_calendar(found, rules, now_us)
     states = await draws.feeds(context.store, rules.name)
-    retry_s = _retry_s(context, states, failures)
-    next_day = calendar.next_draw_day(rules, from_us(context.clock.now_us())).isoformat()
+    retry_s = _retry_s(context, states, failures) if stored else 0.0
+    next_day = calendar.next_draw_day(rules, from_us(now_us)).isoformat()
     next_registered = await forecasts.registered(context.store, rules.name, next_day) is not None
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
@@ -69,6 +74,7 @@ async def run(context: Context, intent: Intent) -> Commit:
             draws.open_incident(
                 tx, f"feed:{rules.name}:{failure.source}", "feed-unreachable", failure.error, cause
             )
+        _close_settled(tx, cause, rules, {feed.name for feed in feeds}, now_us)
         for sighting in held:
             kind = "history.imported" if sighting.source == packaged.SOURCE else "draw.ingested"
             tx.append(kind, draws.to_payload(sighting.draw, sighting.source), cause)
@@ -86,7 +92,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         result = {
             "game": rules.name,
             "new": len(held),
-            "newest": max((s.draw.day for s in held), default=newest or date.min).isoformat(),
+            "newest": newest.isoformat() if newest else None,
             "confirmed": found.confirmed,
             "disputed": len(found.disputes),
             "rejected": len(found.rejected) + len(unheld),
@@ -103,29 +109,33 @@ async def run(context: Context, intent: Intent) -> Commit:
 ACTION = Action("ingest", CORE, run)
 
 
-async def _ask(context: Context, rules: Game, newest: date | None) -> tuple[list[_Reading], list[_Failure]]:
+async def _ask(context: Context, rules: Game, newest: date) -> tuple[list[_Reading], list[_Failure]]:
+    """Ask every feed at the same time; return the answers in the order of the feeds, and who gave none."""
     states = await draws.feeds(context.store, rules.name)
-    since = newest - timedelta(days=context.config.feeds.overlap_days) if newest else None
-    readings, failures = [], []
-    for feed in context.config.games[rules.name].feeds:  # type: ignore[index]
-        state = states.get(feed.name, {})
-        validators = (state.get("etag"), state.get("last_modified"))
-        log = logger.bind(action="ingest", game=rules.name, feed=feed.name)
-        try:
-            report = await fetch(
-                context.http,
-                Source(feed.name, feed.kind, str(feed.url)),
-                rules,
-                since=since,
-                validators=validators,
-            )
-        except FeedError as error:
-            log.warning("{}", error)
-            failures.append(_Failure(feed.name, str(error)))
-        else:
-            log.info("{} draws, {} rows refused", len(report.draws), len(report.rejected))
-            readings.append(_Reading(report, whole=feed.kind == "texas"))
-    return readings, failures
+    since = newest - timedelta(days=context.config.feeds.overlap_days)
+    answers = await asyncio.gather(
+        *(
+            _ask_one(context, rules, feed, since, states.get(feed.name, {}))
+            for feed in context.config.feeds_of(rules.name)
+        )
+    )
+    readings = [answer for answer in answers if isinstance(answer, _Reading)]
+    return readings, [answer for answer in answers if isinstance(answer, _Failure)]
+
+
+async def _ask_one(
+    context: Context, rules: Game, feed: Feed, since: date, state: Mapping[str, Any]
+) -> _Reading | _Failure:
+    source = Source(feed.name, feed.kind, str(feed.url))
+    validators = (state.get("etag"), state.get("last_modified"))
+    log = logger.bind(action="ingest", game=rules.name, feed=feed.name)
+    try:
+        report = await fetch(context.http, source, rules, since=since, validators=validators)
+    except FeedError as error:
+        log.warning("{}", error)
+        return _Failure(feed.name, str(error))
+    log.info("{} draws, {} rows refused", len(report.draws), len(report.rejected))
+    return _Reading(report)
 
 
 def _record_reading(
@@ -165,10 +175,25 @@ def _record_reading(
         draws.open_incident(tx, key, "row-rejected", message, cause)
     disputed = {_dispute_key(rules, d) for d in found.disputes}
     told = {f"dispute:{rules.name}:{draw.day}:{report.source}" for draw in report.draws}
-    for key in [r["key"] for r in tx.rows("SELECT key FROM incident WHERE closed_us IS NULL")]:
-        gone = reading.whole and key.startswith(f"row:{rules.name}:{report.source}:") and key not in refused
+    for key in draws.open_keys(tx):
+        # Rows that the feed no longer shows, or that have left the span which is read again, trouble no one.
+        gone = key.startswith(f"row:{rules.name}:{report.source}:") and key not in refused
         settled = key in told and key not in disputed
         if gone or settled:
+            draws.close_incident(tx, key, cause)
+
+
+def _close_settled(tx: Transaction, cause: int, rules: Game, feeds: set[str], now_us: int) -> None:
+    """Close the incidents of feeds that are no longer configured, and of draws that have been held since."""
+    for key in draws.open_keys(tx):
+        kind, _, rest = key.partition(":")
+        game_name, _, rest = rest.partition(":")
+        if game_name != rules.name:
+            continue
+        removed = kind == "feed" and rest not in feeds
+        day = rest.partition(":")[0]
+        held = kind == "future" and calendar.draw_instant(rules, date.fromisoformat(day)) <= from_us(now_us)
+        if removed or held:
             draws.close_incident(tx, key, cause)
 
 
@@ -177,7 +202,7 @@ def _split_by_calendar(
 ) -> tuple[list[Sighting], list[Sighting]]:
     now = from_us(now_us)
     held = [s for s in found.new if calendar.draw_instant(rules, s.draw.day) <= now]
-    return held, [s for s in found.new if s not in held]
+    return held, [s for s in found.new if calendar.draw_instant(rules, s.draw.day) > now]
 
 
 def _retry_s(
@@ -189,11 +214,6 @@ def _retry_s(
     settings = context.config.feeds
     fewest = min(states.get(failure.source, {}).get("failures", 0) for failure in failures)
     return float(min(settings.retry_limit, settings.retry_first * 2 ** min(fewest, 30)))
-
-
-def retry_at_us(payload: Mapping[str, Any], now_us: int) -> int:
-    """Return when a completed ingestion wants to be repeated."""
-    return now_us + int(payload["retry_s"] * SECOND_US)
 
 
 def _dispute_key(rules: Game, dispute: Dispute) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from helios_agent.actions.ingest import retry_at_us
-from helios_agent.journal import intents
+from helios_agent.clock import SECOND_US
+from helios_agent.journal import draws, intents
 from helios_agent.journal.journal import Event, Transaction
 
 
@@ -28,7 +28,7 @@ def _ingested(event: Event) -> Iterable[Wish]:
     if event.payload["new"] or not event.payload["next_registered"]:
         yield Wish("score", game)
     if event.payload["retry_s"] is not None:
-        yield Wish("ingest", game, retry_at_us(event.payload, event.at_us))
+        yield Wish("ingest", game, event.at_us + int(event.payload["retry_s"] * SECOND_US))
 
 
 def _scored(event: Event) -> Iterable[Wish]:
@@ -53,6 +53,19 @@ REACTIONS: Mapping[str, Callable[[Event], Iterable[Wish]]] = {
     "model.trained": _trained,
     "assessment.completed": _assessed,
 }
+
+
+def watch(tx: Transaction, event: Event) -> None:
+    """Journal hook: an action that failed for good is an incident until one of its kind succeeds."""
+    if event.kind not in ("intent.done", "intent.failed", "intent.dead"):
+        return
+    (row,) = tx.rows("SELECT action, target FROM intent WHERE id = ?", (event.payload["id"],))
+    key = f"action:{row['action']}:{row['target']}"
+    if event.kind == "intent.done":
+        draws.close_incident(tx, key, event.seq)
+    else:
+        message = f"{row['action']} of {row['target']} failed: {event.payload['error']}"
+        draws.open_incident(tx, key, "action-failed", message, event.seq)
 
 
 def react(tx: Transaction, event: Event) -> None:

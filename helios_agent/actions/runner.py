@@ -8,7 +8,7 @@ from loguru import logger
 from helios_agent.actions import alert, assess, backup, decide, forecast, ingest, score, train, verify
 from helios_agent.actions.action import Action, Context
 from helios_agent.clock import SECOND_US, wait_for
-from helios_agent.errors import JobFailed, Refused
+from helios_agent.errors import HeliosError, JobFailed, Refused, WorkerLost
 from helios_agent.journal import intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -25,12 +25,14 @@ LANES: Mapping[str, tuple[str, ...]] = {
 IDLE_S = 60.0
 RETRY_S = 30.0
 FINAL = (Refused, JobFailed)
-"""Errors that would come again: the intent fails at once instead of being tried another time."""
+"""Errors that would come again, but for a lost worker: the intent fails at once."""
 
 
 async def run_lane(context: Context, lane: str) -> None:
     """Carry out the intents of one lane for ever, in the order in which they are due."""
     actions = LANES[lane]
+    # What this lane itself left running when the database failed it.
+    await context.journal.record(lambda tx: intents.release(tx, actions))
     with context.journal.listening() as news:
         while True:
             news.clear()
@@ -55,12 +57,15 @@ async def carry_out(context: Context, intent: Intent) -> None:
             return result
 
         await context.journal.record(finish)
-    except FINAL as error:
-        log.error("{} failed: {}", intent.action, error)
-        message = str(error)
-        await context.journal.record(lambda tx: intents.fail(tx, intent, message))
     except Exception as error:
-        log.opt(exception=error).error("{} did not succeed (attempt {})", intent.action, intent.attempt)
-        message = f"{type(error).__name__}: {error}"
+        message = str(error) if isinstance(error, HeliosError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, FINAL) and not isinstance(error, WorkerLost):
+            log.error("{} failed: {}", intent.action, error)
+            await context.journal.record(lambda tx: intents.fail(tx, intent, message))
+            return
+        known = isinstance(error, HeliosError)
+        log.opt(exception=None if known else error).error(
+            "{} did not succeed (attempt {}): {}", intent.action, intent.attempt, message
+        )
         due_us = context.clock.now_us() + round(RETRY_S * 2 ** (intent.attempt - 1) * SECOND_US)
         await context.journal.record(lambda tx: intents.retry(tx, intent, message, due_us))

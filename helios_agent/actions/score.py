@@ -80,7 +80,7 @@ async def _score_era(context: Context, rules: Game, era: Era) -> tuple[list[dict
     """
     days, rows = await history.rows_of(context.store, rules, era)
     state = await forecasts.ledger(context.store, rules.name, era.name)
-    ledger = Ledger.from_record(state.record) if state else Ledger.start(history.EXPERT_NAMES)
+    ledger = await history.ledger_of(context.store, rules, era)
     after = state.day if state else ""
     scored_days = {s.day for s in await forecasts.scores(context.store, rules.name, era.name)}
     passed_over = sum(day <= after and day not in scored_days for day in days)
@@ -129,7 +129,7 @@ async def _by_walk_forward(
         "first": draws[0].index,
         "ledger": ledger.to_record(),
     }
-    result = await engine.run("walk-forward", spec)
+    result = await engine.run("walk-forward", spec, time_limit_s=engine.SHORT_JOB_S)
     entries = []
     for draw, done in zip(draws, result["scored"], strict=True):
         ledger = Ledger.from_record(done["ledger"])

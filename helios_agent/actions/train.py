@@ -11,9 +11,9 @@ from loguru import logger
 
 from helios_agent.actions import history
 from helios_agent.actions.action import WORK, Action, Commit, Context
-from helios_agent.errors import Refused
+from helios_agent.errors import JobFailed, Refused
 from helios_agent.forecasting import mixture
-from helios_agent.journal import draws as stored_draws
+from helios_agent.journal import draws
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import game
@@ -25,7 +25,7 @@ STAGING = ".staging"
 
 async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
-    newest = await stored_draws.newest(context.store, rules.name, 1)
+    newest = await draws.newest(context.store, rules.name, 1)
     if not newest:
         raise Refused(f"There are no draws of {rules.title} to train on.")
     era = rules.era_at(newest[0].draw.day)
@@ -57,7 +57,13 @@ async def run(context: Context, intent: Intent) -> Commit:
         "network": learning.network.model_dump(),
         "training": learning.training.model_dump(),
     }
-    trained = await engine.run("train", spec, on_progress, learning.time_limit)
+    try:
+        async with asyncio.timeout(learning.time_limit):
+            trained = await engine.run("train", spec, on_progress, time_limit_s=2 * learning.time_limit)
+    except TimeoutError:
+        raise JobFailed(
+            f"The training took longer than learning.time_limit, {learning.time_limit:g} s."
+        ) from None
     version = trained["version"]
     await asyncio.to_thread(_publish, staging, models / NAME / version)
 
@@ -79,6 +85,9 @@ async def run(context: Context, intent: Intent) -> Commit:
             "metrics": trained["metrics"],
             "job": intent.id,
         }
+        for key in draws.open_keys(tx):  # of models that this one retires
+            if key.startswith(f"model:{rules.name}:"):
+                draws.close_incident(tx, key, cause)
         tx.append("model.trained", payload, cause)
         return {"model": NAME, "version": version, "new": True, "metrics": trained["metrics"]}
 

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -15,7 +16,13 @@ PREFIX = "HELIOS_"
 Location = tuple[str | int, ...]
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_UNION_TAGS = re.compile(r"(function-|constrained-|json-|literal|float|int|str|nullable|none)\b.*")
+_NO_SETTING = re.compile(r"\[key\]|(function-|constrained-|json-|literal|float|int|str|nullable|none)\b.*")
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
+_SHOWN = (str, int, float, date, type(None))  # a mapping or list given for a value is too long to be shown
+
+
+class _Unreadable:
+    """Stands for a value that was found wrong already."""
 
 
 class _Document:
@@ -38,7 +45,10 @@ class _Document:
             raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from error
         except yaml.YAMLError as error:
             raise ConfigError(f"{path}: not valid YAML: {error}") from error
-        self.values = {} if node is None else self._build(node, (), str(path))
+        try:
+            self.values = {} if node is None else self._build(node, (), str(path))
+        except RecursionError:
+            raise ConfigError(f"{path}: not valid YAML: a value contains itself") from None
         if not isinstance(self.values, dict):
             raise ConfigError(f"{path}:1: the file must be a mapping of sections, not {self.values!r}")
 
@@ -57,7 +67,11 @@ class _Document:
             return mapping
         if isinstance(node, yaml.SequenceNode):
             return [self._build(item, (*place, i), file) for i, item in enumerate(node.value)]
-        return _scalar(node)
+        try:
+            return _scalar(node)
+        except (yaml.YAMLError, ValueError):
+            self.mistakes.append(f"{self.origin[place]}: {_dotted(place)}: {node.value!r}: not valid YAML")
+            return _Unreadable()
 
     def overlay(self, environment: Mapping[str, str]) -> None:
         """Lay HELIOS_<SECTION>__<FIELD> over the file; PORT, where platforms set it, is http.port."""
@@ -68,12 +82,13 @@ class _Document:
             place = ("http", "port") if variable == "PORT" else _place(variable)
             try:
                 value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
-            except yaml.YAMLError:
+            except (yaml.YAMLError, ValueError):
                 value = text
             holder = self.values
-            for key in place[:-1]:
+            for length, key in enumerate(place[:-1], start=1):
                 if not isinstance(holder.get(key), dict):
                     holder[key] = {}
+                    self.origin[place[:length]] = f"environment {variable}"
                 holder = holder[key]
             holder[place[-1]] = value
             self.origin[place] = f"environment {variable}"
@@ -98,7 +113,11 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     try:
         config = Config.model_validate(document.values)
     except ValidationError as error:
-        document.mistakes.extend(_explain(document, dict(item)) for item in error.errors())
+        document.mistakes.extend(
+            _explain(document, dict(item))
+            for item in error.errors()
+            if not isinstance(item["input"], _Unreadable)
+        )
         config = None
     if document.mistakes or config is None:
         raise ConfigError("\n".join(document.mistakes))
@@ -108,14 +127,15 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
 def _explain(document: _Document, error: dict[str, Any]) -> str:
     location: Location = error["loc"]
     origin = document.where(location)
-    location = tuple(p for p in location if isinstance(p, int) or not _UNION_TAGS.fullmatch(p))
+    location = tuple(p for p in location if isinstance(p, int) or not _NO_SETTING.fullmatch(p))
     if error["type"] == "extra_forbidden":
         return f"{origin}: {_dotted(location)}: there is no such setting{_near(location)}"
     if error["type"] == "missing":
         return f"{origin}: {_dotted(location)}: is missing"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     expected = "expected " if error["msg"].startswith("Input should be ") else ""
-    value = "" if isinstance(error["input"], dict) else f"{error['input']!r}: "
+    value = f"{error['input']!r}: " if isinstance(error["input"], _SHOWN) else ""
+    value = _PASSWORD.sub("…@", value)
     return f"{origin}: {_dotted(location) or 'configuration'}: {value}{expected}{message}"
 
 
@@ -123,8 +143,11 @@ def _near(location: Location) -> str:
     """Return a hint naming the settings that do exist beside a misspelt one."""
     model: Any = Config
     for part in location[:-1]:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else None
+        fields = getattr(model, "model_fields", None)
+        if fields is None:  # a list or a mapping of sections
+            model = next((kind for kind in get_args(model) if hasattr(kind, "model_fields")), None)
+        else:
+            model = fields[part].annotation if part in fields else None
     names = getattr(model, "model_fields", None)
     return f"; known here: {', '.join(names)}" if names else ""
 

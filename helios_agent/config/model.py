@@ -44,6 +44,11 @@ Seconds = Annotated[
     float,
     BeforeValidator(_parse_duration, json_schema_input_type=float | Annotated[str, Field(pattern=DURATION)]),
 ]
+GameName = Literal["powerball", "megamillions"]
+ActionName = Literal["ingest", "score", "forecast", "train", "assess", "decide", "backup", "verify"]
+"""What a schedule or a request can ask for."""
+UPKEEP_ACTIONS = ("backup", "verify")
+"""Those of them that concern the journal; the others concern one game."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
@@ -156,6 +161,27 @@ class Learning(Section):
     seed: int = Field(1, ge=0, lt=2**32)
     time_limit: Seconds = Field(3600, ge=1)
 
+    @property
+    def draws_needed(self) -> int:
+        """The fewest draws of an era on which a network can be trained."""
+        return draws_needed(self.network.sequence, self.training.validation)
+
+
+LEAST_TRAINED = 20
+"""Fewest draws to be predicted in training for a fit to mean anything."""
+LEAST_VALIDATED = 5
+"""Fewest draws in the validation part."""
+
+
+def draws_needed(sequence: int, validation: float) -> int:
+    """Return the fewest draws that leave enough to train on and enough to validate on."""
+    draws = sequence + LEAST_TRAINED + LEAST_VALIDATED
+    while True:
+        validated = round(draws * validation)
+        if validated >= LEAST_VALIDATED and draws - validated >= sequence + LEAST_TRAINED:
+            return draws
+        draws += 1
+
 
 class Decisions(Section):
     autonomy: dict[Literal["train", "alert", "backup"], Literal["observe", "act"]] = {}
@@ -168,8 +194,8 @@ class Decisions(Section):
 
 class Schedule(Section):
     name: Name
-    action: Literal["ingest", "score", "forecast", "train", "assess", "decide", "backup", "verify"]
-    game: Literal["powerball", "megamillions"] | None = None
+    action: ActionName
+    game: GameName | None = None
     cron: str | None = None
     every: Seconds | None = None
     timezone: str = "UTC"
@@ -184,13 +210,19 @@ class Schedule(Section):
             raise ValueError('a time zone is named as in the IANA database, like "America/New_York"')
         return zone
 
+    @field_validator("cron")
+    @classmethod
+    def _readable(cls, line: str | None) -> str | None:
+        if line is not None:
+            cron.trigger(line, "UTC")
+        return line
+
     @model_validator(mode="after")
     def _one_rhythm(self) -> "Schedule":
         if (self.cron is None) == (self.every is None):
             raise ValueError("a schedule needs either cron or every, not both")
         if self.every is not None and self.every < SHORTEST_EVERY_S:
             raise ValueError(f"every is {self.every:g} s; the shortest is {SHORTEST_EVERY_S} s")
-        self.trigger()
         return self
 
     def trigger(self) -> BaseTrigger:
@@ -210,7 +242,7 @@ class Webhook(Section):
 class Webhooks(Section):
     endpoints: tuple[Webhook, ...] = ()
     timeout: Seconds = Field(20, gt=0, le=60)
-    attempts: int = Field(10, ge=1, le=50)
+    attempts: int = Field(20, ge=1, le=50)
     retry_first: Seconds = Field(5, ge=0.01)
     retry_limit: Seconds = Field(36_000, ge=1)
 
@@ -234,7 +266,7 @@ class Config(Section):
     paths: Paths = Paths()
     log: Log = Log()
     http: Http = Http()
-    games: dict[Literal["powerball", "megamillions"], GameFeeds] = Field(min_length=1)
+    games: dict[GameName, GameFeeds] = Field(min_length=1)
     feeds: Feeds = Feeds()
     learning: Learning = Learning()
     decisions: Decisions = Decisions()
@@ -247,6 +279,19 @@ class Config(Section):
     @classmethod
     def _distinct(cls, schedules: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
         return _distinct_names(schedules)
+
+    @model_validator(mode="after")
+    def _watches_what_is_scheduled(self) -> "Config":
+        for schedule in self.schedules:
+            if schedule.game is not None and schedule.game not in self.games:
+                raise ValueError(
+                    f"schedule {schedule.name} is of game {schedule.game}, which is not among games"
+                )
+        return self
+
+    def feeds_of(self, game: str) -> tuple[Feed, ...]:
+        """Return the feeds of a game, none if it is not watched."""
+        return next((settings.feeds for name, settings in self.games.items() if name == game), ())
 
     @property
     def database(self) -> Path:

@@ -21,6 +21,8 @@ class Policy:
     draw_overdue_hours: float
     alarm_level: float
     cooldown_hours: float
+    fewest_draws: int
+    """Draws of an era below which a network cannot be trained."""
     autonomy: Mapping[str, str]
 
 
@@ -79,6 +81,12 @@ def decide(
 
 def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) -> list[Candidate]:
     stale, missing = signals["staleness"] or 0.0, signals["missing_draws"] or 0.0
+    known = signals["draws_known"] or 0.0
+    too_few = (
+        f"this era has too few draws to train on: {known:.0f} of {policy.fewest_draws}"
+        if known < policy.fewest_draws
+        else None
+    )
     overdue, age, peak = (
         signals["draw_overdue"] or 0.0,
         signals["backup_age"] or 0.0,
@@ -90,6 +98,7 @@ def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) 
             "train", game, stale / policy.retrain_after_draws,
             f"draws that the newest network has not seen: {stale:.0f}; "
             f"the limit is {policy.retrain_after_draws}",
+            blocked=too_few,
         ),
         Candidate(
             "alert", f"{game}/draw-overdue", overdue / policy.draw_overdue_hours,
@@ -117,6 +126,8 @@ def _weigh(
     since = hours_since.get(key, math.inf)
     if candidate.score < WAIT_SCORE:
         blocked = "waiting scores higher"
+    elif candidate.blocked is not None:
+        blocked = candidate.blocked
     elif key in under_way:
         blocked = "it is already under way"
     elif since < policy.cooldown_hours:

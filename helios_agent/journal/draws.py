@@ -84,6 +84,11 @@ async def open_incidents(store: Reader) -> list[Incident]:
     return [Incident(**dict(row)) for row in rows]
 
 
+def open_keys(tx: Transaction) -> list[str]:
+    """Return the keys of the open incidents."""
+    return [row["key"] for row in tx.rows("SELECT key FROM incident WHERE closed_us IS NULL")]
+
+
 def open_incident(tx: Transaction, key: str, kind: str, message: str, cause: int) -> None:
     """Open an incident, unless one with this key is open already."""
     if not tx.rows("SELECT 1 FROM incident WHERE key = ? AND closed_us IS NULL", (key,)):

@@ -53,8 +53,3 @@ async def head(store: Reader) -> chain.Head:
     """Return seq and hash of the newest event."""
     rows = await store.rows("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1")
     return chain.Head(rows[0]["seq"], rows[0]["hash"].hex()) if rows else chain.Head(0, chain.GENESIS.hex())
-
-
-async def count(store: Reader) -> int:
-    """Return the number of events."""
-    return int((await store.rows("SELECT count(*) AS n FROM event"))[0]["n"])

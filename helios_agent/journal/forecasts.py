@@ -9,6 +9,8 @@ from typing import Any
 from helios_agent.journal import chain
 from helios_agent.store import Reader
 
+FOREVER = 1 << 62
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
@@ -32,16 +34,23 @@ def digest(record: Mapping[str, Any]) -> str:
 
 
 async def registered(store: Reader, game: str, day: str, before_us: int | None = None) -> Registered | None:
-    """Return the last forecast for a draw that was registered before an instant, or None."""
+    """Return the last forecast for a draw that was registered before an instant, or None.
+
+    Before also means earlier in the journal than the draw itself: clocks can be wrong, the chain cannot.
+    """
     found = await _registered(
-        store, "f.game = ? AND f.day = ? AND f.at_us < ?", (game, day, before_us or 1 << 62), 1
+        store,
+        "f.game = ? AND f.day = ? AND f.at_us < ? AND f.seq < coalesce("
+        "(SELECT d.seq FROM draw d WHERE d.game = f.game AND d.day = f.day), f.seq + 1)",
+        (game, day, before_us or FOREVER),
+        1,
     )
     return found[0] if found else None
 
 
 async def recent(store: Reader, game: str, limit: int, before: int | None = None) -> list[Registered]:
     """Return up to `limit` registered forecasts, newest first; `before` is an exclusive bound on seq."""
-    return await _registered(store, "f.game = ? AND f.seq < ?", (game, before or 1 << 62), limit)
+    return await _registered(store, "f.game = ? AND f.seq < ?", (game, before or FOREVER), limit)
 
 
 async def _registered(store: Reader, where: str, parameters: tuple[Any, ...], limit: int) -> list[Registered]:
@@ -132,9 +141,10 @@ async def standings(store: Reader, game: str, era: str) -> list[Standing]:
     """Return the account of every forecaster of an era, the one with the largest gain first."""
     rows = await store.rows(
         "SELECT l.forecaster, count(*) AS draws, sum(l.gain_nats) AS gain_nats,"
-        " (SELECT w.weight FROM ledger w WHERE w.game = l.game AND w.forecaster = l.forecaster"
+        " (SELECT w.weight FROM ledger w JOIN score v USING (game, day)"
+        "  WHERE w.game = ?1 AND v.era = ?2 AND w.forecaster = l.forecaster"
         "  ORDER BY w.day DESC LIMIT 1) AS weight"
-        " FROM ledger l JOIN score s USING (game, day) WHERE l.game = ? AND s.era = ?"
+        " FROM ledger l JOIN score s USING (game, day) WHERE l.game = ?1 AND s.era = ?2"
         " GROUP BY l.forecaster ORDER BY gain_nats DESC, l.forecaster",
         (game, era),
     )

@@ -6,7 +6,7 @@ At most one intent waits and at most one runs for each (action, target).
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,11 @@ from helios_agent.journal.journal import Transaction
 from helios_agent.store import Reader, Row
 
 MAX_ATTEMPT = 3
+OPEN_STATES = ("proposed", "ready", "running")
+_CLAIMABLE = (
+    "state = 'ready' AND NOT EXISTS (SELECT 1 FROM intent AS running WHERE running.state = 'running'"
+    " AND running.action = intent.action AND running.target = intent.target)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +88,13 @@ def request(
 
 
 def claim(tx: Transaction, actions: tuple[str, ...]) -> Intent | None:
-    """Move the first due intent of these actions to running and return it, or None."""
+    """Move the first due intent of these actions to running and return it, or None.
+
+    One whose twin is running waits until that has ended.
+    """
     marks = ", ".join("?" * len(actions))
     rows = tx.rows(
-        f"SELECT * FROM intent WHERE state = 'ready' AND due_us <= ? AND action IN ({marks})"  # noqa: S608
+        f"SELECT * FROM intent WHERE {_CLAIMABLE} AND due_us <= ? AND action IN ({marks})"  # noqa: S608
         " ORDER BY due_us, seq LIMIT 1",
         (tx.now_us(), *actions),
     )
@@ -116,9 +124,13 @@ def retry(tx: Transaction, intent: Intent, error: str, due_us: int) -> bool:
     return True
 
 
-def release(tx: Transaction) -> int:
-    """Put back, without counting an attempt, what this boot was running; return how many."""
+def release(tx: Transaction, actions: Collection[str] | None = None) -> int:
+    """Put back, without counting an attempt, what this boot runs of these actions (None: of all).
+
+    Returns how many.
+    """
     rows = tx.rows("SELECT * FROM intent WHERE state = 'running' AND boot = ?", (tx.boot,))
+    rows = [row for row in rows if actions is None or row["action"] in actions]
     for intent in map(Intent.from_row, rows):
         _make_room(tx, intent)
         tx.append("intent.released", {"id": intent.id, "action": intent.action}, intent.seq)
@@ -171,8 +183,8 @@ async def open_ones(store: Reader) -> list[Intent]:
 
 
 async def next_due_us(store: Reader, actions: tuple[str, ...]) -> int | None:
-    """Return when the next waiting intent of these actions is due."""
+    """Return when the next of these actions' intents that could be claimed is due."""
     marks = ", ".join("?" * len(actions))
-    sql = f"SELECT min(due_us) AS due_us FROM intent WHERE state = 'ready' AND action IN ({marks})"  # noqa: S608
+    sql = f"SELECT min(due_us) AS due_us FROM intent WHERE {_CLAIMABLE} AND action IN ({marks})"  # noqa: S608
     due: int | None = (await store.rows(sql, actions))[0]["due_us"]
     return due

@@ -22,22 +22,31 @@ def queue(tx: Transaction, endpoint: str, event: Event) -> None:
     tx.append("webhook.queued", {"id": message_id, "endpoint": endpoint, "event": event.seq}, event.seq)
 
 
-async def due(store: Reader, now_us: int, limit: int) -> list[Message]:
-    """Return the messages that are due, the longest waiting first."""
+async def due(store: Reader, now_us: int, limit: int, endpoint: str | None = None) -> list[Message]:
+    """Return the messages that are due, the longest waiting first: of one endpoint, or of all."""
     rows = await store.rows(
-        "SELECT id, endpoint, event, attempt FROM outbox WHERE state = 'pending' AND next_us <= ?"
-        " ORDER BY next_us, event LIMIT ?",
-        (now_us, limit),
+        "SELECT id, endpoint, event, attempt FROM outbox"
+        " WHERE state = 'pending' AND next_us <= ?1 AND (?2 IS NULL OR endpoint = ?2)"
+        " ORDER BY next_us, event LIMIT ?3",
+        (now_us, endpoint, limit),
     )
     return [Message(**dict(row)) for row in rows]
 
 
-async def next_due_us(store: Reader) -> int | None:
-    """Return when the next waiting message is due."""
-    due_us: int | None = (await store.rows("SELECT min(next_us) AS n FROM outbox WHERE state = 'pending'"))[
-        0
-    ]["n"]
+async def next_due_us(store: Reader, endpoint: str | None = None) -> int | None:
+    """Return when the next waiting message is due: of one endpoint, or of all."""
+    rows = await store.rows(
+        "SELECT min(next_us) AS n FROM outbox WHERE state = 'pending' AND (?1 IS NULL OR endpoint = ?1)",
+        (endpoint,),
+    )
+    due_us: int | None = rows[0]["n"]
     return due_us
+
+
+async def endpoints(store: Reader) -> set[str]:
+    """Return the endpoints for which messages wait."""
+    rows = await store.rows("SELECT DISTINCT endpoint FROM outbox WHERE state = 'pending'")
+    return {row["endpoint"] for row in rows}
 
 
 async def counts(store: Reader) -> dict[str, int]:

@@ -8,12 +8,8 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from helios_agent.config.model import draws_needed
 from helios_agent.errors import JobFailed
-
-LEAST_TRAINED = 20
-"""Fewest draws to be predicted in training for a fit to mean anything."""
-LEAST_VALIDATED = 5
-"""Fewest draws in the validation part."""
 
 Positive = Annotated[int, Field(ge=1)]
 Row = list[int]
@@ -111,7 +107,7 @@ class TrainingJob(Matrix):
     @model_validator(mode="after")
     def _draws_are_valid_and_enough(self) -> Self:
         self.check(self.draws)
-        needed = draws_needed(self.network, self.training)
+        needed = draws_needed(self.network.sequence, self.training.validation)
         if len(self.draws) < needed:
             raise ValueError(
                 f"draws holds {len(self.draws)}; at least {needed} are needed for a sequence of"
@@ -129,16 +125,6 @@ class ForecastJob(Spec):
 
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
-
-
-def draws_needed(network: NetworkSpec, training: TrainingSpec) -> int:
-    """Return the fewest draws that leave enough to train on and enough to validate on."""
-    draws = network.sequence + LEAST_TRAINED + LEAST_VALIDATED
-    while True:
-        validated = training.validated(draws)
-        if validated >= LEAST_VALIDATED and draws - validated >= network.sequence + LEAST_TRAINED:
-            return draws
-        draws += 1
 
 
 def read(kind: type[AnySpec], values: dict[str, Any]) -> AnySpec:

@@ -83,6 +83,11 @@ SIGNALS: tuple[Signal, ...] = (
         lambda f: sum(f.registered_gains),
     ),
     Signal(
+        "draws_known", "draws",
+        "Draws of this era that are stored.",
+        lambda f: float(f.draws),
+    ),
+    Signal(
         "draws_scored", "draws",
         "Draws of this era that were scored.",
         lambda f: float(len(f.gains)),
@@ -114,7 +119,7 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "smallest_visible_factor", "times",
-        "The smallest factor by which one ball could outweigh the others and be seen by now, at level 0.01.",
+        "The smallest weight of one ball, against 1 of the others, that who knew it would have found by now.",
         lambda f: (
             evidence.smallest_visible_factor(len(f.gains), f.white_count, f.pick, 0.01) if f.gains else None
         ),
@@ -151,7 +156,12 @@ SIGNALS: tuple[Signal, ...] = (
 def assess(facts: Facts) -> dict[str, float | None]:
     """Return every signal's value, rounded to 9 decimals."""
     values = {signal.name: signal.measure(facts) for signal in SIGNALS}
-    return {name: None if value is None else round(value, 9) for name, value in values.items()}
+    return {name: None if value is None else _rounded(value) for name, value in values.items()}
+
+
+def _rounded(value: float) -> float:
+    # A p-value of 1e-12 is not 0: what decimals would make vanish keeps 9 digits instead.
+    return round(value, 9) or float(f"{value:.9g}")
 
 
 def verdict(title: str, signals: Mapping[str, float | None], alarm_level: float) -> str:
@@ -169,6 +179,8 @@ def verdict(title: str, signals: Mapping[str, float | None], alarm_level: float)
     visible = (
         ""
         if factor is None
-        else f" A single ball drawn {factor:.2f} times as readily as the others could have been seen by now."
+        else f" A single ball {factor:.2f} times as likely as the others could have shown by now, "
+        "to one who knew which to watch."
     )
-    return f"No sign that {title} can be predicted, after {draws:,} scored draws.{visible}"
+    count = "1 scored draw" if draws == 1 else f"{draws:,} scored draws"
+    return f"No sign that {title} can be predicted, after {count}.{visible}"

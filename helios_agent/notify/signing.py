@@ -1,7 +1,6 @@
 """Sign messages as Standard Webhooks 1.0 (https://www.standardwebhooks.com)."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from pathlib import Path
@@ -14,14 +13,15 @@ SHORTEST_SECRET_BYTES = 24
 
 def read_secret(path: Path) -> bytes:
     """Return the key in a secret file ("whsec_" and base64). Raises ConfigError, never showing the secret."""
+    if str(path).startswith(PREFIX):
+        raise ConfigError("a webhook's secret_file is to name the file of the secret, not to be the secret")
     try:
-        text = path.read_text("utf-8").strip()
+        text = path.read_bytes().decode("ascii").strip()
+        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
     except OSError as error:
         raise ConfigError(f"{path}: the webhook secret cannot be read: {error.strerror}") from error
-    try:
-        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ConfigError(f'{path}: the webhook secret is not "{PREFIX}" followed by base64') from error
+    except ValueError:
+        raise ConfigError(f'{path}: the webhook secret is not "{PREFIX}" followed by base64') from None
     if len(key) < SHORTEST_SECRET_BYTES:
         raise ConfigError(
             f"{path}: the webhook secret has {len(key)} bytes; at least {SHORTEST_SECRET_BYTES} are needed"

@@ -18,6 +18,8 @@ from helios_agent.notify import signing
 BATCH = 16
 IDLE_S = 60.0
 GONE = 410
+LONGEST_WAIT_S = 86_400.0
+"""No receiver makes us wait longer than a day."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,25 @@ class Sender:
         self._targets: Mapping[str, Endpoint] = {target.name: target for target in targets}
 
     async def run(self) -> None:
-        """Send for ever."""
+        """Send for ever, to each endpoint by itself, so that a slow one holds up no other."""
+        names = {*self._targets, *await outbox.endpoints(self._journal.store)}
+        loops = [asyncio.create_task(self._serve(name), name=f"webhooks.{name}") for name in sorted(names)]
+        try:
+            await asyncio.gather(*loops, asyncio.Event().wait())
+        finally:
+            for loop in loops:
+                loop.cancel()
+
+    async def _serve(self, endpoint: str) -> None:
         clock: Clock = self._journal.clock
         with self._journal.listening() as news:
             while True:
                 news.clear()
-                messages = await outbox.due(self._journal.store, clock.now_us(), BATCH)
+                messages = await outbox.due(self._journal.store, clock.now_us(), BATCH, endpoint)
                 if messages:
                     await asyncio.gather(*(self._attempt(message) for message in messages))
                     continue
-                due_us = await outbox.next_due_us(self._journal.store)
+                due_us = await outbox.next_due_us(self._journal.store, endpoint)
                 pause = IDLE_S if due_us is None else min(IDLE_S, (due_us - clock.now_us()) / SECOND_US)
                 await wait_for(clock, news, max(0.0, pause))
 
@@ -90,13 +101,22 @@ class Sender:
         body = chain.canonical({"type": event.kind, **event.as_record()}).encode()
         headers = signing.headers(target.key, message.id, now_us // SECOND_US, body)
         try:
-            response = await self._http.post(
-                target.url,
-                content=body,
-                headers=headers | {"content-type": "application/json"},
-                timeout=self._config.timeout,
-                follow_redirects=False,
-            )
+            # The status says it all: what follows is not read, so no receiver can hold us up with it.
+            async with (
+                asyncio.timeout(self._config.timeout),
+                self._http.stream(
+                    "POST",
+                    target.url,
+                    content=body,
+                    headers=headers | {"content-type": "application/json"},
+                    timeout=self._config.timeout,
+                    follow_redirects=False,
+                ) as response,
+            ):
+                pass
+        except TimeoutError:
+            await self._failed(message, None, f"no answer within {self._config.timeout:g} s", 0.0)
+            return
         except httpx.HTTPError as error:
             await self._failed(message, None, f"{type(error).__name__}: {error}", 0.0)
             return
@@ -134,9 +154,12 @@ class Sender:
 def _retry_after(response: httpx.Response, now_us: int) -> float:
     """Return the seconds that the receiver asked us to wait, 0 if it asked for none that can be read."""
     text = response.headers.get("retry-after", "")
-    if text.isdigit():
-        return float(text)
     try:
-        return max(0.0, (to_us(parsedate_to_datetime(text)) - now_us) / SECOND_US)
-    except (TypeError, ValueError):
+        asked_s = (
+            float(text)
+            if text.isascii() and text.isdigit()
+            else (to_us(parsedate_to_datetime(text)) - now_us) / SECOND_US
+        )
+    except (TypeError, ValueError, OverflowError):
         return 0.0
+    return min(max(0.0, asked_s), LONGEST_WAIT_S)

@@ -1,12 +1,15 @@
 """Read-only connections, so that a long query never holds up a commit."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from sqlite3 import Row
 from typing import Any, Protocol
 
 import aiosqlite
+
+from helios_agent.errors import StoreCorrupt, StoreError
 
 READERS = 2
 
@@ -30,18 +33,27 @@ class Readers:
     @classmethod
     async def open(cls, path: Path) -> "Readers":
         """Open the readers of the database at `path`, which must exist."""
-        connections = []
-        for _ in range(READERS):
-            connection = await aiosqlite.connect(read_only(path), uri=True)
-            connection.row_factory = Row
-            connections.append(connection)
-        return cls(connections)
+        readers = cls([])
+        try:
+            for _ in range(READERS):
+                connection = await aiosqlite.connect(read_only(path), uri=True)
+                connection.row_factory = Row
+                readers._connections.append(connection)
+                readers._free.put_nowait(connection)
+        except sqlite3.Error as error:
+            await readers.close()
+            raise StoreError(f"{path} cannot be read: {error}.") from error
+        return readers
 
     async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[Row]:
-        """Return all rows of one query."""
+        """Return all rows of one query. Raises StoreError, or StoreCorrupt where the file is damaged."""
         connection = await self._free.get()
         try:
             return list(await connection.execute_fetchall(sql, parameters))
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"The database cannot be read: {error}.") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreCorrupt(f"The database is damaged: {error}.") from error
         finally:
             self._free.put_nowait(connection)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from helios_agent.errors import StoreCorrupt, StoreError
 from helios_agent.store import migrations
 from helios_agent.store.readers import Readers
 from helios_agent.store.writer import Writer
@@ -28,10 +29,16 @@ class Store:
     async def open(cls, path: Path) -> "Store":
         """Open the database at `path`, creating it or bringing it to the present schema.
 
-        Raises StoreNewer when a later Helios wrote it, StoreCorrupt when it is not a sound database.
+        Raises StoreNewer when a later Helios wrote it, StoreCorrupt when it is not a sound database,
+        StoreError when the file cannot be opened for writing.
         """
         connection = await asyncio.to_thread(connect, path)
-        return cls(path, connection, await Readers.open(path))
+        try:
+            readers = await Readers.open(path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(path, connection, readers)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function of the connection as one durable transaction (see `Writer.write`)."""
@@ -41,6 +48,11 @@ class Store:
         """Return all rows of one read-only query."""
         return await self._readers.rows(sql, parameters)
 
+    @property
+    def trouble(self) -> str | None:
+        """Say why the last change was not taken (a full disk, a lock); None if it was."""
+        return self._writer.trouble
+
     async def close(self) -> None:
         """Commit what is queued and close every connection. Safe to call twice."""
         await self._writer.close()
@@ -49,10 +61,23 @@ class Store:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the writing connection of the database at `path` and migrate it."""
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    """Open the writing connection of the database at `path` and migrate it. Raises as `Store.open`."""
+    try:
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        _prepare(connection)
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path}: the database cannot be opened: {error}.") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreCorrupt(f"{path} is damaged: {error}.") from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
     try:
+        migrations.version(connection)  # before anything is set: a later Helios may have set it otherwise
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -62,4 +87,3 @@ def connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-    return connection

@@ -1,6 +1,6 @@
 """The HTTP API: what can be asked and requested, and how refusals look (RFC 9457)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -8,12 +8,16 @@ from pydantic import BaseModel, ConfigDict
 
 from helios_agent.agent import Agent
 from helios_agent.clock import SECOND_US
+from helios_agent.config.model import ActionName
 from helios_agent.errors import NotFound
 from helios_agent.journal import events, intents, models
 from helios_agent.web import metrics, views
 from helios_agent.web.guard import require_token
 
 router = APIRouter()
+
+LAST = 2**63 - 1
+"""The largest number an event can have."""
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 GameName = Annotated[str | None, Query(description="which game; the first configured if not given")]
@@ -39,7 +43,7 @@ class IntentRequest(BaseModel):
     """Ask for any action."""
 
     model_config = ConfigDict(extra="forbid")
-    action: Literal["ingest", "score", "forecast", "train", "assess", "decide", "backup", "verify"]
+    action: ActionName
     target: str | None = None
 
 
@@ -82,8 +86,10 @@ async def draws(
 async def forecasts(
     agent: Served,
     game: GameName = None,
-    limit: Limit = 10,
-    before: Annotated[int | None, Query(ge=1, description="only forecasts of earlier events")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="how many at most")] = 10,
+    before: Annotated[
+        int | None, Query(ge=1, le=LAST, description="only forecasts of earlier events")
+    ] = None,
 ) -> list[dict[str, Any]]:
     """List registered forecasts, newest first, whole: what will be, or was, scored."""
     return await views.registered(agent.store, views.chosen_game(agent.config, game), limit, before)
@@ -99,8 +105,8 @@ async def evidence(agent: Served, game: GameName = None) -> list[dict[str, Any]]
 async def journal(
     agent: Served,
     limit: Limit = 50,
-    before: Annotated[int | None, Query(ge=1)] = None,
-    after: Annotated[int | None, Query(ge=0)] = None,
+    before: Annotated[int | None, Query(ge=1, le=LAST)] = None,
+    after: Annotated[int | None, Query(ge=0, le=LAST)] = None,
     kind: Annotated[list[str] | None, Query(description="glob patterns, such as draw.*")] = None,
 ) -> list[dict[str, Any]]:
     """List events, newest first."""
@@ -119,9 +125,9 @@ async def list_models(agent: Served, game: GameName = None) -> list[dict[str, An
 @router.post(
     "/api/train/start", status_code=202, dependencies=[Depends(require_token)], include_in_schema=False
 )
-async def train(agent: Served, body: TrainRequest, response: Response) -> dict[str, Any]:
+async def train(agent: Served, response: Response, body: TrainRequest | None = None) -> dict[str, Any]:
     """Ask for a training; where one already waits, that one is meant."""
-    rules = views.chosen_game(agent.config, body.game)
+    rules = views.chosen_game(agent.config, body.game if body else None)
     intent = await agent.request("train", rules.name, {}, by="http")
     response.headers["location"] = f"/api/train/{intent.id}"
     return await views.job(agent.store, intent)

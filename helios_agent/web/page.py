@@ -28,6 +28,7 @@ TITLES = {
     "evidence_peak": "Highest evidence so far",
     "fairness_p": "p-value of fairness",
     "evidence_registered": "Evidence registered in advance",
+    "draws_known": "Draws known",
     "draws_scored": "Draws scored",
     "draws_registered": "Draws forecast in advance",
     "skill": "Skill",

@@ -8,6 +8,7 @@ from typing import Any
 from helios_agent.actions import history
 from helios_agent.clock import Clock, from_us, iso, to_us
 from helios_agent.config import Config
+from helios_agent.config.model import UPKEEP_ACTIONS, ActionName
 from helios_agent.errors import NotFound, Refused
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.journal import draws, events, forecasts, intents, models, outbox
@@ -16,8 +17,6 @@ from helios_agent.journal.intents import Intent
 from helios_agent.lottery import calendar, prizes
 from helios_agent.lottery.games import Game, game
 from helios_agent.store import Reader
-
-OPEN = ("proposed", "ready", "running")
 
 
 def chosen_game(config: Config, name: str | None) -> Game:
@@ -216,16 +215,13 @@ def model_record(model: models.Model) -> dict[str, Any]:
     }
 
 
-def check_action(config: Config, action: str, target: str | None) -> tuple[str, str]:
+def check_action(config: Config, action: ActionName, target: str | None) -> tuple[str, str]:
     """Return the (action, target) that is meant. Raises Refused or NotFound, naming what is expected."""
-    per_game = ("ingest", "score", "forecast", "train", "assess", "decide")
-    if action in per_game:
-        return action, chosen_game(config, target).name
-    if action in ("backup", "verify"):
+    if action in UPKEEP_ACTIONS:
         if target not in (None, "journal"):
             raise Refused(f"target is {target!r}; {action} takes none")
         return action, "journal"
-    raise Refused(f"action is {action!r}; expected one of: {', '.join((*per_game, 'backup', 'verify'))}")
+    return action, chosen_game(config, target).name
 
 
 def check_day(text: str | None) -> str | None:

@@ -7,21 +7,24 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from helios_agent.errors import JobFailed
+from helios_agent.errors import JobFailed, WorkerLost
 
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
 STDERR_KEPT_BYTES = 4096
+SHORT_JOB_S = 300.0
+"""Time limit of jobs that take seconds: whoever exceeds it hangs."""
 
 Progress = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 async def run(
-    kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, time_limit_s: float | None = None
+    kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, *, time_limit_s: float
 ) -> dict[str, Any]:
     """Compute one job in a child process and return its result.
 
     Awaits `on_progress` for each report of the job. When the caller is cancelled, or the time limit is
-    reached, the child is killed. Raises JobFailed, naming the reason, when there is no result.
+    reached, the child is killed. Raises JobFailed, naming the reason, when the job did not succeed, and
+    WorkerLost when the child was killed or did not end in time.
     """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -43,9 +46,9 @@ async def run(
             await child.stdin.drain()
             return await _listen(child.stdout, on_progress, child, complaints)
     except TimeoutError:
-        raise JobFailed(f"The {kind} job was stopped after its time limit of {time_limit_s:g} s.") from None
+        raise WorkerLost(f"The {kind} job was stopped after its time limit of {time_limit_s:g} s.") from None
     except (BrokenPipeError, ConnectionResetError):
-        raise JobFailed(await _epitaph(child, complaints)) from None
+        raise WorkerLost(await _epitaph(child, complaints)) from None
     finally:
         if child.returncode is None:
             child.kill()
@@ -69,7 +72,7 @@ async def _listen(
             raise JobFailed(message["error"])
         if on_progress is not None:
             await on_progress(message["progress"])
-    raise JobFailed(await _epitaph(child, complaints))
+    raise WorkerLost(await _epitaph(child, complaints))
 
 
 async def _epitaph(child: asyncio.subprocess.Process, complaints: asyncio.Task[str]) -> str:

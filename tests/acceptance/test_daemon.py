@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import resource
 import shutil
 import signal
 import socket
@@ -10,9 +11,11 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from standardwebhooks import Webhook
 
@@ -166,7 +169,7 @@ def test_a_damaged_database_without_a_backup_is_left_alone_and_the_start_refused
 def test_requests_and_commands_act_through_the_running_daemon(new_daemon: NewDaemon) -> None:
     daemon = new_daemon().start()
     daemon.wait_until_idle()
-    answer = daemon.post("/api/train", {})
+    answer = httpx.post(f"{daemon.url}/api/train", trust_env=False)
     assert answer.status_code == 202
     job = answer.json()["job_id"]
     daemon.wait_for(lambda: daemon.get(f"/api/train/{job}").json()["state"] == "done", "the training to end")
@@ -269,6 +272,71 @@ def test_webhooks_tell_of_the_events_asked_for_once_and_signed(
     by_seq = {event["seq"]: event for event in daemon.events()}
     assert all(by_seq[body["seq"]]["hash"] == body["hash"] for body in bodies)
     assert len({headers["webhook-id"] for headers, _ in world.messages}) == len(expected)
+
+
+def test_a_full_disk_is_told_by_health_and_survived(new_daemon: NewDaemon) -> None:
+    daemon = new_daemon().start()
+    daemon.wait_until_idle()
+    assert daemon.process is not None
+    # No file of the daemon may grow any more: what a full disk does, without filling one.
+    unlimited = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))
+    refused = daemon.post("/api/intents", {"action": "assess"})
+    assert refused.status_code == 500
+    health = daemon.get("/health")
+    assert health.status_code == 503
+    assert "The database did not" in health.json()["reasons"][0]
+    assert daemon.process.poll() is None
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    assert daemon.post("/api/intents", {"action": "assess"}).status_code == 202
+    assert daemon.get("/health").status_code == 200
+    assert daemon.stop() == 0
+    assert "The journal is sound" in daemon.cli("journal", "verify").stdout
+
+
+def test_a_locked_database_is_not_taken_for_a_damaged_one(new_daemon: NewDaemon) -> None:
+    daemon = new_daemon()
+    daemon.cli("ingest")
+    daemon.cli("backup")
+    before = len(daemon.events())
+    with closing(sqlite3.connect(daemon.state / "helios.db")) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        refused = daemon.cli("run", check=False)
+    assert refused.returncode == 74
+    assert "cannot be read: database is locked" in refused.stderr
+    assert list(daemon.state.glob("helios.db.corrupt-*")) == []
+    assert len(daemon.events()) == before
+
+
+def test_a_proxy_that_cannot_be_used_is_named_and_the_process_ends(new_daemon: NewDaemon) -> None:
+    daemon = new_daemon()
+    daemon.environment["HTTPS_PROXY"] = "foo://bar"
+    refused = daemon.cli("run", check=False)
+    assert refused.returncode == 78
+    assert "a proxy setting cannot be used" in refused.stderr
+
+
+def test_check_config_reads_the_files_that_are_named(new_daemon: NewDaemon, tmp_path: Path) -> None:
+    hook = {"name": "a", "url": "http://127.0.0.1/", "events": ["*"], "secret_file": str(tmp_path / "none")}
+    daemon = new_daemon(HTTP__TOKEN_FILE=str(tmp_path / "missing"), WEBHOOKS__ENDPOINTS=[hook])
+    refused = daemon.cli("check-config", check=False)
+    assert refused.returncode == 78
+    assert f"{tmp_path / 'missing'}: cannot be read" in refused.stderr
+    assert f"{tmp_path / 'none'}: the webhook secret cannot be read" in refused.stderr
+
+
+def test_a_state_folder_that_cannot_be_is_named(new_daemon: NewDaemon, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = new_daemon(PATHS__STATE=str(tmp_path / "file" / "state")).cli("run", check=False)
+    assert refused.returncode == 74
+    assert f"paths.state: {tmp_path / 'file' / 'state'} cannot be used: Not a directory" in refused.stderr
+
+
+def test_nobody_else_can_read_the_state(new_daemon: NewDaemon) -> None:
+    daemon = new_daemon()
+    daemon.cli("ingest")
+    assert (daemon.state / "helios.db").stat().st_mode & 0o077 == 0
 
 
 def test_health_tells_from_outside_whether_the_daemon_is_ready(new_daemon: NewDaemon) -> None:

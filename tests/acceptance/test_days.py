@@ -1,17 +1,22 @@
 """Days in the life of the agent, on a clock that the test moves, with real feeds on loopback."""
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helios_agent.actions import runner
 from helios_agent.agent import Agent, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
-from helios_agent.journal import draws, events, forecasts
+from helios_agent.journal import draws, events, forecasts, intents
+from helios_agent.lottery.draws import Draw
 from tests.acceptance.conftest import SMALL_NETWORK, World, settle
 
 HOUR = 3600
@@ -189,6 +194,129 @@ async def test_a_model_that_cannot_be_read_is_an_incident_and_the_others_forecas
         assert incident.kind == "model-unusable"
         forecast = (await forecasts.recent(agent.store, "powerball", 1))[0]
         assert list(forecast.record["forecasters"]) == ["recency", "tilt", "uniform"]
+
+
+async def test_a_forecast_made_with_the_draw_already_known_is_never_used_whatever_the_clock_says(
+    tmp_path: Path, world: World
+) -> None:
+    config = configuration(tmp_path, world)
+    later = VirtualClock(datetime(2026, 9, 20, 12, tzinfo=UTC))
+    world.rows.append(SATURDAY)
+    config.paths.state.mkdir()
+    async with open_agent(config, later) as agent:
+        for _ in range(2):  # the packaged draws, then the feeds
+            await agent.request("ingest", "powerball", {}, by="test")
+            intent = await agent.journal.record(lambda tx: intents.claim(tx, ("ingest",)))
+            assert intent is not None
+            await runner.carry_out(agent.context, intent)
+        assert (await draws.newest(agent.store, "powerball", 1))[0].draw.day.isoformat() == "2026-09-19"
+    behind = VirtualClock(BEFORE_THE_DRAW)
+    async with living(config, behind) as agent:
+        await ask(agent, "forecast")
+        (incident,) = await draws.open_incidents(agent.store)
+        assert "The clock is wrong: it is before the draw of 2026-09-19" in incident.message
+        assert await forecasts.recent(agent.store, "powerball", 1) == []
+        assert {s.basis for s in await forecasts.scores(agent.store, "powerball", ERA)} == {"walk-forward"}
+
+
+async def test_a_forecast_that_stands_after_its_draw_in_the_journal_does_not_count_as_registered(
+    tmp_path: Path, world: World
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        honest = (await forecasts.recent(agent.store, "powerball", 1))[0]
+        known = draws.to_payload(
+            Draw("powerball", date(2026, 9, 19), (1, 2, 3, 4, 5), 6, None, ordered=True), "texas"
+        )
+        await agent.journal.append("draw.ingested", known)
+        peeking = {**honest.record, "weights": {"uniform": 1.0}}
+        payload = {"game": "powerball", "day": honest.day, "digest": forecasts.digest(peeking)}
+        await agent.journal.append("forecast.registered", {**payload, "forecast": peeking})
+        found = await forecasts.registered(agent.store, "powerball", honest.day)
+        assert found is not None
+        assert found.seq == honest.seq
+
+
+async def test_a_worker_that_is_killed_costs_an_attempt_and_not_the_work(
+    tmp_path: Path, world: World
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        job = (await agent.request("train", "powerball", {}, by="test")).id
+        claimed = await agent.journal.record(lambda tx: intents.claim(tx, ("train",)))
+        assert claimed is not None
+        working = asyncio.create_task(runner.carry_out(agent.context, claimed))
+        for _ in range(1000):
+            await asyncio.sleep(0.01)
+            if workers := worker_processes():
+                break
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        await working
+        waiting = await intents.find(agent.store, job)
+        assert (waiting.state, waiting.attempt) == ("ready", 1)
+        assert "was killed by signal 9" in (waiting.error or "")
+        await clock.advance(60)
+        await settle(agent)
+        assert (await intents.find(agent.store, job)).state == "done"
+
+
+def worker_processes() -> list[int]:
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return [
+        int(pid)
+        for pid in children
+        if b"helios_agent.work.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+async def test_a_training_that_takes_too_long_is_stopped_and_is_an_incident_until_one_succeeds(
+    tmp_path: Path, world: World
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    endless = {
+        "network": SMALL_NETWORK,
+        "training": {"epochs": 10_000, "patience": 10_000},
+        "time_limit": "5s",
+    }
+    async with living(configuration(tmp_path, world, learning=endless), clock) as agent:
+        await ask(agent, "train")
+        assert worker_processes() == []
+        (incident,) = await draws.open_incidents(agent.store)
+        assert incident.message == (
+            "train of powerball failed: The training took longer than learning.time_limit, 5 s."
+        )
+    async with living(configuration(tmp_path, world), clock) as agent:
+        await ask(agent, "train")
+        assert await draws.open_incidents(agent.store) == []
+
+
+async def test_the_packaged_history_does_not_wait_for_the_feeds(tmp_path: Path, world: World) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        first, second = (await kinds(agent, "ingest.completed"))[:2]
+        assert (first["new"], first["confirmed"], first["retry_s"]) == (2000, 0, 0.0)
+        assert (second["new"], second["confirmed"], second["retry_s"]) == (0, 2010, None)
+
+
+async def test_incidents_close_when_what_they_tell_of_is_over(tmp_path: Path, world: World) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    world.rows.append(SATURDAY)
+    world.down = True
+    config = configuration(tmp_path, world)
+    async with living(config, clock) as agent:
+        world.down = False
+        await ask(agent, "ingest")
+        assert {i.kind for i in await draws.open_incidents(agent.store)} == {"draw-unheld"}
+        await clock.advance(48 * HOUR)
+        await ask(agent, "ingest")
+        assert await draws.open_incidents(agent.store) == []
+        world.down = True
+        await ask(agent, "ingest")
+        assert len(await draws.open_incidents(agent.store)) == 2
+    without = configuration(tmp_path, world, games={"powerball": {"feeds": []}})
+    async with living(without, clock) as agent:
+        assert await draws.open_incidents(agent.store) == []
 
 
 async def test_an_overdue_draw_raises_one_alert_a_day(tmp_path: Path, world: World) -> None:

@@ -14,18 +14,23 @@ def steps() -> list[tuple[int, str]]:
     return sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in files)
 
 
-def apply(connection: sqlite3.Connection) -> None:
-    """Bring the database to the newest version. Raises StoreNewer when it is ahead of this code."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    todo = steps()
-    newest = todo[-1][0]
-    if version > newest:
+def version(connection: sqlite3.Connection) -> int:
+    """Return the version of a database's schema. Raises StoreNewer when it is ahead of this code."""
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    newest = steps()[-1][0]
+    if found > newest:
         raise StoreNewer(
-            f"The database has schema {version}, this Helios knows {newest}. Run the newer Helios, "
+            f"The database has schema {found}, this Helios knows {newest}. Run the newer Helios, "
             "or restore a backup made by this one."
         )
-    for number, sql in todo:
-        if number > version:
+    return found
+
+
+def apply(connection: sqlite3.Connection) -> None:
+    """Bring the database to the newest version. Raises StoreNewer when it is ahead of this code."""
+    present = version(connection)
+    for number, sql in steps():
+        if number > present:
             connection.executescript(
                 f"BEGIN IMMEDIATE; {sql}\nPRAGMA application_id = {APPLICATION_ID}; "
                 f"PRAGMA user_version = {number}; COMMIT;"

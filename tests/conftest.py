@@ -1,0 +1,31 @@
+"""An open journal on a real SQLite file, under a clock that the test moves."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from helios_agent.clock import VirtualClock
+from helios_agent.journal.journal import Journal
+from helios_agent.store import Store
+
+START = datetime(2026, 9, 18, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """A clock that stands at 2026-09-18 12:00 UTC, a Friday."""
+    return VirtualClock(START)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(tmp_path / "helios.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def journal(store: Store, clock: VirtualClock) -> Journal:
+    return Journal(store, clock, boot="boot-1")

@@ -1,0 +1,294 @@
+import asyncio
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helios_agent.clock import VirtualClock
+from helios_agent.errors import StoreCorrupt, StoreError
+from helios_agent.journal import chain, events
+from helios_agent.journal.journal import Journal
+from helios_agent.store import Store, backup
+
+NOW = datetime(2026, 9, 18, 12, 0, tzinfo=UTC)
+
+
+def take(path: Path, minutes: int = 0, keep: int = 7) -> Path:
+    now = NOW + timedelta(minutes=minutes)
+    return backup.take(path, path.parent / "backups", now, keep, chain.verify_database)
+
+
+def restore(path: Path) -> str | None:
+    return backup.verify_or_restore(path, path.parent / "backups", NOW, chain.verify_database)
+
+
+def head_of(path: Path) -> chain.Head:
+    heads: list[chain.Head] = []
+    backup.verify(path, lambda connection: heads.append(chain.verify_database(connection)))
+    return heads[0]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the digest of every file of a folder, the shared memory of readers aside."""
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.iterdir()
+        if file.is_file() and file.stat().st_size and not file.name.endswith("-shm")
+    }
+
+
+async def fill(path: Path, count: int, clock: VirtualClock) -> chain.Head:
+    """Append events of half a page each, and close."""
+    store = await Store.open(path)
+    journal = Journal(store, clock, "boot-1")
+    await journal.record(
+        lambda tx: [tx.append("test.happened", {"i": i, "text": "x" * 2000}) for i in range(count)]
+    )
+    head = await events.head(store)
+    await store.close()
+    return head
+
+
+def flip_bits(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for place in range(len(data) // 2, len(data) // 2 + 4096):
+        data[place] ^= 0xFF
+    path.write_bytes(data)
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def zero_header(path: Path) -> None:
+    path.write_bytes(bytes(100) + path.read_bytes()[100:])
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"garbage " * 4000)
+
+
+def edit_history(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    for trigger in ("event_never_edited", "event_never_deleted"):
+        connection.execute(f"DROP TRIGGER {trigger}")
+    connection.execute("""UPDATE event SET payload = '{"i":3,"text":"a lie"}' WHERE seq = 4""")
+    connection.commit()
+    connection.close()
+
+
+def spoil_text(path: Path) -> None:
+    """Make a payload something that is no text, in a file that SQLite finds sound."""
+    path.write_bytes(path.read_bytes().replace(b"xxxx", b"\xff\xfe\xfd\xfc", 1))
+
+
+DAMAGES = [flip_bits, truncate, zero_header, garbage, edit_history, spoil_text]
+
+
+async def test_a_backup_taken_under_writes_is_a_sound_moment_of_the_journal(
+    journal: Journal, tmp_path: Path
+) -> None:
+    acknowledged, warm, done = 0, asyncio.Event(), asyncio.Event()
+
+    async def produce() -> None:
+        nonlocal acknowledged
+        while not done.is_set():
+            acknowledged = (await journal.append("test.happened", {"text": "x" * 500})).seq
+            if acknowledged == 50:
+                warm.set()
+
+    producing = asyncio.create_task(produce())
+    await warm.wait()
+    for minutes in range(3):
+        before = acknowledged
+        copy = await asyncio.to_thread(take, journal.store.path, minutes)
+        head = head_of(copy)
+        assert before <= head.seq <= acknowledged + 1
+        hashes = await journal.store.rows("SELECT hash FROM event WHERE seq = ?", (head.seq,))
+        assert hashes[0]["hash"].hex() == head.hash
+    done.set()
+    await producing
+
+
+async def test_only_the_newest_backups_are_kept(tmp_path: Path, clock: VirtualClock) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 3, clock)
+    made = [take(path, minutes, keep=3) for minutes in range(5)]
+    assert backup.listed(tmp_path / "backups") == made[:1:-1]
+    assert sorted(p.name for p in (tmp_path / "backups").iterdir()) == [p.name for p in made[2:]]
+    assert made[4].name == "helios-20260918T120400000000Z.db"
+
+
+async def test_a_database_whose_chain_is_broken_is_not_backed_up(tmp_path: Path, clock: VirtualClock) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 10, clock)
+    good = take(path)
+    edit_history(path)
+    with pytest.raises(StoreCorrupt, match="event 4 was changed"):
+        take(path, minutes=1, keep=1)
+    assert list((tmp_path / "backups").iterdir()) == [good]
+
+
+async def test_a_backup_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be backed up"):
+        take(tmp_path / "missing.db")
+    assert list((tmp_path / "backups").iterdir()) == []
+
+
+async def test_what_a_killed_backup_left_is_cleared_by_the_next(tmp_path: Path, clock: VirtualClock) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 3, clock)
+    (tmp_path / "backups").mkdir()
+    for name in ("helios-20260101T000000000000Z.partial", "helios-20260101T000000000000Z.partial-journal"):
+        (tmp_path / "backups" / name).write_bytes(b"half")
+    made = take(path)
+    assert list((tmp_path / "backups").iterdir()) == [made]
+
+
+async def test_a_sound_database_is_left_as_it_is(tmp_path: Path, clock: VirtualClock) -> None:
+    path = tmp_path / "helios.db"
+    assert restore(path) is None
+    await fill(path, 10, clock)
+    take(path)
+    before = contents(tmp_path)
+    assert restore(path) is None
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_database_is_set_aside_and_the_newest_backup_restored(
+    damage: Callable[[Path], None], tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    head = await fill(path, 40, clock)
+    copy = take(path)
+    await fill(path, 10, clock)
+    damage(path)
+    damaged = path.read_bytes()
+    sentence = restore(path)
+    assert sentence is not None
+    assert sentence.startswith(("The journal is broken: ", f"{path} is damaged: "))
+    assert sentence.endswith(
+        f"It was set aside as helios.db.corrupt-20260918T120000Z; {copy.name} was restored in its place."
+    )
+    assert (tmp_path / "helios.db.corrupt-20260918T120000Z").read_bytes() == damaged
+    assert path.read_bytes() == copy.read_bytes()
+    store = await Store.open(path)
+    assert await events.head(store) == head
+    assert (await Journal(store, clock, "boot-2").append("test.happened", {})).seq == 41
+    await store.close()
+    assert restore(path) is None
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_without_a_backup_a_damaged_database_is_reported_and_not_touched(
+    damage: Callable[[Path], None], tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 40, clock)
+    damage(path)
+    before = contents(tmp_path)
+    with pytest.raises(
+        StoreCorrupt, match=r"There is no sound backup in .*backups\. The file was left as it is"
+    ):
+        restore(path)
+    assert contents(tmp_path) == before
+
+
+async def test_when_the_newest_backup_is_damaged_too_the_one_before_is_restored(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    head = await fill(path, 20, clock)
+    older = take(path)
+    await fill(path, 20, clock)
+    garbage(take(path, minutes=1))
+    edit_history(take(path, minutes=2))
+    truncate(path)
+    sentence = restore(path)
+    assert sentence is not None
+    assert f"{older.name} was restored" in sentence
+    assert head_of(path) == head
+
+
+async def test_the_log_of_a_damaged_database_goes_aside_with_it(tmp_path: Path, clock: VirtualClock) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 20, clock)
+    copy = take(path)
+    damaged = {}
+    store = await Store.open(path)
+    await Journal(store, clock, "boot-1").append("test.happened", {"only": "in the log"})
+    for suffix in ("", "-wal"):  # as a power cut would leave them
+        damaged[suffix] = path.with_name(path.name + suffix).read_bytes()
+    await store.close()
+    for suffix, data in damaged.items():
+        path.with_name(path.name + suffix).write_bytes(data)
+    flip_bits(path)
+    damaged[""] = path.read_bytes()
+    assert restore(path) is not None
+    aside = tmp_path / "helios.db.corrupt-20260918T120000Z"
+    assert {s: aside.with_name(aside.name + s).read_bytes() for s in damaged} == damaged
+    assert path.read_bytes() == copy.read_bytes()
+    assert not path.with_name("helios.db-wal").exists()
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+async def test_a_restoration_that_is_cut_short_is_completed_at_the_next_start(
+    renames: int, tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "helios.db"
+    head = await fill(path, 20, clock)
+    copy = take(path)
+    garbage(path)
+    path.with_name("helios.db-wal").write_bytes(b"log of the damaged one")
+    original, done = Path.rename, 0
+
+    def rename(self: Path, target: Any) -> Path:
+        nonlocal done
+        if done == renames:
+            raise KeyboardInterrupt
+        done += 1
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        restore(path)
+    monkeypatch.undo()
+    assert not path.exists()
+    assert restore(path) == f"A restoration of {path} that had been cut short was completed."
+    assert path.read_bytes() == copy.read_bytes()
+    assert head_of(path) == head
+
+
+@pytest.mark.parametrize("pages", [0, 1])
+async def test_a_first_start_killed_before_the_schema_stood_is_begun_again(
+    pages: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "helios.db"
+    path.touch()
+    if pages:
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
+    assert restore(path) is None
+    store = await Store.open(path)
+    assert (await events.head(store)).seq == 0
+    await store.close()
+
+
+async def test_an_emptied_database_is_restored_where_there_is_a_backup(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 20, clock)
+    copy = take(path)
+    os.truncate(path, 0)
+    sentence = restore(path)
+    assert sentence is not None
+    assert "no such table: event" in sentence
+    assert path.read_bytes() == copy.read_bytes()
