@@ -151,6 +151,7 @@ policies = st.builds(
     draw_overdue_hours=st.floats(0.1, 1000),
     alarm_level=st.floats(1e-6, 0.49),
     cooldown_hours=st.floats(0, 100),
+    fewest_draws=st.integers(1, 2_000_000),
     autonomy=st.dictionaries(
         st.sampled_from(["train", "alert", "backup"]), st.sampled_from(["observe", "act"])
     ),
@@ -182,8 +183,10 @@ def test_the_reckoning_adds_up_whatever_is_measured(
             assert candidate.chosen == (not decision.chosen)
             continue
         assert candidate.chosen == (candidate.blocked is None)
+        enough = candidate.action != "train" or (signals["draws_known"] or 0) >= policy.fewest_draws
         allowed = (
             candidate.score >= 1
+            and enough
             and key not in under_way
             and since.get(key, math.inf) >= policy.cooldown_hours
             and policy.autonomy.get(candidate.action) != "observe"

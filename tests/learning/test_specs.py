@@ -56,7 +56,7 @@ def test_the_number_said_to_be_needed_is_enough(job: Job) -> None:
 
 def test_the_documented_defaults_need_87_draws() -> None:
     network, how = specs.NetworkSpec(), specs.TrainingSpec()
-    assert specs.draws_needed(network, how) == 87
+    assert specs.draws_needed(network.sequence, how.validation) == 87
     assert (network.sequence, network.hidden, network.layers, network.heads) == (50, 256, 3, 8)
     assert (how.learning_rate, how.batch, how.epochs, how.patience, how.validation) == (
         1e-3,
