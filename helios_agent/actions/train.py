@@ -1,7 +1,6 @@
 """Train: fit a network to the current era's draws in a worker; its version becomes the challenger."""
 
 import asyncio
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from loguru import logger
 
+from helios_agent import files
 from helios_agent.actions import history
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.errors import JobFailed, Refused
@@ -115,9 +115,5 @@ def _publish(staging: Path, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     staging.rename(target)
-    for folder in (target.parent, target.parent.parent):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    files.sync(target.parent)
+    files.sync(target.parent.parent)

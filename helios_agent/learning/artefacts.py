@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors import torch as tensors
 from torch import Tensor
 
+from helios_agent import files
 from helios_agent.errors import JobFailed
 from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.specs import Matrix, NetworkSpec, Spec, TrainingSpec, explain
@@ -69,7 +70,7 @@ def write(folder: Path, card: ModelCard, weights: bytes) -> str:
             raise JobFailed(f"out: {folder} is not empty; a training run needs an empty folder of its own")
         _write_durably(folder / WEIGHTS, weights)
         _write_durably(folder / CARD, content)
-        _sync(folder)
+        files.sync(folder)
     except OSError as error:
         raise JobFailed(f"out: {folder} cannot be written: {error.strerror}") from error
     return version_of(content, weights)
@@ -141,11 +142,3 @@ def _write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

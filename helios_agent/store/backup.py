@@ -1,6 +1,5 @@
 """Online backups that are proven on the copy, and what to do with a damaged database."""
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from helios_agent import files
 from helios_agent.errors import StoreCorrupt, StoreError
 from helios_agent.store.readers import read_only
 
@@ -32,13 +32,13 @@ def take(database: Path, folder: Path, now: datetime, keep: int, check: Check) -
     try:
         _copy(database, partial)
         verify(partial, check)
-        _sync(partial)
+        files.sync(partial)
         partial.rename(target)
     except sqlite3.Error as error:
         raise StoreError(f"{database} cannot be backed up to {folder}: {error}.") from error
     finally:
         _clear_partial(folder)
-    _sync(folder)
+    files.sync(folder)
     for old in listed(folder)[keep:]:
         old.unlink()
     return target
@@ -120,7 +120,7 @@ def verify_or_restore(database: Path, folder: Path, now: datetime, check: Check)
                 "away to start anew, or put a good copy in its place."
             ) from damage
         fresh.write_bytes(backup.read_bytes())
-        _sync(fresh)
+        files.sync(fresh)
         _exchange(database, fresh, aside)
         return f"{damage} It was set aside as {aside.name}; {backup.name} was restored in its place."
     return None
@@ -155,12 +155,4 @@ def _exchange(database: Path, fresh: Path, aside: Path) -> None:
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
     fresh.rename(database)
-    _sync(database.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    files.sync(database.parent)

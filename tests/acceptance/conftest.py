@@ -158,10 +158,10 @@ class Daemon:
         assert not check or done.returncode == 0, done.stderr
         return done
 
-    def start(self) -> "Daemon":
+    def start(self, program: tuple[str, ...] = ("-m", "helios_agent")) -> "Daemon":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "helios_agent", "run", "--config", str(self.config)],
+                [sys.executable, *program, "run", "--config", str(self.config)],
                 env=self.environment, cwd=ROOT, stderr=log, stdout=log,
             )  # fmt: skip
         self.wait_for(lambda: self._ready(), "the daemon to be ready")

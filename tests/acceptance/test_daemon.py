@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -292,6 +293,25 @@ def test_a_full_disk_is_told_by_health_and_survived(new_daemon: NewDaemon) -> No
     assert daemon.get("/health").status_code == 200
     assert daemon.stop() == 0
     assert "The journal is sound" in daemon.cli("journal", "verify").stdout
+
+
+HANGING_RESOLVER = """
+import socket, time
+from helios_agent.cli import main
+socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+main()
+"""
+
+
+def test_the_deadline_holds_even_while_a_thread_waits_for_the_network(new_daemon: NewDaemon) -> None:
+    feed = {"name": "slow", "kind": "texas", "url": "http://slow.invalid/powerball.csv"}
+    daemon = new_daemon(GAMES={"powerball": {"feeds": [feed]}}, SHUTDOWN__DEADLINE=2)
+    daemon.start(("-c", HANGING_RESOLVER))
+    daemon.wait_for(lambda: daemon.happened("score.completed"), "the feed to be asked")
+    begun = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - begun < 10
+    assert daemon.events("agent.stopped")[0]["payload"]["reason"] == "a signal to stop"
 
 
 def test_a_locked_database_is_not_taken_for_a_damaged_one(new_daemon: NewDaemon) -> None:
