@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
@@ -205,9 +206,12 @@ class Daemon:
 
         def idle() -> bool:
             status = self.get("/api/status").json()
-            now = status["now"]
+            # What was asked for while the answer was made is due a moment after its time stamp.
+            soon = datetime.fromisoformat(status["now"]) + timedelta(seconds=5)
             return status["journal"]["events"] > 2000 and not [
-                i for i in status["under_way"] if i["state"] == "running" or i["due_at"] <= now
+                i
+                for i in status["under_way"]
+                if i["state"] == "running" or datetime.fromisoformat(i["due_at"]) <= soon
             ]
 
         self.wait_for(idle, "the agent to be idle")
