@@ -19,7 +19,7 @@ from helios_agent.actions.action import Context
 from helios_agent.clock import SECOND_US, Clock, from_us
 from helios_agent.config import Config
 from helios_agent.errors import ConfigError, HeliosError, StoreError
-from helios_agent.journal import chain, events, intents
+from helios_agent.journal import chain, draws, events, intents
 from helios_agent.journal.journal import Journal, Transaction
 from helios_agent.notify import webhooks
 from helios_agent.schedules import PULSE_S, Scheduler
@@ -95,11 +95,22 @@ class Agent:
             return Health("unhealthy", tuple(reasons), alive)
         return Health(self.phase, () if self.phase == "ready" else (f"the agent is {self.phase}",), alive)
 
+    async def _prove_that_the_writer_answers(self) -> None:
+        """Wait for the writer; while it could not write, try a real change, which ends the trouble."""
+        trouble = self.store.trouble
+        try:
+            if trouble is None:
+                await self.store.write(lambda connection: connection.execute("SELECT 1").fetchone())
+            else:
+                await self.journal.append("store.recovered", {"after": trouble})
+        except StoreError as error:  # an answer too: health tells of it
+            logger.bind(action="store").error("{}", error)
+
     async def pulse(self, notifier: Notifier) -> None:
         """Prove again and again that the writer answers; feed the watchdog while everything does."""
         pause_s = min(PULSE_S, (notifier.watchdog_s or 2 * PULSE_S) / 2)
         while True:
-            await self.store.write(lambda connection: connection.execute("SELECT 1").fetchone())
+            await self._prove_that_the_writer_answers()
             self._written_mono_us = self.journal.clock.mono_us()
             if self.health().alive:
                 notifier.send(WATCHDOG=1)
@@ -133,6 +144,8 @@ async def open_agent(config: Config, clock: Clock) -> AsyncIterator[Agent]:
         if restored:
             await journal.append("store.restored", {"message": restored})
         recovered = await journal.record(intents.recover)
+        await journal.record(partial(intents.expire_unwatched, games=tuple(config.games)))
+        await journal.record(partial(draws.close_unwatched, games=tuple(config.games)))
         if recovered:
             logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
         yield Agent(config, journal, http, targets)

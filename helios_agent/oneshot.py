@@ -30,9 +30,15 @@ async def carry_out(config: Config, action: str, target: str, token: str | None)
     Raises JobFailed when it did not succeed, Refused when the daemon refuses the request.
     """
     url = daemon_url(config.paths.state)
-    if url is None:
-        return await _by_oneself(config, action, target)
-    return await _through_daemon(url, action, target, token)
+    while True:
+        if url is None:
+            result = await _by_oneself(config, action, target)
+        else:
+            result = await _through_daemon(url, action, target, token)
+        if (
+            result.get("retry_s") != 0.0
+        ):  # the first ingestion brings the packaged draws, the next asks the feeds
+            return result
 
 
 async def _through_daemon(url: str, action: str, target: str, token: str | None) -> dict[str, Any]:

@@ -86,8 +86,8 @@ class Scheduler:
         """Tick for ever: whenever something is due, and at least every 30 seconds."""
         clock = self._journal.clock
         while True:
-            upcoming = await self.tick()
             self.pulse_mono_us = clock.mono_us()
+            upcoming = await self.tick()
             waits = [(due - from_us(clock.now_us())).total_seconds() for due in upcoming]
             await clock.sleep(max(0.01, min([PULSE_S, *waits])))
 

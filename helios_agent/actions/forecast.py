@@ -55,14 +55,16 @@ async def run(context: Context, intent: Intent) -> Commit:
     for model in active:
         try:
             made[model.forecaster] = await _ask_model(context, model, era, rows)
-        except WorkerLost:
-            raise
         except JobFailed as error:
+            if isinstance(error, WorkerLost) and intent.attempt < intent.max_attempt:
+                raise  # it may answer next time; after the last attempt the others forecast without it
             logger.bind(action="forecast", model=model.forecaster).error("{}", error)
             broken[model.forecaster] = str(error)
         else:
             if model.forecaster not in ledger.standings:
                 ledger = ledgers.join(ledger, model.forecaster, model.prior)
+    basis["models"] = [model.forecaster for model in active if model.forecaster not in broken]
+    is_new = existing is None or existing.record["basis"] != basis
     record = {
         "game": rules.name,
         "day": day.isoformat(),
@@ -84,6 +86,8 @@ async def run(context: Context, intent: Intent) -> Commit:
                 draws.open_incident(tx, key, "model-unusable", broken[model.forecaster], cause)
             else:
                 draws.close_incident(tx, key, cause)
+        if existing is not None and not is_new:
+            return {"day": day.isoformat(), "digest": existing.digest, "new": False}
         payload = {"game": rules.name, "day": day.isoformat(), "digest": digest, "forecast": record}
         event = tx.append("forecast.registered", payload, cause)
         logger.bind(action="forecast", game=rules.name).info(

@@ -10,7 +10,7 @@ from typing import Any
 from loguru import logger
 
 from helios_agent.actions.action import CORE, Action, Commit, Context
-from helios_agent.clock import from_us
+from helios_agent.clock import from_us, iso
 from helios_agent.config.model import Feed
 from helios_agent.errors import FeedError, Refused
 from helios_agent.feeds import packaged
@@ -60,7 +60,8 @@ async def run(context: Context, intent: Intent) -> Commit:
     feeds = context.config.feeds_of(rules.name)
     held, unheld = _split_by_calendar(found, rules, now_us)
     states = await draws.feeds(context.store, rules.name)
-    retry_s = _retry_s(context, states, failures) if stored else 0.0
+    ask_feeds_now = bool(not stored and held and feeds)
+    retry_s = 0.0 if ask_feeds_now else _retry_s(context, states, failures)
     next_day = calendar.next_draw_day(rules, from_us(now_us)).isoformat()
     next_registered = await forecasts.registered(context.store, rules.name, next_day) is not None
 
@@ -78,7 +79,17 @@ async def run(context: Context, intent: Intent) -> Commit:
         for sighting in held:
             kind = "history.imported" if sighting.source == packaged.SOURCE else "draw.ingested"
             tx.append(kind, draws.to_payload(sighting.draw, sighting.source), cause)
+        unheld_packaged = [s for s in unheld if s.source == packaged.SOURCE]
+        if unheld_packaged:
+            message = (
+                f"The clock says {iso(now_us)}, but {len(unheld_packaged)} packaged draws are later than that"
+            )
+            draws.open_incident(tx, f"clock:{rules.name}", "clock-wrong", message, cause)
+        else:
+            draws.close_incident(tx, f"clock:{rules.name}", cause)
         for sighting in unheld:
+            if sighting.source == packaged.SOURCE:
+                continue
             message = f"{sighting.source} tells of a draw on {sighting.draw.day}, which has not been held yet"
             draws.open_incident(
                 tx,
@@ -190,9 +201,10 @@ def _close_settled(tx: Transaction, cause: int, rules: Game, feeds: set[str], no
         game_name, _, rest = rest.partition(":")
         if game_name != rules.name:
             continue
-        removed = kind == "feed" and rest not in feeds
-        day = rest.partition(":")[0]
-        held = kind == "future" and calendar.draw_instant(rules, date.fromisoformat(day)) <= from_us(now_us)
+        first, _, last = rest.partition(":")
+        source = {"feed": rest, "row": first, "dispute": last}.get(kind)
+        removed = source is not None and source not in feeds
+        held = kind == "future" and calendar.draw_instant(rules, date.fromisoformat(first)) <= from_us(now_us)
         if removed or held:
             draws.close_incident(tx, key, cause)
 

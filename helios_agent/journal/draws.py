@@ -1,7 +1,7 @@
 """The stored draws, the state of their feeds, and open incidents."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -95,7 +95,16 @@ def open_incident(tx: Transaction, key: str, kind: str, message: str, cause: int
         tx.append("incident.opened", {"key": key, "kind": kind, "message": message}, cause)
 
 
-def close_incident(tx: Transaction, key: str, cause: int) -> None:
+def close_unwatched(tx: Transaction, games: Collection[str]) -> None:
+    """Close the incidents of games that are no longer watched."""
+    for key in open_keys(tx):
+        kind, *names = key.split(":")
+        game = names[-1].partition("/")[0] if kind == "action" else names[0]
+        if kind != "journal" and game not in (*games, "journal"):
+            close_incident(tx, key, None)
+
+
+def close_incident(tx: Transaction, key: str, cause: int | None) -> None:
     """Close the incident with this key, if it is open."""
     if tx.rows("SELECT 1 FROM incident WHERE key = ? AND closed_us IS NULL", (key,)):
         tx.append("incident.closed", {"key": key}, cause)

@@ -145,6 +145,15 @@ def recover(tx: Transaction) -> int:
     return len(rows)
 
 
+def expire_unwatched(tx: Transaction, games: Collection[str]) -> None:
+    """Expire what waits for games that are no longer watched."""
+    for row in tx.rows("SELECT id, target, seq FROM intent WHERE state IN ('proposed', 'ready')"):
+        game = row["target"].partition("/")[0]
+        if game not in games and game != "journal":
+            reason = f"{game} is no longer watched"
+            tx.append("intent.expired", {"id": row["id"], "reason": reason}, row["seq"])
+
+
 def _make_room(tx: Transaction, intent: Intent) -> None:
     """Expire a waiting twin, so that the one put back is the one that waits."""
     twins = tx.rows(

@@ -289,8 +289,10 @@ def test_a_full_disk_is_told_by_health_and_survived(new_daemon: NewDaemon) -> No
     assert "The database did not" in health.json()["reasons"][0]
     assert daemon.process.poll() is None
     resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    # Nobody asks again: it finds out by itself, at its next pulse.
+    daemon.wait_for(lambda: daemon.get("/health").is_success, "the trouble to end")
+    assert "The database did not" in daemon.events("store.recovered")[0]["payload"]["after"]
     assert daemon.post("/api/intents", {"action": "assess"}).status_code == 202
-    assert daemon.get("/health").status_code == 200
     assert daemon.stop() == 0
     assert "The journal is sound" in daemon.cli("journal", "verify").stdout
 

@@ -319,6 +319,67 @@ async def test_incidents_close_when_what_they_tell_of_is_over(tmp_path: Path, wo
         assert await draws.open_incidents(agent.store) == []
 
 
+async def test_a_clock_that_is_before_the_packaged_draws_is_one_incident_until_it_is_right(
+    tmp_path: Path, world: World
+) -> None:
+    config = configuration(tmp_path, world)
+    async with living(config, VirtualClock(datetime(2000, 1, 1, tzinfo=UTC))) as agent:
+        (incident,) = await draws.open_incidents(agent.store)
+        assert incident.message == (
+            "The clock says 2000-01-01T00:00:00Z, but 2000 packaged draws are later than that"
+        )
+        assert await draws.count(agent.store, "powerball") == 0
+        assert len(await kinds(agent, "ingest.completed")) == 1
+    async with living(config, VirtualClock(BEFORE_THE_DRAW)) as agent:
+        assert await draws.open_incidents(agent.store) == []
+        assert await draws.count(agent.store, "powerball") == 2000
+
+
+async def test_where_a_network_never_answers_the_others_forecast_without_it(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world, decisions=WITH_NETWORK), clock) as agent:
+        await clock.advance(48 * HOUR)
+        # A worker that is given no time at all hangs for all we can tell.
+        monkeypatch.setattr("helios_agent.work.engine.SHORT_JOB_S", 0.0)
+        await ask(agent, "forecast")
+        for _ in range(2):
+            assert await draws.open_incidents(agent.store) == []
+            await clock.advance(300)
+            await settle(agent)
+        (incident,) = await draws.open_incidents(agent.store)
+        assert incident.kind == "model-unusable"
+        forecast = (await forecasts.recent(agent.store, "powerball", 1))[0]
+        assert (forecast.day, list(forecast.record["forecasters"])) == (
+            "2026-09-21", ["recency", "tilt", "uniform"],
+        )  # fmt: skip
+        monkeypatch.undo()
+        await ask(agent, "forecast")
+        assert await draws.open_incidents(agent.store) == []
+        answered = (await forecasts.recent(agent.store, "powerball", 1))[0].record["basis"]["models"]
+        assert len(answered) == 1
+
+
+async def test_a_game_that_is_no_longer_watched_does_nothing_more(tmp_path: Path, world: World) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    world.down = True
+    both = world.feeds() | {"megamillions": world.feeds()["powerball"]}
+    async with living(configuration(tmp_path, world, games=both), clock) as agent:
+        await ask(agent, "ingest")
+        await agent.request("ingest", "megamillions", {}, by="test")
+        await agent.request("score", "megamillions", {}, by="test")
+        await settle(agent)
+        await agent.request("ingest", "megamillions", {}, by="test")
+    world.down = False
+    async with living(configuration(tmp_path, world), clock) as agent:
+        assert await draws.open_incidents(agent.store) == []
+        assert {intent.target for intent in await intents.open_ones(agent.store)} <= {"powerball", "journal"}
+        assert {e["reason"] for e in await kinds(agent, "intent.expired")} == {
+            "megamillions is no longer watched"
+        }
+
+
 async def test_an_overdue_draw_raises_one_alert_a_day(tmp_path: Path, world: World) -> None:
     clock = VirtualClock(BEFORE_THE_DRAW)
     async with living(configuration(tmp_path, world), clock) as agent:
