@@ -12,6 +12,8 @@ import aiosqlite
 from helios_agent.errors import StoreCorrupt, StoreError
 
 READERS = 2
+CACHE_KIB = 256
+"""Page cache of one reader: the system's own cache is behind it, and the daemon is to stay small."""
 
 
 class Reader(Protocol):
@@ -39,6 +41,7 @@ class Readers:
                 connection = await aiosqlite.connect(read_only(path), uri=True)
                 connection.row_factory = Row
                 readers._connections.append(connection)
+                await connection.execute_fetchall(f"PRAGMA cache_size = -{CACHE_KIB}")
                 readers._free.put_nowait(connection)
         except sqlite3.Error as error:
             await readers.close()
