@@ -35,9 +35,8 @@ async def carry_out(config: Config, action: str, target: str, token: str | None)
             result = await _by_oneself(config, action, target)
         else:
             result = await _through_daemon(url, action, target, token)
-        if (
-            result.get("retry_s") != 0.0
-        ):  # the first ingestion brings the packaged draws, the next asks the feeds
+        # The first ingestion brings the packaged draws and asks for another, which asks the feeds.
+        if result.get("retry_s") != 0.0:
             return result
 
 

@@ -44,12 +44,14 @@ async def run(context: Context, intent: Intent) -> Commit:
     stored = await draws.stored(context.store, rules.name)
     readings: list[_Reading] = []
     failures: list[_Failure] = []
-    if stored:
-        readings, failures = await _ask(context, rules, stored[-1].draw.day)
-        reports = [reading.report for reading in readings]
-    else:
+    clock_was_wrong = any(i.key == f"clock:{rules.name}" for i in await draws.open_incidents(context.store))
+    packaged_first = not stored or clock_was_wrong
+    if packaged_first:
         # The packaged draws first and alone: nobody waits for the network to see them.
         reports = [await asyncio.to_thread(packaged.read, rules)]
+    else:
+        readings, failures = await _ask(context, rules, stored[-1].draw.day)
+        reports = [reading.report for reading in readings]
     found = reconcile(
         {item.draw.day: item.draw for item in stored},
         {item.draw.day: item.source for item in stored},
@@ -60,7 +62,7 @@ async def run(context: Context, intent: Intent) -> Commit:
     feeds = context.config.feeds_of(rules.name)
     held, unheld = _split_by_calendar(found, rules, now_us)
     states = await draws.feeds(context.store, rules.name)
-    ask_feeds_now = bool(not stored and held and feeds)
+    ask_feeds_now = bool(packaged_first and held and feeds)
     retry_s = 0.0 if ask_feeds_now else _retry_s(context, states, failures)
     next_day = calendar.next_draw_day(rules, from_us(now_us)).isoformat()
     next_registered = await forecasts.registered(context.store, rules.name, next_day) is not None

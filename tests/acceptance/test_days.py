@@ -335,6 +335,18 @@ async def test_a_clock_that_is_before_the_packaged_draws_is_one_incident_until_i
         assert await draws.count(agent.store, "powerball") == 2000
 
 
+async def test_packaged_draws_that_a_wrong_clock_kept_out_come_in_when_it_is_right(
+    tmp_path: Path, world: World
+) -> None:
+    config = configuration(tmp_path, world, games={"powerball": {"feeds": []}})
+    async with living(config, VirtualClock(datetime(2015, 1, 1, tzinfo=UTC))) as agent:
+        assert 0 < await draws.count(agent.store, "powerball") < 2000
+        assert {i.kind for i in await draws.open_incidents(agent.store)} == {"clock-wrong"}
+    async with living(config, VirtualClock(BEFORE_THE_DRAW)) as agent:
+        assert await draws.count(agent.store, "powerball") == 2000
+        assert await draws.open_incidents(agent.store) == []
+
+
 async def test_where_a_network_never_answers_the_others_forecast_without_it(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
