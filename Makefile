@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint benchmark clean
+.PHONY: run test soak lint benchmark clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/helios run
@@ -22,8 +22,12 @@ lint: $(VENV)/test.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Hours: 10,000 virtual weeks, every kill point of more weeks, 1,000 kills. HELIOS_SEED=N tries others.
+soak: $(VENV)/test.stamp
+	HELIOS_SEED=$${HELIOS_SEED:-$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')} $(BIN)/pytest -m soak -s
+
 benchmark: $(VENV)/test.stamp
-	$(BIN)/python benchmarks/daemon.py
+	for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,33 +1,56 @@
-"""The composition root: open, wire, run, drain, close."""
+"""The composition root: open, wire, run, reload, drain, close."""
 
 import asyncio
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import httpx
 from loguru import logger
 
-from helios_agent.actions import reactions, runner, train
+from helios_agent import logs
+from helios_agent.actions import reactions, runner, train, verify
 from helios_agent.actions.action import Context
-from helios_agent.clock import SECOND_US, Clock, from_us
-from helios_agent.config import Config
+from helios_agent.clock import SECOND_US, Clock, SystemClock, from_us
+from helios_agent.config import Config, diff
+from helios_agent.deadman import DeadMansSwitch
 from helios_agent.errors import ConfigError, HeliosError, StoreError
-from helios_agent.journal import chain, draws, events, intents
-from helios_agent.journal.journal import Journal, Transaction
+from helios_agent.journal import archives, chain, draws, events, intents
+from helios_agent.journal.journal import Journal, Transaction, tell_of_restoration
 from helios_agent.notify import webhooks
-from helios_agent.schedules import PULSE_S, Scheduler
+from helios_agent.schedules import Scheduler
 from helios_agent.store import Store, backup
+from helios_agent.supervision import Supervisor
 from helios_agent.systemd import Notifier
+from helios_agent.work.engine import Engine, LocalEngine
 
 STALE_PULSES = 3
 FORCED_EXIT = 1
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+WAL_INCIDENT = "journal:wal"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the agent reaches the world through. The defaults are the real things.
+
+    `pulse_s` is the longest time between two looks at what is due, and between two signs of life.
+    `boot` names this life of the process.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    engine: Engine = field(default_factory=LocalEngine)
+    transport: httpx.AsyncBaseTransport | None = None
+    open_store: Callable[[Path], Awaitable[Store]] = Store.open
+    pulse_s: float = 30.0
+    boot: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +75,31 @@ class Agent:
     def __init__(
         self,
         config: Config,
-        journal: Journal,
+        ports: Ports,
+        store: Store,
         http: httpx.AsyncClient,
-        targets: tuple[webhooks.Endpoint, ...],
+        reread: Callable[[], Config],
     ) -> None:
         self.config = config
-        self.journal = journal
-        self.context = Context(config, journal, http)
-        self.scheduler = Scheduler(config, journal)
-        self.sender = webhooks.Sender(journal, http, config.webhooks, targets)
+        self.targets = webhooks.endpoints(config.webhooks)
+        hooks = (reactions.react, reactions.watch, webhooks.queueing(lambda: self.targets))
+        self.journal = Journal(store, ports.clock, ports.boot, hooks)
+        self.scheduler = Scheduler(config, self.journal, ports.pulse_s)
+        self.supervisor = Supervisor(self.journal)
         self.phase = "starting"
-        self.begun_mono_us = self._written_mono_us = journal.clock.mono_us()
+        self.begun_mono_us = self._beaten_mono_us = self._written_mono_us = ports.clock.mono_us()
+        self._foreign_writes = 0
+        self._ports = ports
+        self._http = http
+        self._reread = reread
 
     @property
     def store(self) -> Store:
         return self.journal.store
+
+    def context(self) -> Context:
+        """Return what an action that begins now may use."""
+        return Context(self.config, self.journal, self._http, self._ports.engine)
 
     async def request(self, action: str, target: str, args: dict[str, object], by: str) -> intents.Intent:
         """Ask for an action on behalf of a person; return the intent once it is durable."""
@@ -77,23 +110,95 @@ class Agent:
 
         return await intents.find(self.store, await self.journal.record(change))
 
+    async def reload(self) -> dict[str, list[Any]]:
+        """Read the configuration again and live by it; return what changed: setting → [old, new].
+
+        Raises ConfigError, having journaled it, when it is not valid or needs a restart: nothing changes.
+        """
+        try:
+            config = await asyncio.to_thread(self._reread)
+            changed = diff.changes(self.config, config)
+            targets = webhooks.endpoints(config.webhooks)
+            archives.read_key(config.retention.seal_key_file)
+        except ConfigError as error:
+            logger.bind(action="reload").error("refused, the old configuration stays: {}", error)
+            await self.journal.append("config.refused", {"error": str(error)})
+            raise
+        await self.journal.record(partial(self._reloaded, config=config, changed=changed))
+        self.config, self.targets, self.scheduler.config = config, targets, config
+        self._http.timeout = httpx.Timeout(config.feeds.timeout)
+        logs.to_stderr(config.log)
+        self.scheduler.changed.set()
+        await self.supervisor.restart("webhooks")
+        logger.bind(action="reload").info(
+            "{} settings changed: {}", len(changed), ", ".join(changed) or "none"
+        )
+        return changed
+
+    def _reloaded(self, tx: Transaction, config: Config, changed: dict[str, list[Any]]) -> None:
+        tx.append(
+            "config.reloaded",
+            {
+                "changed": changed,
+                "games": list(config.games),
+                "added_games": [game for game in config.games if game not in self.config.games],
+                "schedules": [schedule.name for schedule in config.schedules],
+            },
+        )
+        forget_unwatched(tx, config)
+
     def health(self) -> Health:
-        """Say whether writer and scheduler gave a sign of life lately, and whether we serve."""
+        """Say whether loop, writer and scheduler gave a sign of life lately, and whether we serve."""
         now_us = self.journal.clock.mono_us()
-        reasons = []
-        for name, pulse_us in (
-            ("writer", self._written_mono_us),
-            ("scheduler", self.scheduler.pulse_mono_us),
-        ):
-            silent_s = (now_us - pulse_us) / SECOND_US
-            if silent_s > STALE_PULSES * PULSE_S:
-                reasons.append(f"the {name} has given no sign of life for {silent_s:.0f} s")
+        pulses = {"event loop": self._beaten_mono_us, "scheduler": self.scheduler.pulse_mono_us}
+        if self.store.trouble is None:  # else it does answer: with what hinders it
+            pulses["writer"] = self._written_mono_us
+        silent = {name: (now_us - pulse_us) / SECOND_US for name, pulse_us in pulses.items()}
+        reasons = [
+            f"the {name} has given no sign of life for {silent_s:.0f} s"
+            for name, silent_s in silent.items()
+            if silent_s > STALE_PULSES * self._ports.pulse_s
+        ]
         alive = not reasons
-        if self.store.trouble is not None:
-            reasons.append(self.store.trouble)
+        reasons += [r for r in (self.store.trouble, *self.supervisor.troubles) if r is not None]
         if reasons:
             return Health("unhealthy", tuple(reasons), alive)
         return Health(self.phase, () if self.phase == "ready" else (f"the agent is {self.phase}",), alive)
+
+    def start(self, notifier: Notifier) -> None:
+        """Start every task that lives as long as the agent."""
+        start = self.supervisor.start
+        start("scheduler", self.scheduler.run)
+        start("webhooks", self._send)
+        start("pulse", partial(self._pulse, notifier))
+        start("probe", self._probe)
+        start("deadman", DeadMansSwitch(lambda: self.config, self.journal, self._ports.pulse_s).run)
+        for lane in runner.LANES:
+            start(f"lane.{lane}", partial(runner.run_lane, self.context, lane, self._ports.pulse_s))
+
+    async def _send(self) -> None:
+        sender = webhooks.Sender(
+            self.journal, self._http, self.config.webhooks, self.targets, self._ports.pulse_s
+        )
+        await sender.run()
+
+    async def _pulse(self, notifier: Notifier) -> None:
+        """Show again and again that the loop turns; feed the watchdog while everything lives."""
+        pause_s = min(self._ports.pulse_s, (notifier.watchdog_s or 2 * self._ports.pulse_s) / 2)
+        while True:
+            self._beaten_mono_us = self.journal.clock.mono_us()
+            if self.health().alive:
+                notifier.send(WATCHDOG=1)
+            await self.journal.clock.sleep(pause_s)
+
+    async def _probe(self) -> None:
+        """Prove again and again that the writer answers, and look after the database."""
+        while True:
+            await self._prove_that_the_writer_answers()
+            self._written_mono_us = self.journal.clock.mono_us()
+            if self.store.trouble is None:
+                await self._watch_the_store()
+            await self.journal.clock.sleep(self._ports.pulse_s)
 
     async def _prove_that_the_writer_answers(self) -> None:
         """Wait for the writer; while it could not write, try a real change, which ends the trouble."""
@@ -106,56 +211,81 @@ class Agent:
         except StoreError as error:  # an answer too: health tells of it
             logger.bind(action="store").error("{}", error)
 
-    async def pulse(self, notifier: Notifier) -> None:
-        """Prove again and again that the writer answers; feed the watchdog while everything does."""
-        pause_s = min(PULSE_S, (notifier.watchdog_s or 2 * PULSE_S) / 2)
-        while True:
-            await self._prove_that_the_writer_answers()
-            self._written_mono_us = self.journal.clock.mono_us()
-            if self.health().alive:
-                notifier.send(WATCHDOG=1)
-            await self.journal.clock.sleep(pause_s)
+    async def _watch_the_store(self) -> None:
+        """Open an incident when another process wrote to the database, or its log grows without end."""
+        foreign, wal_bytes = self.store.foreign_writes, self.store.wal_bytes()
+        intruded, too_large = foreign > self._foreign_writes, wal_bytes > WAL_LIMIT_BYTES
+        self._foreign_writes = foreign
+        noted = any(incident.key == WAL_INCIDENT for incident in await draws.open_incidents(self.store))
+        if too_large != noted or intruded:
+            await self.journal.record(partial(self._note, wal_bytes if too_large else None, intruded))
+
+    def _note(self, wal_bytes: int | None, intruded: bool, tx: Transaction) -> None:
+        if wal_bytes is None:
+            draws.close_incident(tx, WAL_INCIDENT, None)
+        else:
+            message = (
+                f"The database's write-ahead log has {wal_bytes:,} bytes: a reader that does not end keeps "
+                "it from being emptied"
+            )
+            draws.open_incident(tx, WAL_INCIDENT, "wal-too-large", message, None)
+        if intruded:
+            message = (
+                f"Another process has written to {self.store.path}, which this one alone may do; the next "
+                "verification tells whether the journal is sound"
+            )
+            opened = draws.open_incident(tx, verify.INTRUSION, "foreign-writer", message, None)
+            if opened is not None:
+                tx.append("alert.raised", {"about": "journal", "message": message}, opened)
+
+
+def forget_unwatched(tx: Transaction, config: Config) -> None:
+    """Drop what waits for, and what was wrong with, games that are no longer watched."""
+    intents.expire_unwatched(tx, tuple(config.games))
+    draws.close_unwatched(tx, tuple(config.games))
 
 
 @asynccontextmanager
-async def open_agent(config: Config, clock: Clock) -> AsyncIterator[Agent]:
+async def open_agent(
+    config: Config, ports: Ports, reread: Callable[[], Config] | None = None
+) -> AsyncIterator[Agent]:
     """Open the database, prove it sound, recover what an earlier boot left, and wire the agent.
 
-    Raises StoreCorrupt or StoreNewer when the database cannot be used, ConfigError for a webhook secret.
+    `reread` returns the configuration anew when it is to be reloaded. Raises StoreCorrupt or StoreNewer
+    when the database cannot be used, ConfigError for a webhook's secret or the seal's key.
     """
-    boot = uuid.uuid4().hex[:12]
-    targets = webhooks.endpoints(config.webhooks)
+    archives.read_key(config.retention.seal_key_file)
+    webhooks.endpoints(config.webhooks)
     restored = await asyncio.to_thread(
         backup.verify_or_restore,
         config.database,
         config.backups,
-        from_us(clock.now_us()),
+        from_us(ports.clock.now_us()),
         chain.verify_database,
     )
     if restored:
         logger.bind(action="start").critical("{}", restored)
     await asyncio.to_thread(train.sweep, config.paths.models)
     async with AsyncExitStack() as opened:
-        http = await opened.enter_async_context(_http_client(config))
-        store = await Store.open(config.database)
+        http = await opened.enter_async_context(_http_client(config, ports.transport))
+        store = await ports.open_store(config.database)
         opened.push_async_callback(store.close)
-        hooks = (reactions.react, reactions.watch, webhooks.queueing(targets))
-        journal = Journal(store, clock, boot, hooks)
-        if restored:
-            await journal.append("store.restored", {"message": restored})
-        recovered = await journal.record(intents.recover)
-        await journal.record(partial(intents.expire_unwatched, games=tuple(config.games)))
-        await journal.record(partial(draws.close_unwatched, games=tuple(config.games)))
+        agent = Agent(config, ports, store, http, reread or (lambda: config))
+        await agent.journal.record(tell_of_restoration)
+        recovered = await agent.journal.record(intents.recover)
+        await agent.journal.record(partial(forget_unwatched, config=config))
         if recovered:
             logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
-        yield Agent(config, journal, http, targets)
+        yield agent
 
 
-def _http_client(config: Config) -> httpx.AsyncClient:
+def _http_client(config: Config, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
     """Return the client for feeds and webhooks. Raises ConfigError for a proxy that cannot be used."""
     try:
         return httpx.AsyncClient(
-            timeout=config.feeds.timeout, headers={"user-agent": f"helios-agent/{version('helios-agent')}"}
+            timeout=config.feeds.timeout,
+            headers={"user-agent": f"helios-agent/{version('helios-agent')}"},
+            transport=transport,
         )
     except ValueError as error:
         raise ConfigError(f"environment: a proxy setting cannot be used: {error}") from error
@@ -165,87 +295,84 @@ Door = Callable[[Agent, asyncio.Event], Coroutine[Any, Any, None]]
 """Something that serves the agent to the outside until the event is set."""
 
 
-async def run(config: Config, clock: Clock, door: Door, notifier: Notifier) -> None:
-    """Live: serve, fire, act and send until SIGTERM or SIGINT, then drain within the deadline.
+async def run(
+    config: Config, ports: Ports, door: Door, notifier: Notifier, reread: Callable[[], Config]
+) -> None:
+    """Live until SIGTERM or SIGINT, reloading the configuration at SIGHUP, then drain within the deadline.
 
-    A second signal ends the process at once.
+    A second signal to stop ends the process at once.
     """
     stop, closed = asyncio.Event(), asyncio.Event()
     _listen_for_signals(stop, closed, config.shutdown.deadline)
-    async with open_agent(config, clock) as agent:
-        head = await events.head(agent.store)
-        started = {
-            "version": version("helios-agent"),
-            "games": list(config.games),
-            "schedules": [schedule.name for schedule in config.schedules],
-            "head": head.hash,
-        }
-        await agent.journal.append("agent.started", started)
-        await agent.scheduler.tick()
-        closing = asyncio.Event()
-        front = asyncio.create_task(door(agent, closing), name="door")
-        tasks = [front, *_start_tasks(agent, notifier)]
-        agent.phase = "ready"
-        notifier.send(READY=1, STATUS=f"ready; journal head {head.seq}")
-        logger.bind(action="start").info("ready")
-        reason = "a signal to stop"
-        try:
-            await _until_stopped(stop, tasks)
-        except HeliosError as error:
-            reason = str(error)
-            raise
-        finally:
-            notifier.send(STOPPING=1)
-            agent.phase = "draining"
-            await _drain(agent, tasks, front, closing, reason)
+    async with open_agent(config, ports, reread) as agent:
+        hangup = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
+        agent.supervisor.start("reload", partial(_reload_at_hangup, agent, hangup, notifier))
+        await live(agent, door, notifier, stop)
     closed.set()
     logger.bind(action="stop").info("stopped")
 
 
-def _start_tasks(agent: Agent, notifier: Notifier) -> list[asyncio.Task[None]]:
-    owned: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-        "scheduler": agent.scheduler.run,
-        "webhooks": agent.sender.run,
-        "pulse": partial(agent.pulse, notifier),
+async def live(agent: Agent, door: Door, notifier: Notifier, stop: asyncio.Event) -> None:
+    """Serve, fire, act and send until `stop` is set, then put back what is under way.
+
+    Raises TaskFailed, having drained, when a task cannot go on.
+    """
+    head = await events.head(agent.store)
+    started = {
+        "version": version("helios-agent"),
+        "games": list(agent.config.games),
+        "schedules": [schedule.name for schedule in agent.config.schedules],
+        "head": head.hash,
     }
-    for lane in runner.LANES:
-        owned[f"lane.{lane}"] = partial(runner.run_lane, agent.context, lane)
-    clock = agent.journal.clock
-    return [asyncio.create_task(_persist(name, work, clock), name=name) for name, work in owned.items()]
+    await agent.journal.append("agent.started", started)
+    closing = asyncio.Event()
+    front = asyncio.create_task(door(agent, closing), name="door")
+    agent.start(notifier)
+    agent.phase = "ready"
+    notifier.send(READY=1, STATUS=f"ready; journal head {head.seq}")
+    logger.bind(action="start").info("ready")
+    reason = "a signal to stop"
+    try:
+        await _until_stopped(stop, front, agent.supervisor)
+    except HeliosError as error:
+        reason = str(error)
+        raise
+    finally:
+        notifier.send(STOPPING=1)
+        agent.phase = "draining"
+        await _drain(agent, front, closing, reason)
 
 
-async def _persist(name: str, work: Callable[[], Coroutine[Any, Any, None]], clock: Clock) -> None:
-    """Do a part's work; while the database fails it (a full disk), begin again and again."""
+async def _reload_at_hangup(agent: Agent, hangup: asyncio.Event, notifier: Notifier) -> None:
     while True:
+        await hangup.wait()
+        hangup.clear()
+        notifier.send(RELOADING=1, MONOTONIC_USEC=agent.journal.clock.mono_us())
         try:
-            return await work()
-        except StoreError as error:
-            logger.bind(action="store").error("{} begins again in {:g} s: {}", name, PULSE_S, error)
-            await clock.sleep(PULSE_S)
+            await agent.reload()
+        except ConfigError:
+            hangup.clear()  # journaled and logged: the old configuration stays
+        notifier.send(READY=1)
 
 
-async def _until_stopped(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for the signal to stop. A task that ends by itself is a fault that ends the daemon."""
+async def _until_stopped(stop: asyncio.Event, front: asyncio.Task[None], supervisor: Supervisor) -> None:
+    """Wait for the signal to stop. A door that ends by itself, or a task that failed, ends the daemon."""
     stopping = asyncio.create_task(stop.wait(), name="stop")
-    done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    failing = asyncio.create_task(supervisor.failed(), name="failed")
+    done, _ = await asyncio.wait({stopping, failing, front}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    for task in done - {stopping}:
-        cause = task.exception()
-        raise HeliosError(f"The task {task.get_name()} ended by itself: {cause!r}.") from cause
+    failing.cancel()
+    if front in done:
+        cause = front.exception()
+        raise HeliosError(f"The task door ended by itself: {cause!r}.") from cause
+    if failing in done:
+        failing.result()
 
 
-async def _drain(
-    agent: Agent,
-    tasks: list[asyncio.Task[None]],
-    front: asyncio.Task[None],
-    closing: asyncio.Event,
-    reason: str,
-) -> None:
+async def _drain(agent: Agent, front: asyncio.Task[None], closing: asyncio.Event, reason: str) -> None:
     """Stop working, put back what was under way, journal the end of this boot, then close the door."""
-    working = [task for task in tasks if task is not front]
-    for task in working:
-        task.cancel()
-    await asyncio.gather(*working, return_exceptions=True)
+    await agent.supervisor.stop()
     try:
         released = await agent.journal.record(intents.release)
         await agent.journal.append("agent.stopped", {"released": released, "reason": reason})

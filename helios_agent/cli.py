@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import sys
+import uuid
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -13,11 +14,11 @@ import httpx
 import typer
 from loguru import logger
 
-from helios_agent import agent, oneshot
-from helios_agent.clock import SystemClock
+from helios_agent import agent, logs, oneshot, timetable
+from helios_agent.clock import SystemClock, from_us, iso, to_us
 from helios_agent.config import Config, load
-from helios_agent.errors import ConfigError, HeliosError, NotFound
-from helios_agent.journal import chain, events
+from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
+from helios_agent.journal import archives, audit, chain, events, rebuild
 from helios_agent.notify import webhooks
 from helios_agent.store import Readers, backup, lock
 from helios_agent.systemd import Notifier
@@ -36,8 +37,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-journal_app = typer.Typer(help="Read and verify the journal.", no_args_is_help=True)
+journal_app = typer.Typer(help="Read, verify and rebuild the journal.", no_args_is_help=True)
 app.add_typer(journal_app, name="journal")
+schedule_app = typer.Typer(help="Foresee what the schedules will do.", no_args_is_help=True)
+app.add_typer(schedule_app, name="schedule")
 
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -61,14 +64,15 @@ def main() -> None:
 def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Start the daemon and stay until SIGTERM or Ctrl-C."""
     settings = _load(config)
-    _log_to_stderr(settings)
+    logs.to_stderr(settings.log)
     with lock.hold(settings.paths.state, "helios run") as describe:
         listener = server.bind(settings.http)
         url = server.address(listener)
         describe(f"helios run, {url}")
         logger.bind(action="start").info("Helios is starting; it will answer at {}", url)
         door = server.Door(listener, read_token(settings.http))
-        asyncio.run(agent.run(settings, SystemClock(), door.serve, Notifier(os.environ)))
+        notifier = Notifier(os.environ)
+        asyncio.run(agent.run(settings, agent.Ports(), door.serve, notifier, lambda: _load(config)))
 
 
 @app.command("check-config")
@@ -81,7 +85,11 @@ def check_config(
         print(json.dumps(Config.model_json_schema(), indent=2, sort_keys=True))
         return
     settings = _load(config)
-    mistakes = [*_mistakes(read_token, settings.http), *_mistakes(webhooks.endpoints, settings.webhooks)]
+    mistakes = [
+        *_mistakes(read_token, settings.http),
+        *_mistakes(webhooks.endpoints, settings.webhooks),
+        *_mistakes(archives.read_key, settings.retention.seal_key_file),
+    ]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     print(f"{config} is valid: {len(settings.games)} game(s), {len(settings.schedules)} schedule(s).")
@@ -139,15 +147,47 @@ def back_up(config: ConfigPath = DEFAULT_CONFIG) -> None:
     _act(_load(config), "backup", "journal")
 
 
+@app.command()
+def restore(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[BACKUP]", help="Its name or path; the newest sound one if not given."),
+    ] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    listing: Annotated[bool, typer.Option("--list", help="Check and show the backups instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of the database, which is set aside. The daemon must not run."""
+    settings = _load(config)
+    if listing:
+        _show([_appraised(path) for path in backup.listed(settings.backups)], _backups, as_json)
+        return
+    logs.to_stderr(settings.log)
+    now = from_us(SystemClock().now_us())
+    with lock.hold(settings.paths.state, "helios restore"):
+        print(backup.restore(settings.database, settings.backups, name, now, chain.verify_database))
+
+
 @journal_app.command("tail")
 def journal_tail(
     config: ConfigPath = DEFAULT_CONFIG,
     limit: Limit = 20,
     kind: Annotated[list[str] | None, typer.Option("--kind", help='Glob pattern, such as "draw.*".')] = None,
+    cause: Annotated[int | None, typer.Option(min=1, help="Only what followed from this event.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Not earlier than this.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Earlier than this.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model's name, version or name@version.")] = None,
+    part: Annotated[str | None, typer.Option("--text", help="A part of the payload.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the newest events, the newest last; with --json as JSON lines."""
-    found = _read(_load(config), lambda store: events.tail(store, limit=limit, kinds=kind or ()))
+    times = {"since_us": events.instant_us("since", since), "until_us": events.instant_us("until", until)}
+    found = _read(
+        _load(config),
+        lambda store: events.tail(
+            store, limit=limit, kinds=kind or (), cause=cause, model=model, text=part, **times
+        ),
+    )
     for event in reversed(found):
         print(json.dumps(event.as_record(), ensure_ascii=False) if as_json else text.event(event.as_record()))
 
@@ -155,14 +195,79 @@ def journal_tail(
 @journal_app.command("verify")
 def journal_verify(
     config: ConfigPath = DEFAULT_CONFIG,
-    database: Annotated[Path | None, typer.Option(help="Another database file, such as a backup.")] = None,
+    database: Annotated[
+        Path | None, typer.Option(help="Another database file, such as a backup; archives are left out.")
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="SEQ:HASH", help="A head noted earlier, which must still be there.")
+    ] = None,
 ) -> None:
-    """Recompute the journal's whole hash chain; exit 65 at the first break."""
-    path = database or _load(config).database
+    """Recompute the journal's whole hash chain, archives included; exit 65 at the first break."""
+    settings = None if database else _load(config)
+    path, folder = (settings.database, settings.archives) if settings else (database or Path(), None)
+    noted = audit.parse_head(head) if head else None
     _must_exist(path)
     heads: list[chain.Head] = []
-    backup.verify(path, lambda connection: heads.append(chain.verify_database(connection)))
-    print(f"The journal is sound: {heads[0].seq} events, head {heads[0].hash}")
+    backup.verify(path, lambda connection: heads.append(audit.verify(connection, folder, noted)))
+    print(f"The journal is sound: {heads[0].seq} events, head {heads[0].seq}:{heads[0].hash}")
+
+
+@journal_app.command("export")
+def journal_export(
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="A file, or - for stdout.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    first: Annotated[
+        int | None, typer.Option("--from", min=1, metavar="SEQ", help="The first event.")
+    ] = None,
+    last: Annotated[int | None, typer.Option("--to", min=1, metavar="SEQ", help="The last event.")] = None,
+    archived: Annotated[bool, typer.Option("--archives", help="Archived events, too.")] = False,
+) -> None:
+    """Write events as JSON lines, compressed where the file's name ends in .gz."""
+    settings = _load(config)
+    _must_exist(settings.database)
+    folder = settings.archives if archived else None
+    with audit.output(output) as file:
+        span = audit.export(settings.database, folder, first, last, file, compress=output.endswith(".gz"))
+        print(
+            f"Events {span.first} to {span.last}, after {span.after.seq}:{span.after.hash}", file=sys.stderr
+        )
+
+
+@journal_app.command("rebuild")
+def journal_rebuild(
+    config: ConfigPath = DEFAULT_CONFIG,
+    check: Annotated[bool, typer.Option("--check", help="Only compare; the daemon may run.")] = False,
+) -> None:
+    """Fold the whole journal anew and put the outcome in the place of all tables."""
+    settings = _load(config)
+    _must_exist(settings.database)
+    if check:
+        head = rebuild.check(settings.database, settings.archives)
+        print(f"The tables are what the journal says: {head.seq} events.")
+        return
+    with lock.hold(settings.paths.state, "helios journal rebuild"):
+        head = rebuild.replace(settings.database, settings.archives, SystemClock(), uuid.uuid4().hex[:12])
+    print(f"The tables were built anew from {head.seq} events.")
+
+
+@schedule_app.command("next")
+def schedule_next(
+    config: ConfigPath = DEFAULT_CONFIG,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="A day or an instant, in UTC if it names no zone; 7 days ahead."),
+    ] = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Show in order what the schedules will fire, and why."""
+    settings = _load(config)
+    now = from_us(SystemClock().now_us())
+    end = timetable.end_of(until, now)
+    known = {}
+    if settings.database.exists():
+        known = _read(settings, lambda store: timetable.accounted(store, settings))
+    _show(timetable.foresee(settings, known, now, end, limit), timetable.as_text, as_json)
 
 
 @app.command()
@@ -179,6 +284,26 @@ def health(config: ConfigPath = DEFAULT_CONFIG) -> None:
     print(answer.text)
     if not answer.is_success:
         raise typer.Exit(1)
+
+
+def _appraised(path: Path) -> dict[str, Any]:
+    """Return what there is to know of a backup. `damage` says why it cannot be restored."""
+    at = backup.made_at(path)
+    known = {"file": path.name, "at": at and iso(to_us(at)), "bytes": path.stat().st_size}
+    try:
+        head = backup.verify(path, chain.verify_database)
+    except StoreError as damage:
+        return {**known, "events": None, "head": None, "damage": str(damage)}
+    return {**known, "events": head.seq, "head": head.hash, "damage": None}
+
+
+def _backups(found: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{b['file']}  {b['bytes']:>13,} bytes  "
+        + (b["damage"] or f"sound: {b['events']:,} events, head {b['head'][:16]}")
+        for b in found
+    ]
+    return "\n".join(lines or ["There is no backup yet."])
 
 
 def _mistakes(read: Callable[[S], object], settings: S) -> list[str]:
@@ -200,7 +325,7 @@ def _load(path: Path) -> Config:
 
 
 def _act(settings: Config, action: str, target: str) -> None:
-    _log_to_stderr(settings)
+    logs.to_stderr(settings.log)
     token = read_token(settings.http)
     print(json.dumps(asyncio.run(oneshot.carry_out(settings, action, target, token)), indent=2))
 
@@ -226,19 +351,3 @@ def _must_exist(path: Path) -> None:
 def _show(value: Any, render: Callable[[Any], str], as_json: bool) -> None:
     with contextlib.suppress(BrokenPipeError):
         print(json.dumps(value, indent=2, ensure_ascii=False) if as_json else render(value))
-
-
-def _log_to_stderr(settings: Config) -> None:
-    logger.remove()
-    line = (
-        "<green>{time:YYYY-MM-DD HH:mm:ss}</green> <level>{level: <8}</level> {extra[action]: <9} {message}"
-    )
-    logger.configure(extra={"action": "-"})
-    logger.add(
-        sys.stderr,
-        level=settings.log.level,
-        serialize=settings.log.format == "json",
-        format=line,
-        backtrace=False,
-        diagnose=False,
-    )

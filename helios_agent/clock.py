@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import itertools
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -23,8 +24,33 @@ class Clock(Protocol):
     def mono_us(self) -> int:
         """Return a clock that never steps back: microseconds since an arbitrary start."""
 
+    def suspended_us(self) -> int:
+        """Return how long the machine has slept since its start: microseconds that mono_us leaves out."""
+
     async def sleep(self, seconds: float) -> None:
-        """Wait for `seconds` of this clock's time."""
+        """Wait for `seconds` of this clock's time, of which none passes while the machine sleeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a clock showed at one moment, in microseconds."""
+
+    now_us: int
+    mono_us: int
+    suspended_us: int
+
+    @classmethod
+    def of(cls, clock: Clock) -> "Reading":
+        return cls(clock.now_us(), clock.mono_us(), clock.suspended_us())
+
+    def slept_s(self, earlier: "Reading") -> float:
+        """Return how long the machine has slept since an earlier reading."""
+        return (self.suspended_us - earlier.suspended_us) / SECOND_US
+
+    def stepped_s(self, earlier: "Reading") -> float:
+        """Return by how much the wall clock went further than time has passed since an earlier reading."""
+        passed_us = self.mono_us - earlier.mono_us + self.suspended_us - earlier.suspended_us
+        return (self.now_us - earlier.now_us - passed_us) / SECOND_US
 
 
 class SystemClock:
@@ -35,6 +61,12 @@ class SystemClock:
 
     def mono_us(self) -> int:
         return time.monotonic_ns() // 1_000
+
+    def suspended_us(self) -> int:
+        if not hasattr(time, "CLOCK_BOOTTIME"):  # then a sleep looks like a step of the wall clock
+            return 0
+        mono_ns = time.monotonic_ns()
+        return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - mono_ns) // 1_000
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
@@ -49,6 +81,7 @@ class VirtualClock:
     def __init__(self, start: datetime) -> None:
         self._now_us = to_us(start)
         self._mono_us = 0
+        self._suspended_us = 0
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
 
@@ -57,6 +90,9 @@ class VirtualClock:
 
     def mono_us(self) -> int:
         return self._mono_us
+
+    def suspended_us(self) -> int:
+        return self._suspended_us
 
     async def sleep(self, seconds: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -75,6 +111,20 @@ class VirtualClock:
             await asyncio.sleep(0)
         self._move_to(end_us)
         await asyncio.sleep(0)
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward, or back, as one who corrects it does."""
+        self._now_us += round(seconds * SECOND_US)
+
+    def suspend(self, seconds: float) -> None:
+        """Sleep as a machine does: the wall clock goes on, and nobody wakes."""
+        self._now_us += round(seconds * SECOND_US)
+        self._suspended_us += round(seconds * SECOND_US)
+
+    @property
+    def sleepers(self) -> int:
+        """How many wait for this clock to move."""
+        return sum(not future.done() for _, _, future in self._sleepers)
 
     def _move_to(self, mono_us: int) -> None:
         self._now_us += mono_us - self._mono_us

@@ -1,13 +1,63 @@
-"""What the disk must have promised before we rely on it."""
+"""The only place that changes what must outlive the process: files, and the names in folders.
+
+What is written here is on the disk when the call returns. `observer`, where one is set, is told before
+and after every operation, so that whoever tests it can stop the process between any two of them.
+"""
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+
+Observer = Callable[[str, Path], None]
+"""Called with "before rename", "after rename" and so on, and the path concerned."""
+
+observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+
+
+@contextmanager
+def _observed(operation: str, path: Path) -> Iterator[None]:
+    watch = observer.get()
+    if watch is not None:
+        watch(f"before {operation}", path)
+    yield
+    if watch is not None:
+        watch(f"after {operation}", path)
 
 
 def sync(path: Path) -> None:
     """Return once the content of a file, or the names in a folder, are on the disk (fsync)."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with _observed("sync", path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a new file. Its name is safe once its folder is synced. Raises FileExistsError."""
+    with _observed("write", path), path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file or folder, synced before, another name; both folders know it when this returns."""
+    with _observed("rename", target):
+        source.rename(target)
+    sync(target.parent)
+    if source.parent != target.parent:
+        sync(source.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there. Done again, it does nothing."""
+    with _observed("remove", path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

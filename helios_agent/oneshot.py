@@ -8,8 +8,7 @@ from typing import Any
 import httpx
 
 from helios_agent.actions import runner
-from helios_agent.agent import open_agent
-from helios_agent.clock import SystemClock
+from helios_agent.agent import Ports, open_agent
 from helios_agent.config import Config
 from helios_agent.errors import HeliosError, JobFailed, Refused
 from helios_agent.journal import intents
@@ -58,14 +57,14 @@ async def _through_daemon(url: str, action: str, target: str, token: str | None)
 
 async def _by_oneself(config: Config, action: str, target: str) -> dict[str, Any]:
     with lock.hold(config.paths.state, f"helios {action}"):
-        async with open_agent(config, SystemClock()) as agent:
+        async with open_agent(config, Ports()) as agent:
             intent = await agent.request(action, target, {}, by="cli")
             while intent.state in intents.OPEN_STATES:
                 claimed = await agent.journal.record(lambda tx: intents.claim(tx, (action,)))
                 if claimed is None:
                     await agent.journal.clock.sleep(POLL_S)
                 else:
-                    await runner.carry_out(agent.context, claimed)
+                    await runner.carry_out(agent.context(), claimed)
                 intent = await intents.find(agent.store, intent.id)
     return _result(action, intent.state, intent.error, intent.result)
 

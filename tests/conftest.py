@@ -1,5 +1,6 @@
-"""An open journal on a real SQLite file, under a clock that the test moves."""
+"""An open journal on a real SQLite file under a clock that the test moves, and the seed of what is random."""
 
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,12 @@ START = datetime(2026, 9, 18, 12, 0, tzinfo=UTC)
 def clock() -> VirtualClock:
     """A clock that stands at 2026-09-18 12:00 UTC, a Friday."""
     return VirtualClock(START)
+
+
+@pytest.fixture
+def seed() -> int:
+    """What random tests begin from: HELIOS_SEED, or 1. It is printed with what they found."""
+    return int(os.environ.get("HELIOS_SEED", "1"))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helios_agent import clock as clocks
-from helios_agent.clock import SECOND_US, SystemClock, VirtualClock, from_us, iso, to_us, wait_for
+from helios_agent.clock import SECOND_US, Reading, SystemClock, VirtualClock, from_us, iso, to_us, wait_for
 
 START = datetime(2026, 9, 18, 12, 0, tzinfo=UTC)
 
@@ -96,6 +96,58 @@ async def test_a_cancelled_wait_leaves_no_task_behind() -> None:
         await waiting
     await asyncio.sleep(0.001)
     assert asyncio.all_tasks() == before
+
+
+async def test_a_step_moves_the_wall_clock_alone_and_wakes_nobody() -> None:
+    clock = VirtualClock(START)
+    before = Reading.of(clock)
+    task = asyncio.create_task(clock.sleep(60))
+    await asyncio.sleep(0)
+    clock.step(-3600)
+    after = Reading.of(clock)
+    assert clock.now_us() == to_us(START) - 3600 * SECOND_US
+    assert (after.stepped_s(before), after.slept_s(before)) == (-3600.0, 0.0)
+    await clock.advance(59)
+    assert clock.sleepers == 1
+    await clock.advance(1)
+    await task
+    assert clock.sleepers == 0
+    assert Reading.of(clock).stepped_s(after) == 0.0
+
+
+async def test_a_machine_that_sleeps_wakes_nobody_and_its_wall_clock_goes_on() -> None:
+    clock = VirtualClock(START)
+    before = Reading.of(clock)
+    task = asyncio.create_task(clock.sleep(60))
+    await asyncio.sleep(0)
+    clock.suspend(36 * 3600)
+    after = Reading.of(clock)
+    assert clock.now_us() == to_us(START) + 36 * 3600 * SECOND_US
+    assert (after.stepped_s(before), after.slept_s(before)) == (0.0, 36 * 3600.0)
+    assert clock.sleepers == 1
+    await clock.advance(60)
+    await task
+
+
+@given(st.lists(st.tuples(st.sampled_from(["step", "suspend"]), st.integers(0, 10**8)), max_size=8))
+def test_readings_tell_steps_and_sleeps_apart_however_they_are_mixed(moves: list[tuple[str, int]]) -> None:
+    clock = VirtualClock(START)
+    before = Reading.of(clock)
+    for move, seconds in moves:
+        getattr(clock, move)(seconds)
+    after = Reading.of(clock)
+    assert after.stepped_s(before) == sum(seconds for move, seconds in moves if move == "step")
+    assert after.slept_s(before) == sum(seconds for move, seconds in moves if move == "suspend")
+    assert before.stepped_s(after) == -after.stepped_s(before)
+
+
+def test_the_system_clock_does_not_see_itself_step_or_sleep_while_it_looks() -> None:
+    clock = SystemClock()
+    first = Reading.of(clock)
+    assert first.suspended_us >= 0
+    second = Reading.of(clock)
+    assert abs(second.stepped_s(first)) < 5
+    assert abs(second.slept_s(first)) < 5
 
 
 async def test_the_system_clock_tells_utc_and_never_sleeps_for_less_than_nothing() -> None:

@@ -11,6 +11,7 @@ from helios_agent.config import Config
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Journal, Transaction
 from helios_agent.store import Store
+from helios_agent.work.engine import Engine
 
 Commit = Callable[[Transaction, int], Mapping[str, Any]]
 """Record what was done, as caused by the event with this seq; return the intent's result."""
@@ -18,11 +19,12 @@ Commit = Callable[[Transaction, int], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Context:
-    """What an action may use."""
+    """What an action may use. One action sees one configuration, whatever is reloaded meanwhile."""
 
     config: Config
     journal: Journal
     http: httpx.AsyncClient
+    engine: Engine
 
     @property
     def store(self) -> Store:

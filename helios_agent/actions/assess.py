@@ -45,10 +45,8 @@ async def facts(context: Context, rules: Game) -> Facts:
     scores = await forecasts.scores(store, rules.name, era.name)
     ledger = await history.ledger_of(store, rules, era)
     trained = await models.active(store, rules.name, era.name)
-    # A draw is missing if the calendar has it after the first stored one and nobody has told of it.
-    expected = calendar.expected_days(rules, history.as_date(days[0]), from_us(now_us)) if days else []
-    missing = sorted(set(expected) - {history.as_date(day) for day in days})
-    backup = await events.latest(store, "backup.completed") or await events.find(store, 1)
+    missing = await history.missing_days(store, rules, from_us(now_us))
+    backup = await events.latest(store, "backup.completed") or await events.oldest(store)
     feeds = await draws.feeds(store, rules.name)
     return Facts(
         now_us=now_us,

@@ -12,6 +12,7 @@ from helios_agent.journal import chain
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.store import backup
+from helios_agent.store.rotation import Rotation
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -21,7 +22,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         config.database,
         config.backups,
         from_us(context.clock.now_us()),
-        config.backup.keep,
+        Rotation(config.backup.daily, config.backup.weekly, config.backup.monthly),
         chain.verify_database,
     )
     size = path.stat().st_size

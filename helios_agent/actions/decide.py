@@ -59,7 +59,6 @@ def policy(config: Config) -> engine.Policy:
     return engine.Policy(
         retrain_after_draws=settings.retrain_after_draws,
         backup_after_hours=settings.backup_after / HOUR_S,
-        draw_overdue_hours=settings.draw_overdue / HOUR_S,
         alarm_level=settings.alarm_level,
         cooldown_hours=settings.cooldown / HOUR_S,
         fewest_draws=config.learning.draws_needed,

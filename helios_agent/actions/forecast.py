@@ -104,7 +104,7 @@ ACTION = Action("forecast", CORE, run)
 async def _ask_model(context: Context, model: Model, era: Era, rows: list[list[int]]) -> Forecast:
     """Return a trained network's forecast. Raises JobFailed when it has none."""
     folder = context.config.paths.models / model.name / model.version
-    said = await engine.run(
+    said = await context.engine.run(
         "model-forecast",
         {"artefact": str(folder), "draws": rows, "version": model.version},
         time_limit_s=engine.SHORT_JOB_S,

@@ -45,12 +45,13 @@ async def run(context: Context, intent: Intent) -> Commit:
     readings: list[_Reading] = []
     failures: list[_Failure] = []
     clock_was_wrong = any(i.key == f"clock:{rules.name}" for i in await draws.open_incidents(context.store))
-    packaged_first = not stored or clock_was_wrong
+    packaged_first = packaged.exist(rules) and (not stored or clock_was_wrong)
     if packaged_first:
         # The packaged draws first and alone: nobody waits for the network to see them.
         reports = [await asyncio.to_thread(packaged.read, rules)]
     else:
-        readings, failures = await _ask(context, rules, stored[-1].draw.day)
+        newest_stored = stored[-1].draw.day if stored else rules.eras[0].start
+        readings, failures = await _ask(context, rules, newest_stored)
         reports = [reading.report for reading in readings]
     found = reconcile(
         {item.draw.day: item.draw for item in stored},

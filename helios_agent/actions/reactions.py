@@ -23,6 +23,12 @@ def _started(event: Event) -> Iterable[Wish]:
         yield Wish("score", game)
 
 
+def _reloaded(event: Event) -> Iterable[Wish]:
+    for game in event.payload["added_games"]:
+        yield Wish("ingest", game)
+        yield Wish("score", game)
+
+
 def _ingested(event: Event) -> Iterable[Wish]:
     game = event.payload["game"]
     if event.payload["new"] or not event.payload["next_registered"]:
@@ -48,6 +54,7 @@ def _assessed(event: Event) -> Iterable[Wish]:
 
 REACTIONS: Mapping[str, Callable[[Event], Iterable[Wish]]] = {
     "agent.started": _started,
+    "config.reloaded": _reloaded,
     "ingest.completed": _ingested,
     "score.completed": _scored,
     "model.trained": _trained,

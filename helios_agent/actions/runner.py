@@ -1,11 +1,22 @@
 """Carry out intents: claim, act, commit. One lane at a time does one thing at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from loguru import logger
 
-from helios_agent.actions import alert, assess, backup, decide, forecast, ingest, score, train, verify
+from helios_agent.actions import (
+    alert,
+    assess,
+    backup,
+    compact,
+    decide,
+    forecast,
+    ingest,
+    score,
+    train,
+    verify,
+)
 from helios_agent.actions.action import Action, Context
 from helios_agent.clock import SECOND_US, wait_for
 from helios_agent.errors import HeliosError, JobFailed, Refused, WorkerLost
@@ -15,34 +26,38 @@ from helios_agent.journal.journal import Transaction
 
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
-    for module in (ingest, score, forecast, train, assess, decide, alert, backup, verify)
+    for module in (ingest, score, forecast, train, assess, decide, alert, backup, verify, compact)
 }
 LANES: Mapping[str, tuple[str, ...]] = {
     lane: tuple(a.name for a in ACTIONS.values() if a.lane == lane)
     for lane in dict.fromkeys(a.lane for a in ACTIONS.values())
 }
 
-IDLE_S = 60.0
 RETRY_S = 30.0
 FINAL = (Refused, JobFailed)
 """Errors that would come again, but for a lost worker: the intent fails at once."""
 
 
-async def run_lane(context: Context, lane: str) -> None:
-    """Carry out the intents of one lane for ever, in the order in which they are due."""
-    actions = LANES[lane]
+async def run_lane(contexts: Callable[[], Context], lane: str, pulse_s: float) -> None:
+    """Carry out the intents of one lane for ever, in the order in which they are due.
+
+    Each sees the configuration that holds when it begins. At least every `pulse_s` seconds the lane
+    looks what is due: a wall clock that was set tells nobody.
+    """
+    context, actions = contexts(), LANES[lane]
     # What this lane itself left running when the database failed it.
     await context.journal.record(lambda tx: intents.release(tx, actions))
     with context.journal.listening() as news:
         while True:
             news.clear()
+            due_us = await intents.next_due_us(context.store, actions)
+            pause_s = pulse_s if due_us is None else (due_us - context.clock.now_us()) / SECOND_US
+            if pause_s > 0:
+                await wait_for(context.clock, news, min(pulse_s, pause_s))
+                continue
             intent = await context.journal.record(lambda tx: intents.claim(tx, actions))
             if intent is not None:
-                await carry_out(context, intent)
-                continue
-            due_us = await intents.next_due_us(context.store, actions)
-            pause = IDLE_S if due_us is None else min(IDLE_S, (due_us - context.clock.now_us()) / SECOND_US)
-            await wait_for(context.clock, news, max(0.0, pause))
+                await carry_out(contexts(), intent)
 
 
 async def carry_out(context: Context, intent: Intent) -> None:

@@ -98,7 +98,7 @@ async def _score_era(context: Context, rules: Game, era: Era) -> tuple[list[dict
         if has_forecast:
             made, ledger = _by_registered(draws, era, ledger, priors)
         else:
-            made, ledger = await _by_walk_forward(draws, era, ledger, rows)
+            made, ledger = await _by_walk_forward(context, draws, era, ledger, rows)
         entries += made
     return [{"game": rules.name, "era": era.name, **entry} for entry in entries], passed_over
 
@@ -119,7 +119,7 @@ def _by_registered(
 
 
 async def _by_walk_forward(
-    draws: Sequence[_Pending], era: Era, ledger: Ledger, rows: list[list[int]]
+    context: Context, draws: Sequence[_Pending], era: Era, ledger: Ledger, rows: list[list[int]]
 ) -> tuple[list[dict[str, Any]], Ledger]:
     spec = {
         "rows": rows[: draws[-1].index + 1],
@@ -129,7 +129,7 @@ async def _by_walk_forward(
         "first": draws[0].index,
         "ledger": ledger.to_record(),
     }
-    result = await engine.run("walk-forward", spec, time_limit_s=engine.SHORT_JOB_S)
+    result = await context.engine.run("walk-forward", spec, time_limit_s=engine.SHORT_JOB_S)
     entries = []
     for draw, done in zip(draws, result["scored"], strict=True):
         ledger = Ledger.from_record(done["ledger"])

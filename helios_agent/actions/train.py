@@ -1,7 +1,6 @@
 """Train: fit a network to the current era's draws in a worker; its version becomes the challenger."""
 
 import asyncio
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from loguru import logger
 from helios_agent import files
 from helios_agent.actions import history
 from helios_agent.actions.action import WORK, Action, Commit, Context
+from helios_agent.clock import SECOND_US
 from helios_agent.errors import JobFailed, Refused
 from helios_agent.forecasting import mixture
 from helios_agent.journal import draws
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import game
-from helios_agent.work import engine
 
 NAME = "powerballnet"
 STAGING = ".staging"
@@ -32,17 +31,25 @@ async def run(context: Context, intent: Intent) -> Commit:
     days, rows = await history.rows_of(context.store, rules, era)
     learning, models = context.config.learning, context.config.paths.models
     staging = models / STAGING / f"{intent.id}-{intent.attempt}"
-    await asyncio.to_thread(_clear, staging)
+    await asyncio.to_thread(files.remove, staging)
     log = logger.bind(action="train", game=rules.name, job=intent.id)
     log.info("training on {} draws of the era from {}", len(rows), era.name)
 
+    seen_us = [context.clock.mono_us()]
+
     async def on_progress(progress: Mapping[str, Any]) -> None:
+        seen_us.append(context.clock.mono_us())
+        left = progress["epochs_left"]
+        measured = {name: value for name, value in progress.items() if name != "epochs_left"} | {
+            "seconds": (seen_us[-1] - seen_us[-2]) / SECOND_US,
+            "eta_seconds": left * (seen_us[-1] - seen_us[0]) / progress["epoch"] / SECOND_US,
+        }
         log.info(
             "epoch {epoch} of at most {epochs}: loss {loss:.3f} nats a draw, validation gain {gain:+.4f}",
             **progress,
             gain=progress["validation_gain_nats"],
         )
-        await context.journal.append("training.epoch", {"job": intent.id, **progress}, intent.seq)
+        await context.journal.append("training.epoch", {"job": intent.id, **measured}, intent.seq)
 
     spec = {
         "game": rules.name,
@@ -59,7 +66,9 @@ async def run(context: Context, intent: Intent) -> Commit:
     }
     try:
         async with asyncio.timeout(learning.time_limit):
-            trained = await engine.run("train", spec, on_progress, time_limit_s=2 * learning.time_limit)
+            trained = await context.engine.run(
+                "train", spec, on_progress, time_limit_s=2 * learning.time_limit
+            )
     except TimeoutError:
         raise JobFailed(
             f"The training took longer than learning.time_limit, {learning.time_limit:g} s."
@@ -100,20 +109,14 @@ ACTION = Action("train", WORK, run)
 
 def sweep(models: Path) -> None:
     """Remove what trainings that never ended left behind."""
-    _clear(models / STAGING)
-
-
-def _clear(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+    files.remove(models / STAGING)
 
 
 def _publish(staging: Path, target: Path) -> None:
     """Move a finished artefact to its final name. The name is a digest, so what stands there is the same."""
     if target.exists():
-        shutil.rmtree(staging)
+        files.remove(staging)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging.rename(target)
-    files.sync(target.parent)
+    files.rename(staging, target)
     files.sync(target.parent.parent)

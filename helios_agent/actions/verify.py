@@ -1,4 +1,4 @@
-"""Verify: recompute the journal's whole hash chain."""
+"""Verify: recompute the journal's whole hash chain, in the database and in the archives."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,38 +8,59 @@ from loguru import logger
 
 from helios_agent.actions.action import UPKEEP, Action, Commit, Context
 from helios_agent.errors import StoreCorrupt
-from helios_agent.journal import chain, draws
+from helios_agent.journal import archives, chain, draws
+from helios_agent.journal.archives import Seal
+from helios_agent.journal.chain import Head
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
-from helios_agent.store import backup
+from helios_agent.store import Connection, backup
 
 INCIDENT = "journal:damaged"
+INTRUSION = "journal:foreign-writer"
+"""Open from when another process wrote to the database until the journal was verified."""
 
 
 async def run(context: Context, intent: Intent) -> Commit:
     log = logger.bind(action="verify")
-    heads: list[chain.Head] = []
+    found: list[tuple[Head, list[Seal]]] = []
+
+    def check(database: Connection) -> None:
+        found.append((chain.verify_database(database), archives.seals(database)))
+
     try:
-        await asyncio.to_thread(
-            backup.verify, context.config.database, lambda c: heads.append(chain.verify_database(c))
-        )
+        await asyncio.to_thread(backup.verify, context.config.database, check)
     except StoreCorrupt as damage:
         message = str(damage)
         log.critical("{}", message)
         return lambda tx, cause: _damaged(tx, cause, message)
-    head = heads[0]
-    log.info("the journal is sound: {} events, head {}", head.seq, head.hash[:12])
+    head, sealed = found[0]
+    damages = await asyncio.to_thread(archives.damages, context.config.archives, sealed)
+    log.info("the journal is sound: {} events, head {}:{}", head.seq, head.seq, head.hash[:12])
+    for message in damages.values():
+        log.error("{}", message)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        result = {"events": head.seq, "head": head.hash}
+        result = {"events": head.seq, "head": head.hash, "archives": len(sealed) - len(damages)}
         tx.append("journal.verified", result, cause)
         draws.close_incident(tx, INCIDENT, cause)
+        draws.close_incident(tx, INTRUSION, cause)
+        for seal in sealed:
+            report(tx, seal.archive, damages.get(seal.archive), cause)
         return result
 
     return commit
 
 
 ACTION = Action("verify", UPKEEP, run)
+
+
+def report(tx: Transaction, archive: str, damage: str | None, cause: int) -> None:
+    """Open an incident for an archive that is damaged or missing; close it where it is sound."""
+    key = f"journal:archive:{archive}"
+    if damage is None:
+        draws.close_incident(tx, key, cause)
+    else:
+        draws.open_incident(tx, key, "archive-damaged", damage, cause)
 
 
 def _damaged(tx: Transaction, cause: int, message: str) -> Mapping[str, Any]:

@@ -4,12 +4,11 @@ The settings are explained, with their defaults, in `config/helios.yaml`.
 """
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, TypeVar
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -22,8 +21,10 @@ from pydantic import (
 )
 
 from helios_agent.config import cron
+from helios_agent.config.cron import Trigger
 
 SHORTEST_EVERY_S = 60
+LONGEST_EVERY_S = 366 * 86_400
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -44,10 +45,28 @@ Seconds = Annotated[
     float,
     BeforeValidator(_parse_duration, json_schema_input_type=float | Annotated[str, Field(pattern=DURATION)]),
 ]
-GameName = Literal["powerball", "megamillions"]
-ActionName = Literal["ingest", "score", "forecast", "train", "assess", "decide", "backup", "verify"]
+_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+SIZE = r"^\d+(\.\d+)?(KiB|MiB|GiB)$"
+
+
+def _parse_size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(SIZE, value):
+        raise ValueError('a size is a number of bytes, or written like "64MiB" or "1.5GiB"')
+    return int(float(value[:-3]) * _BYTES[value[-3:]])
+
+
+Bytes = Annotated[
+    int,
+    BeforeValidator(_parse_size, json_schema_input_type=int | Annotated[str, Field(pattern=SIZE)]),
+]
+GameName = Literal["powerball", "megamillions", "simulated"]
+ActionName = Literal[
+    "ingest", "score", "forecast", "train", "assess", "decide", "backup", "verify", "compact"
+]
 """What a schedule or a request can ask for."""
-UPKEEP_ACTIONS = ("backup", "verify")
+UPKEEP_ACTIONS = ("backup", "verify", "compact")
 """Those of them that concern the journal; the others concern one game."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
@@ -187,7 +206,6 @@ class Decisions(Section):
     autonomy: dict[Literal["train", "alert", "backup"], Literal["observe", "act"]] = {}
     retrain_after_draws: int = Field(13, ge=1)
     backup_after: Seconds = Field(129_600, ge=60)
-    draw_overdue: Seconds = Field(86_400, ge=600)
     alarm_level: float = Field(0.01, gt=0, lt=0.5)
     cooldown: Seconds = Field(86_400, ge=0)
 
@@ -199,6 +217,7 @@ class Schedule(Section):
     cron: str | None = None
     every: Seconds | None = None
     timezone: str = "UTC"
+    jitter: Seconds = Field(0, ge=0, le=86_400)
     catch_up: Literal["all", "latest", "none"] = "latest"
     max_age: Seconds = Field(604_800, ge=1)
     enabled: bool = True
@@ -206,8 +225,11 @@ class Schedule(Section):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError('a time zone is named as in the IANA database, like "America/New_York"')
+        try:
+            ZoneInfo(zone)
+        except (OSError, ValueError, ZoneInfoNotFoundError):
+            message = 'a time zone is named as in the IANA database, like "America/New_York"'
+            raise ValueError(message) from None
         return zone
 
     @field_validator("cron")
@@ -221,15 +243,22 @@ class Schedule(Section):
     def _one_rhythm(self) -> "Schedule":
         if (self.cron is None) == (self.every is None):
             raise ValueError("a schedule needs either cron or every, not both")
-        if self.every is not None and self.every < SHORTEST_EVERY_S:
-            raise ValueError(f"every is {self.every:g} s; the shortest is {SHORTEST_EVERY_S} s")
+        if self.every is not None:
+            if self.every < SHORTEST_EVERY_S:
+                raise ValueError(f"every is {self.every:g} s; the shortest is {SHORTEST_EVERY_S} s")
+            if self.every > LONGEST_EVERY_S:
+                raise ValueError(f"every is {self.every:g} s; the longest is {LONGEST_EVERY_S} s, 366 days")
+            if self.jitter >= self.every:
+                raise ValueError(
+                    f"jitter is {self.jitter:g} s, every {self.every:g} s: jitter must be shorter than every"
+                )
         return self
 
-    def trigger(self) -> BaseTrigger:
-        """Return the APScheduler trigger of this schedule."""
+    def trigger(self) -> Trigger:
+        """Return what says when this schedule is due."""
         if self.cron is not None:
             return cron.trigger(self.cron, self.timezone)
-        return IntervalTrigger(seconds=int(self.every or 0), timezone=self.timezone)
+        return cron.Interval(timedelta(seconds=self.every or 0))
 
 
 class Webhook(Section):
@@ -252,8 +281,24 @@ class Webhooks(Section):
         return _distinct_names(endpoints)
 
 
+class Retention(Section):
+    age: Seconds = Field(1825 * 86_400, ge=30 * 86_400)
+    size: Bytes = Field(2 * 1024**3, ge=1024**2)
+    seal_key_file: Path | None = None
+
+
 class Backup(Section):
-    keep: int = Field(7, ge=1, le=1000)
+    daily: int = Field(7, ge=1, le=1000)
+    weekly: int = Field(4, ge=0, le=1000)
+    monthly: int = Field(6, ge=0, le=1000)
+
+
+class Expected(Section):
+    """The dead man's switch: how long without an event before its absence raises an alert."""
+
+    draw: Seconds = Field(86_400, ge=600)
+    assessment: Seconds = Field(129_600, ge=600)
+    backup: Seconds = Field(172_800, ge=600)
 
 
 class Shutdown(Section):
@@ -272,7 +317,9 @@ class Config(Section):
     decisions: Decisions = Decisions()
     schedules: tuple[Schedule, ...] = ()
     webhooks: Webhooks = Webhooks()
+    retention: Retention = Retention()
     backup: Backup = Backup()
+    expected: Expected = Expected()
     shutdown: Shutdown = Shutdown()
 
     @field_validator("schedules")
@@ -296,6 +343,10 @@ class Config(Section):
     @property
     def database(self) -> Path:
         return self.paths.state / "helios.db"
+
+    @property
+    def archives(self) -> Path:
+        return self.paths.state / "archives"
 
     @property
     def backups(self) -> Path:

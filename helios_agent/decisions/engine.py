@@ -18,7 +18,6 @@ class Policy:
 
     retrain_after_draws: int
     backup_after_hours: float
-    draw_overdue_hours: float
     alarm_level: float
     cooldown_hours: float
     fewest_draws: int
@@ -80,18 +79,13 @@ def decide(
 
 
 def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) -> list[Candidate]:
-    stale, missing = signals["staleness"] or 0.0, signals["missing_draws"] or 0.0
-    known = signals["draws_known"] or 0.0
+    stale, known = signals["staleness"] or 0.0, signals["draws_known"] or 0.0
     too_few = (
         f"this era has too few draws to train on: {known:.0f} of {policy.fewest_draws}"
         if known < policy.fewest_draws
         else None
     )
-    overdue, age, peak = (
-        signals["draw_overdue"] or 0.0,
-        signals["backup_age"] or 0.0,
-        signals["evidence_peak"] or 0.0,
-    )
+    age, peak = signals["backup_age"] or 0.0, signals["evidence_peak"] or 0.0
     alarm_nats = math.log(1 / policy.alarm_level)
     return [
         Candidate(
@@ -99,11 +93,6 @@ def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) 
             f"draws that the newest network has not seen: {stale:.0f}; "
             f"the limit is {policy.retrain_after_draws}",
             blocked=too_few,
-        ),
-        Candidate(
-            "alert", f"{game}/draw-overdue", overdue / policy.draw_overdue_hours,
-            f"missing draws: {missing:.0f}, the oldest held {overdue:.1f} h ago; the limit is "
-            f"{policy.draw_overdue_hours:g} h",
         ),
         Candidate(
             "alert", f"{game}/evidence", peak / alarm_nats,

@@ -3,6 +3,7 @@
 from datetime import date
 from functools import partial
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from helios_agent import errors
 from helios_agent.feeds import rows
@@ -15,15 +16,23 @@ COLUMNS = 8
 """draw_date, ball1 to ball5, the bonus ball, the multiplier (may be empty)."""
 
 
+def exist(game: games.Game) -> bool:
+    """Return whether draws of `game` are packaged with Helios."""
+    return _file(game).is_file()
+
+
 def read(game: games.Game) -> FeedReport:
     """Return the packaged draws of `game`, balls in the order drawn; raise `NotFound` if it has none."""
-    history = resources.files("helios_agent.lottery.history")
     try:
-        text = (history / f"{game.name}.csv").read_text(encoding="utf-8")
+        text = _file(game).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise errors.NotFound(f"no draws of {game.name!r} are packaged with Helios") from None
     lines = enumerate(text.splitlines()[1:], start=2)
     return rows.collect(SOURCE, game, ((line, row, partial(_read_row, game, row)) for line, row in lines))
+
+
+def _file(game: games.Game) -> Traversable:
+    return resources.files("helios_agent.lottery.history") / f"{game.name}.csv"
 
 
 def _read_row(game: games.Game, row: str) -> Draw:

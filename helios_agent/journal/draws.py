@@ -1,6 +1,7 @@
 """The stored draws, the state of their feeds, and open incidents."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -8,6 +9,7 @@ from typing import Any
 
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.draws import Draw
+from helios_agent.lottery.games import GAMES
 from helios_agent.store import Reader, Row
 
 
@@ -89,18 +91,18 @@ def open_keys(tx: Transaction) -> list[str]:
     return [row["key"] for row in tx.rows("SELECT key FROM incident WHERE closed_us IS NULL")]
 
 
-def open_incident(tx: Transaction, key: str, kind: str, message: str, cause: int) -> None:
-    """Open an incident, unless one with this key is open already."""
-    if not tx.rows("SELECT 1 FROM incident WHERE key = ? AND closed_us IS NULL", (key,)):
-        tx.append("incident.opened", {"key": key, "kind": kind, "message": message}, cause)
+def open_incident(tx: Transaction, key: str, kind: str, message: str, cause: int | None) -> int | None:
+    """Open an incident, unless one with this key is open already; return its event, None if it was."""
+    if tx.rows("SELECT 1 FROM incident WHERE key = ? AND closed_us IS NULL", (key,)):
+        return None
+    return tx.append("incident.opened", {"key": key, "kind": kind, "message": message}, cause).seq
 
 
 def close_unwatched(tx: Transaction, games: Collection[str]) -> None:
     """Close the incidents of games that are no longer watched."""
+    unwatched = GAMES.keys() - set(games)
     for key in open_keys(tx):
-        kind, *names = key.split(":")
-        game = names[-1].partition("/")[0] if kind == "action" else names[0]
-        if kind != "journal" and game not in (*games, "journal"):
+        if unwatched.intersection(re.split("[:/]", key)):
             close_incident(tx, key, None)
 
 

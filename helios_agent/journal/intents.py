@@ -17,6 +17,7 @@ from helios_agent.store import Reader, Row
 
 MAX_ATTEMPT = 3
 OPEN_STATES = ("proposed", "ready", "running")
+# The + before `action`, where this is used, keeps SQLite to the index of those that are ready: they are few.
 _CLAIMABLE = (
     "state = 'ready' AND NOT EXISTS (SELECT 1 FROM intent AS running WHERE running.state = 'running'"
     " AND running.action = intent.action AND running.target = intent.target)"
@@ -94,7 +95,7 @@ def claim(tx: Transaction, actions: tuple[str, ...]) -> Intent | None:
     """
     marks = ", ".join("?" * len(actions))
     rows = tx.rows(
-        f"SELECT * FROM intent WHERE {_CLAIMABLE} AND due_us <= ? AND action IN ({marks})"  # noqa: S608
+        f"SELECT * FROM intent WHERE {_CLAIMABLE} AND due_us <= ? AND +action IN ({marks})"  # noqa: S608
         " ORDER BY due_us, seq LIMIT 1",
         (tx.now_us(), *actions),
     )
@@ -138,10 +139,10 @@ def release(tx: Transaction, actions: Collection[str] | None = None) -> int:
 
 
 def recover(tx: Transaction) -> int:
-    """Put back, or bury, what an earlier boot left running when it died; return how many."""
+    """Put back in its place, or bury, what an earlier boot left running when it died; return how many."""
     rows = tx.rows("SELECT * FROM intent WHERE state = 'running' AND boot <> ?", (tx.boot,))
     for intent in map(Intent.from_row, rows):
-        retry(tx, intent, "the daemon ended while this was running", tx.now_us())
+        retry(tx, intent, "the daemon ended while this was running", intent.due_us)
     return len(rows)
 
 
@@ -194,6 +195,6 @@ async def open_ones(store: Reader) -> list[Intent]:
 async def next_due_us(store: Reader, actions: tuple[str, ...]) -> int | None:
     """Return when the next of these actions' intents that could be claimed is due."""
     marks = ", ".join("?" * len(actions))
-    sql = f"SELECT min(due_us) AS due_us FROM intent WHERE {_CLAIMABLE} AND action IN ({marks})"  # noqa: S608
+    sql = f"SELECT min(due_us) AS due_us FROM intent WHERE {_CLAIMABLE} AND +action IN ({marks})"  # noqa: S608
     due: int | None = (await store.rows(sql, actions))[0]["due_us"]
     return due

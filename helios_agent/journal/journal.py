@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from helios_agent.clock import Clock, iso
 from helios_agent.journal import chain
-from helios_agent.store import Connection, Row, Store
+from helios_agent.store import Connection, Row, Store, Tip, backup
 
 T = TypeVar("T")
 
@@ -56,19 +56,29 @@ Hook = Callable[["Transaction", Event], None]
 class Transaction:
     """What a function handed to `Journal.record` may do: append events and look at the tables."""
 
-    def __init__(self, connection: Connection, clock: Clock, boot: str, hooks: Sequence[Hook]) -> None:
+    def __init__(
+        self, connection: Connection, clock: Clock, boot: str, hooks: Sequence[Hook], tip: Tip | None = None
+    ) -> None:
         self._connection = connection
         self._clock = clock
         self._hooks = hooks
+        self._tip = Tip() if tip is None else tip
         self.boot = boot
-        self.appended = 0
 
     def append(self, kind: str, payload: Mapping[str, Any], cause: int | None = None) -> Event:
-        """Append one event, fold it into the tables and run the hooks."""
+        """Append one event, fold it into the tables and run the hooks.
+
+        Raises ValueError for a kind that is not of the form noun.verb and for a cause that is not an
+        earlier event's seq, ValueError or TypeError for a payload that is no JSON.
+        """
         if not KIND.fullmatch(kind):
             raise ValueError(f"event kind {kind!r} is not of the form noun.verb")
-        last = self._connection.execute("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
-        seq, prev = (last["seq"] + 1, last["hash"]) if last else (1, chain.GENESIS)
+        last, prev = self._tip.event or self._newest()
+        seq = last + 1
+        if cause is not None and not 0 < cause <= last:
+            raise ValueError(
+                f"cause {cause!r} of a {kind} is not the seq of an earlier event; the last is {last}"
+            )
         at_us, text = self._clock.now_us(), chain.canonical(payload)
         digest = chain.link(prev, seq, at_us, kind, cause, text)
         self._connection.execute(
@@ -76,12 +86,21 @@ class Transaction:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (seq, at_us, self._clock.mono_us(), self.boot, kind, cause, text, prev, digest),
         )
-        project(self._connection, kind, seq=seq, at_us=at_us, boot=self.boot, cause=cause, payload=text)
+        self._tip.event = (seq, digest)
+        if kind in PROJECTIONS:
+            project(self._connection, kind, seq=seq, at_us=at_us, boot=self.boot, cause=cause, payload=text)
         event = Event(seq, at_us, self.boot, kind, cause, payload, digest.hex())
-        self.appended += 1
         for hook in self._hooks:
             hook(self, event)
         return event
+
+    def _newest(self) -> tuple[int, bytes]:
+        row = self._connection.execute("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+        return (row["seq"], row["hash"]) if row else (0, chain.GENESIS)
+
+    def apply(self, change: Callable[[Connection], T]) -> T:
+        """Do in this transaction what the store itself has to change."""
+        return change(self._connection)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query, seeing what this transaction has written so far."""
@@ -100,20 +119,14 @@ class Journal:
         self.clock = clock
         self.boot = boot
         self._hooks = hooks
-        self._listeners: set[asyncio.Event] = set()
 
     async def record(self, change: Callable[[Transaction], T]) -> T:
         """Run `change` in one transaction; return its result after the commit."""
 
-        def work(connection: Connection) -> tuple[T, int]:
-            transaction = Transaction(connection, self.clock, self.boot, self._hooks)
-            return change(transaction), transaction.appended
+        def work(connection: Connection) -> T:
+            return change(Transaction(connection, self.clock, self.boot, self._hooks, self.store.tip))
 
-        result, appended = await self.store.write(work)
-        if appended:
-            for listener in self._listeners:
-                listener.set()
-        return result
+        return await self.store.write(work)
 
     async def append(self, kind: str, payload: Mapping[str, Any], cause: int | None = None) -> Event:
         """Append one event in a transaction of its own."""
@@ -123,11 +136,19 @@ class Journal:
     def listening(self) -> Iterator[asyncio.Event]:
         """Lend an asyncio.Event that is set after every commit that appended something."""
         listener = asyncio.Event()
-        self._listeners.add(listener)
+        self.store.listeners[listener] = None
         try:
             yield listener
         finally:
-            self._listeners.discard(listener)
+            del self.store.listeners[listener]
+
+
+def tell_of_restoration(tx: Transaction) -> str | None:
+    """Journal, once, that this database was restored from a backup; return what was done."""
+    message = tx.apply(backup.take_note)
+    if message is not None:
+        tx.append("store.restored", {"message": message})
+    return message
 
 
 def project(connection: Connection, kind: str, **event: Any) -> None:

@@ -63,7 +63,7 @@ UPDATE intent SET state = 'ready', due_us = :payload->>'due_us', error = :payloa
 WHERE id = :payload->>'id';
 
 -- on intent.released
-UPDATE intent SET state = 'ready', attempt = attempt - 1, due_us = :at_us, changed_us = :at_us
+UPDATE intent SET state = 'ready', attempt = attempt - 1, changed_us = :at_us
 WHERE id = :payload->>'id';
 
 -- on intent.expired
@@ -78,6 +78,9 @@ UPDATE intent SET state = 'dead', error = :payload->>'error', changed_us = :at_u
 -- on schedule.fired
 INSERT INTO firing (schedule, due_us, outcome, seq)
 VALUES (:payload->>'schedule', :payload->>'due_us', :payload->>'outcome', :seq);
+
+-- on schedule.rewound
+DELETE FROM firing WHERE schedule = :payload->>'schedule' AND due_us > :payload->>'after_us';
 
 -- on training.epoch
 -- A run that was cut short begins anew, and takes the place of the epochs of the one before.
@@ -109,3 +112,27 @@ UPDATE outbox SET attempt = attempt + 1, status = :payload->>'status', error = :
 -- on webhook.dead
 UPDATE outbox SET state = 'dead', attempt = attempt + 1, status = :payload->>'status', error = :payload->>'error'
 WHERE id = :payload->>'id';
+
+-- on agent.started, config.reloaded
+INSERT INTO schedule (name, since_us)
+SELECT known.value, :at_us FROM json_each(:payload, '$.schedules') AS known WHERE true
+ON CONFLICT (name) DO UPDATE SET since_us = min(since_us, excluded.since_us);
+
+-- on journal.sealed
+INSERT INTO seal (upto, first, hash, archive, sha256, at_us)
+VALUES (:payload->>'upto', :payload->>'from', :payload->>'hash', :payload->>'archive', :payload->>'sha256', :at_us);
+
+-- on journal.purged
+-- What ended within these events goes with them. The last firing of each schedule stays: it says from when on
+-- the schedule is due again.
+DELETE FROM epoch WHERE job IN (
+  SELECT id FROM intent WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
+  AND state IN ('done', 'failed', 'dead', 'refused', 'expired'));
+DELETE FROM intent WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
+  AND state IN ('done', 'failed', 'dead', 'refused', 'expired');
+DELETE FROM firing WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
+  AND due_us < (SELECT max(due_us) FROM firing AS last WHERE last.schedule = firing.schedule);
+DELETE FROM outbox WHERE event BETWEEN :payload->>'from' AND :payload->>'upto' AND state <> 'pending';
+DELETE FROM incident WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto' AND closed_us IS NOT NULL;
+UPDATE seal SET purged = min(upto, :payload->>'upto') WHERE first <= :payload->>'upto';
+DELETE FROM event WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto';

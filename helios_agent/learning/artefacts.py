@@ -7,7 +7,6 @@ digest.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,8 +67,8 @@ def write(folder: Path, card: ModelCard, weights: bytes) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise JobFailed(f"out: {folder} is not empty; a training run needs an empty folder of its own")
-        _write_durably(folder / WEIGHTS, weights)
-        _write_durably(folder / CARD, content)
+        files.write(folder / WEIGHTS, weights)
+        files.write(folder / CARD, content)
         files.sync(folder)
     except OSError as error:
         raise JobFailed(f"out: {folder} cannot be written: {error.strerror}") from error
@@ -135,10 +134,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise JobFailed(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

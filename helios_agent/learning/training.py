@@ -24,7 +24,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from helios_agent.clock import SECOND_US, Clock, SystemClock
 from helios_agent.errors import JobFailed
 from helios_agent.learning import artefacts, data, scoring, specs
 from helios_agent.learning.likelihood import bonus_nll, subset_nll, uniform_nats
@@ -51,16 +50,16 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     """Train on `spec` (see `specs.TrainingJob`), write the artefact into `out`, return version and metrics.
 
     The same spec gives the same weights bit for bit. `report` is called once per epoch with `epoch`,
-    `epochs`, `loss`, `validation_loss` and `validation_gain_nats` (nats a draw), `seconds` and
-    `eta_seconds`: the time left should no later epoch improve on the best. Raises JobFailed where the spec
-    does not hold, the training diverges or the folder cannot be written.
+    `epochs`, `loss`, `validation_loss` and `validation_gain_nats` (nats a draw), and `epochs_left`: how many
+    follow should none of them improve on the best. Raises JobFailed where the spec does not hold, the
+    training diverges or the folder cannot be written.
     """
     job = specs.read(specs.TrainingJob, spec)
     draws = data.from_rows(job.draws)
     validated = job.training.validated(len(draws))
     with reproducible(job.seed, job.training.threads):
         net = PowerballNet(job.network, job)
-        fit = _fit(net, draws, len(draws) - validated, job, report, SystemClock())
+        fit = _fit(net, draws, len(draws) - validated, job, report)
         shrinkage, metrics = _assess(net, draws, len(draws) - validated, job)
     metrics |= {
         "best_epoch": fit.best_epoch,
@@ -88,9 +87,7 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"version": version, "metrics": metrics, "files": [artefacts.CARD, artefacts.WEIGHTS]}
 
 
-def _fit(
-    net: PowerballNet, draws: data.Draws, trained: int, job: specs.TrainingJob, report: Report, clock: Clock
-) -> Fit:
+def _fit(net: PowerballNet, draws: data.Draws, trained: int, job: specs.TrainingJob, report: Report) -> Fit:
     """Train on the first `trained` draws with early stopping; leave `net` with its best epoch's weights."""
     how = job.training
     uniform = uniform_nats(job.white, job.pick, job.bonus)
@@ -99,11 +96,9 @@ def _fit(
     order = torch.Generator().manual_seed(job.seed)
     best = Fit(epochs=0, best_epoch=0, best_gain=0.0, train_loss=None)
     weights = copy.deepcopy(net.state_dict())
-    begun_us = clock.mono_us()
     epoch = 0
     while epoch < how.epochs and epoch - best.best_epoch < how.patience:
         epoch += 1
-        epoch_us = clock.mono_us()
         loss = _train_epoch(net, optimiser, draws[:trained], frequencies, job, order)
         validation_loss = float(scoring.losses(scoring.say(net, draws, trained), draws[trained:]).mean())
         if not (math.isfinite(loss) and math.isfinite(validation_loss)):
@@ -115,8 +110,6 @@ def _fit(
         if gain > best.best_gain:
             best = Fit(epochs=epoch, best_epoch=epoch, best_gain=gain, train_loss=loss)
             weights = copy.deepcopy(net.state_dict())
-        now_us = clock.mono_us()
-        left = min(how.epochs - epoch, how.patience - (epoch - best.best_epoch))
         report(
             {
                 "epoch": epoch,
@@ -124,8 +117,7 @@ def _fit(
                 "loss": loss,
                 "validation_loss": validation_loss,
                 "validation_gain_nats": gain,
-                "seconds": (now_us - epoch_us) / SECOND_US,
-                "eta_seconds": left * (now_us - begun_us) / epoch / SECOND_US,
+                "epochs_left": min(how.epochs - epoch, how.patience - (epoch - best.best_epoch)),
             }
         )
     net.load_state_dict(weights)

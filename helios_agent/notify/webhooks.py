@@ -1,7 +1,7 @@
 """Queue a message for every event an endpoint asked for, and send what is queued."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
@@ -16,7 +16,6 @@ from helios_agent.journal.journal import Event, Hook, Journal, Transaction
 from helios_agent.notify import signing
 
 BATCH = 16
-IDLE_S = 60.0
 GONE = 410
 LONGEST_WAIT_S = 86_400.0
 """No receiver makes us wait longer than a day."""
@@ -43,11 +42,11 @@ def endpoints(config: Webhooks) -> tuple[Endpoint, ...]:
     )
 
 
-def queueing(targets: Sequence[Endpoint]) -> Hook:
+def queueing(targets: Callable[[], Sequence[Endpoint]]) -> Hook:
     """Return the journal hook that queues a message in the event's own transaction."""
 
     def hook(tx: Transaction, event: Event) -> None:
-        for target in targets:
+        for target in targets():
             if target.wants(event.kind):
                 outbox.queue(tx, target.name, event)
 
@@ -58,11 +57,17 @@ class Sender:
     """Sends queued messages until each was accepted or has used up its attempts."""
 
     def __init__(
-        self, journal: Journal, http: httpx.AsyncClient, config: Webhooks, targets: Sequence[Endpoint]
-    ):
+        self,
+        journal: Journal,
+        http: httpx.AsyncClient,
+        config: Webhooks,
+        targets: Sequence[Endpoint],
+        pulse_s: float,
+    ) -> None:
         self._journal = journal
         self._http = http
         self._config = config
+        self._pulse_s = pulse_s
         self._targets: Mapping[str, Endpoint] = {target.name: target for target in targets}
 
     async def run(self) -> None:
@@ -80,13 +85,13 @@ class Sender:
         with self._journal.listening() as news:
             while True:
                 news.clear()
-                messages = await outbox.due(self._journal.store, clock.now_us(), BATCH, endpoint)
-                if messages:
-                    await asyncio.gather(*(self._attempt(message) for message in messages))
-                    continue
                 due_us = await outbox.next_due_us(self._journal.store, endpoint)
-                pause = IDLE_S if due_us is None else min(IDLE_S, (due_us - clock.now_us()) / SECOND_US)
-                await wait_for(clock, news, max(0.0, pause))
+                pause_s = self._pulse_s if due_us is None else (due_us - clock.now_us()) / SECOND_US
+                if pause_s > 0:
+                    await wait_for(clock, news, min(self._pulse_s, pause_s))
+                    continue
+                messages = await outbox.due(self._journal.store, clock.now_us(), BATCH, endpoint)
+                await asyncio.gather(*(self._attempt(message) for message in messages))
 
     async def _attempt(self, message: outbox.Message) -> None:
         now_us = self._journal.clock.now_us()

@@ -8,5 +8,6 @@ from sqlite3 import Connection, Row
 
 from helios_agent.store.readers import Reader, Readers
 from helios_agent.store.store import Store
+from helios_agent.store.writer import Tip
 
-__all__ = ["Connection", "Reader", "Readers", "Row", "Store"]
+__all__ = ["Connection", "Reader", "Readers", "Row", "Store", "Tip"]

@@ -1,47 +1,72 @@
-"""Online backups that are proven on the copy, and what to do with a damaged database."""
+"""Online backups that are proven on the copy, and how one takes the database's place again."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from loguru import logger
 
 from helios_agent import files
-from helios_agent.errors import StoreCorrupt, StoreError
+from helios_agent.errors import NotFound, StoreCorrupt, StoreError, StoreNewer
+from helios_agent.store import failures, migrations
 from helios_agent.store.readers import read_only
+from helios_agent.store.rotation import Rotation, kept
 
-PREFIX, SUFFIX, PARTIAL = "helios-", ".db", ".partial"
+T = TypeVar("T")
 
-Check = Callable[[sqlite3.Connection], object]
-"""Raises when a database that SQLite finds sound does not hold what it should (a broken chain)."""
+FOLDER = "backups"
+SUFFIX, PARTIAL = ".db", ".partial"
+NAME = "helios-%Y%m%dT%H%M%S%fZ.db"
+BEFORE_SCHEMA = "before-schema-"
+STAMP = "%Y%m%dT%H%M%S%fZ"
+Check = Callable[[sqlite3.Connection], T]
+"""Raises StoreCorrupt when a database that SQLite finds sound does not hold what it should: a whole chain."""
 
 
-def take(database: Path, folder: Path, now: datetime, keep: int, check: Check) -> Path:
-    """Copy the live database into `folder`, prove the copy sound, and drop all but the newest `keep`.
+def take(database: Path, folder: Path, now: datetime, rotation: Rotation, check: Check[object]) -> Path:
+    """Copy the live database into `folder`, prove the copy sound, and drop what `rotation` does not keep.
 
     Returns the backup's path. The copy is a consistent snapshot; readers and the writer go on
     meanwhile. Raises StoreCorrupt when the copy fails its check, StoreError when none can be made; what
     was copied is then removed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _clear_partial(folder)  # of a process that was killed while it copied
-    target = folder / f"{PREFIX}{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}{SUFFIX}"
-    partial = target.with_suffix(PARTIAL)
+    target = folder / now.astimezone(UTC).strftime(NAME)
+    _make(database, target, check)
+    made = {at: path for path in listed(folder) if (at := made_at(path)) is not None}
+    for at in made.keys() - kept(made, rotation):
+        files.remove(made[at])
+    return target
+
+
+def keep_before_migration(database: Path, schema: int) -> Path:
+    """Copy a database that is about to be brought to a new schema; no rotation removes the copy.
+
+    Raises as `take`.
+    """
+    with closing(sqlite3.connect(read_only(database), uri=True)) as connection:
+        event = connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
+    target = database.parent / FOLDER / f"{BEFORE_SCHEMA}{schema}-event-{event}{SUFFIX}"
+    _make(database, target, lambda _: None)  # whoever opens the database has verified the journal before
+    return target
+
+
+def _make(database: Path, target: Path, check: Check[object]) -> None:
+    folder, partial = target.parent, target.with_suffix(PARTIAL)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _clear_partial(folder)  # of a process that was killed while it copied
         _copy(database, partial)
         verify(partial, check)
         files.sync(partial)
-        partial.rename(target)
-    except sqlite3.Error as error:
+        files.rename(partial, target)
+    except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{database} cannot be backed up to {folder}: {error}.") from error
     finally:
         _clear_partial(folder)
-    files.sync(folder)
-    for old in listed(folder)[keep:]:
-        old.unlink()
-    return target
 
 
 def _copy(database: Path, partial: Path) -> None:
@@ -54,60 +79,61 @@ def _copy(database: Path, partial: Path) -> None:
 
 
 def _clear_partial(folder: Path) -> None:
-    for left_over in folder.glob(f"{PREFIX}*{PARTIAL}*"):
-        left_over.unlink()
+    for left_over in folder.glob(f"*{PARTIAL}*"):
+        files.remove(left_over)
+
+
+def made_at(backup: Path) -> datetime | None:
+    """Return when a backup was made, as its name tells; None for one made before a migration."""
+    try:
+        return datetime.strptime(backup.name, NAME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def listed(folder: Path) -> list[Path]:
-    """Return the backups in `folder`, newest first."""
-    return sorted(folder.glob(f"{PREFIX}*{SUFFIX}"), reverse=True)
+    """Return the backups in `folder`, newest first, and after them those made before a migration."""
+    regular = [path for path in folder.glob(f"*{SUFFIX}") if made_at(path) is not None]
+    special = folder.glob(f"{BEFORE_SCHEMA}*{SUFFIX}")
+    return [*sorted(regular, reverse=True), *sorted(special, key=_number_within, reverse=True)]
 
 
-def verify(database: Path, check: Check) -> None:
-    """Raise StoreCorrupt unless SQLite finds the file sound and `check` agrees.
+def _number_within(path: Path) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", path.name)]
 
-    Raises StoreError when that cannot be found out now, as the file is locked or cannot be read.
+
+def verify(database: Path, check: Check[T]) -> T:
+    """Return what `check` returns. Raises StoreCorrupt unless SQLite finds the file sound and `check` agrees.
+
+    Raises StoreNewer when a later Helios wrote it, StoreError when it is another program's, or when nothing
+    can be found out now, as the file is locked or cannot be read.
     """
     try:
         with closing(sqlite3.connect(read_only(database), uri=True)) as connection:
             connection.row_factory = sqlite3.Row
+            migrations.version(connection)
             verdict = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
             if verdict != ["ok"]:
                 raise StoreCorrupt(f"{database} is damaged: {'; '.join(map(str, verdict))}.")
-            check(connection)
+            return check(connection)
     except sqlite3.DatabaseError as error:
-        if _passing(error):
+        if failures.is_passing(error):
             raise StoreError(f"{database} cannot be read: {error}.") from error
         raise StoreCorrupt(f"{database} is damaged: {error}.") from error
 
 
-def _passing(error: sqlite3.DatabaseError) -> bool:
-    """Return whether an error says nothing of what is in the file: it is locked, or cannot be read."""
-    # The errors that Python finds itself, such as text that is not UTF-8, carry no code.
-    return (getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF) in (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-    )
-
-
-def verify_or_restore(database: Path, folder: Path, now: datetime, check: Check) -> str | None:
+def verify_or_restore(database: Path, folder: Path, now: datetime, check: Check[object]) -> str | None:
     """Make sure that `database` is sound; if not, set it aside and restore the newest sound backup.
 
     Returns None when it was sound (or was not begun yet), else a sentence saying what was done.
-    Raises StoreCorrupt, having changed nothing, when there is no sound backup.
+    Raises StoreCorrupt, having changed nothing, when there is no sound backup, and as `verify`.
     """
-    aside = database.with_name(f"{database.name}.corrupt-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
-    fresh = database.with_suffix(".restoring")
     if not database.exists():
-        if not fresh.exists():
+        if not _staged(database).exists():
             return None
-        _exchange(database, fresh, aside)
+        _exchange(database, _aside(database, "corrupt", now))
         return f"A restoration of {database} that had been cut short was completed."
+    files.remove(_staged(database))  # of a restoration that was cut short before it changed anything
     try:
         verify(database, check)
     except StoreCorrupt as damage:
@@ -119,19 +145,66 @@ def verify_or_restore(database: Path, folder: Path, now: datetime, check: Check)
                 f"{damage} There is no sound backup in {folder}. The file was left as it is: move it "
                 "away to start anew, or put a good copy in its place."
             ) from damage
-        fresh.write_bytes(backup.read_bytes())
-        files.sync(fresh)
-        _exchange(database, fresh, aside)
-        return f"{damage} It was set aside as {aside.name}; {backup.name} was restored in its place."
+        aside = _aside(database, "corrupt", now)
+        message = f"{damage} It was set aside as {aside.name}; {backup.name} was restored in its place."
+        _replace(database, backup, aside, message)
+        return message
     return None
 
 
-def _newest_sound(folder: Path, check: Check) -> Path | None:
+def restore(database: Path, folder: Path, name: str | None, now: datetime, check: Check[object]) -> str:
+    """Put a backup in the place of the database: the one of that name, or the newest that is sound.
+
+    Nothing else may have the database open. What was there is set aside, never deleted. Returns a sentence
+    saying what was done. Raises NotFound when there is no such backup, StoreCorrupt when none is sound,
+    and as `verify` for the one named; then nothing was changed.
+    """
+    backup = _newest_sound(folder, check) if name is None else _named(folder, name)
+    if backup is None:
+        if listed(folder):
+            raise StoreCorrupt(f"None of the backups in {folder} is sound.")
+        raise NotFound(f"There is no backup in {folder}.")
+    if name is not None:
+        verify(backup, check)
+    aside = _aside(database, "before-restore", now)
+    before = f"set aside as {aside.name}" if database.exists() else "missing"
+    message = f"{backup.name} was restored as asked for. The database before it was {before}."
+    _replace(database, backup, aside, message)
+    return message
+
+
+def take_note(connection: sqlite3.Connection) -> str | None:
+    """Return what was done when this database was restored, once: in the transaction that journals it.
+
+    The note is a view that a restored database has until then.
+    """
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'restored'").fetchone():
+        return None
+    message: str = connection.execute("SELECT message FROM restored").fetchone()[0]
+    connection.execute("DROP VIEW restored")
+    return message
+
+
+def _leave_note(database: Path, message: str) -> None:
+    quoted = message.replace("'", "''")
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("DROP VIEW IF EXISTS restored")
+        connection.execute(f"CREATE VIEW restored AS SELECT '{quoted}' AS message")
+
+
+def _named(folder: Path, name: str) -> Path:
+    for path in (folder / name, Path(name)):
+        if path.is_file():
+            return path
+    raise NotFound(f"There is no backup {name!r}, neither in {folder} nor as a file of that path.")
+
+
+def _newest_sound(folder: Path, check: Check[object]) -> Path | None:
     for backup in listed(folder):
         try:
             verify(backup, check)
-        except StoreCorrupt as damage:
-            logger.bind(action="restore").error("A backup is passed over: {}", damage)
+        except (StoreCorrupt, StoreNewer) as unfit:
+            logger.bind(action="restore").error("A backup is passed over: {}", unfit)
         else:
             return backup
     return None
@@ -145,14 +218,48 @@ def _is_blank(database: Path) -> bool:
         return False
 
 
-def _exchange(database: Path, fresh: Path, aside: Path) -> None:
-    """Set the database aside with its log, and put `fresh`, which is whole and synced, in its place.
+def _staged(database: Path) -> Path:
+    """Return the name of what is about to take the database's place; what bears it is whole."""
+    return database.with_suffix(".restoring")
+
+
+def _aside(database: Path, why: str, now: datetime) -> Path:
+    """Return a name, not in use yet, for a database that is set aside."""
+    path = database.with_name(f"{database.name}.{why}-{now.astimezone(UTC):{STAMP}}")
+    return _aside(database, why, now + timedelta(microseconds=1)) if path.exists() else path
+
+
+def _newest_aside(database: Path) -> Path | None:
+    found = [path for path in database.parent.glob(f"{database.name}.*-*Z") if path.is_file()]
+    return max(found, key=lambda path: path.name.rpartition("-")[2], default=None)
+
+
+def _replace(database: Path, backup: Path, aside: Path, message: str) -> None:
+    """Put a copy of `backup`, with a note of what was done, in the place of the database."""
+    staged = _staged(database)
+    partial = staged.with_name(staged.name + PARTIAL)
+    try:
+        _clear_partial(database.parent)
+        _copy(backup, partial)
+        _leave_note(partial, message)
+        files.sync(partial)
+        files.rename(partial, staged)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"{backup} cannot be copied to {staged}: {error}.") from error
+    finally:
+        _clear_partial(database.parent)
+    _exchange(database, aside)
+
+
+def _exchange(database: Path, aside: Path) -> None:
+    """Set the database aside with its log, and put what is staged in its place.
 
     Killed between any two renames, it is completed at the next start.
     """
+    if not database.exists():  # but its log may be there still
+        aside = _newest_aside(database) or aside
     for suffix in ("", "-wal", "-shm"):
         part = database.with_name(database.name + suffix)
         if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    fresh.rename(database)
-    files.sync(database.parent)
+            files.rename(part, aside.with_name(aside.name + suffix))
+    files.rename(_staged(database), database)

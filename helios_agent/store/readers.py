@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import aiosqlite
 
-from helios_agent.errors import StoreCorrupt, StoreError
+from helios_agent.errors import StoreError
+from helios_agent.store import failures
 
 READERS = 2
 CACHE_KIB = 256
@@ -38,7 +39,9 @@ class Readers:
         readers = cls([])
         try:
             for _ in range(READERS):
-                connection = await aiosqlite.connect(read_only(path), uri=True)
+                connection = await aiosqlite.connect(
+                    read_only(path), uri=True, timeout=failures.OPENING_WAIT_S
+                )
                 connection.row_factory = Row
                 readers._connections.append(connection)
                 await connection.execute_fetchall(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -49,14 +52,15 @@ class Readers:
         return readers
 
     async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[Row]:
-        """Return all rows of one query. Raises StoreError, or StoreCorrupt where the file is damaged."""
+        """Return all rows of one query.
+
+        Raises StoreError where the database cannot be read, StoreCorrupt where it is damaged.
+        """
         connection = await self._free.get()
         try:
             return list(await connection.execute_fetchall(sql, parameters))
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"The database cannot be read: {error}.") from error
-        except sqlite3.DatabaseError as error:
-            raise StoreCorrupt(f"The database is damaged: {error}.") from error
+        except sqlite3.Error as error:
+            raise failures.as_ours(error, "The database cannot be read") or error from error
         finally:
             self._free.put_nowait(connection)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
-from helios_agent.agent import Agent
+from helios_agent.agent import Agent, Health
 from helios_agent.clock import SECOND_US
 from helios_agent.config.model import ActionName
 from helios_agent.errors import NotFound
@@ -52,18 +52,25 @@ class IntentRequest(BaseModel):
 async def health(agent: Served) -> JSONResponse:
     """Say whether the agent is ready (200), or not (503), and why."""
     state = agent.health()
-    return JSONResponse(
-        {"status": state.status, "reasons": list(state.reasons)}, status_code=200 if state.ready else 503
-    )
+    return JSONResponse(_said(state), status_code=200 if state.ready else 503)
+
+
+@router.get("/live")
+async def live(agent: Served) -> JSONResponse:
+    """Say whether every part of the agent gives signs of life (200), or a restart may help (503)."""
+    state = agent.health()
+    return JSONResponse(_said(state), status_code=200 if state.alive else 503)
+
+
+def _said(state: Health) -> dict[str, Any]:
+    return {"status": state.status, "alive": state.alive, "reasons": list(state.reasons)}
 
 
 @router.get("/api/status")
 async def status(agent: Served) -> dict[str, Any]:
     """Show everything at a glance."""
-    state = agent.health()
     return {
-        "status": state.status,
-        "reasons": list(state.reasons),
+        **_said(agent.health()),
         "boot": agent.journal.boot,
         "up_seconds": (agent.journal.clock.mono_us() - agent.begun_mono_us) // SECOND_US,
         **await views.overview(agent.store, agent.config, agent.journal.clock),
@@ -108,9 +115,29 @@ async def journal(
     before: Annotated[int | None, Query(ge=1, le=LAST)] = None,
     after: Annotated[int | None, Query(ge=0, le=LAST)] = None,
     kind: Annotated[list[str] | None, Query(description="glob patterns, such as draw.*")] = None,
+    cause: Annotated[
+        int | None, Query(ge=1, le=LAST, description="only what followed from this event")
+    ] = None,
+    since: Annotated[str | None, Query(description="not earlier than this time")] = None,
+    until: Annotated[str | None, Query(description="earlier than this time")] = None,
+    model: Annotated[str | None, Query(description="a model's name, version or name@version")] = None,
+    text: Annotated[
+        str | None, Query(min_length=1, max_length=200, description="part of the payload")
+    ] = None,
 ) -> list[dict[str, Any]]:
     """List events, newest first."""
-    found = await events.tail(agent.store, limit=limit, before=before, after=after, kinds=kind or ())
+    found = await events.tail(
+        agent.store,
+        limit=limit,
+        before=before,
+        after=after,
+        kinds=kind or (),
+        cause=cause,
+        since_us=events.instant_us("since", since),
+        until_us=events.instant_us("until", until),
+        model=model,
+        text=text,
+    )
     return [event.as_record() for event in found]
 
 
@@ -162,6 +189,12 @@ async def request_intent(agent: Served, body: IntentRequest, response: Response)
 async def show_intent(agent: Served, intent_id: str) -> dict[str, Any]:
     """Show what became of a requested action."""
     return views.intent_record(await intents.find(agent.store, intent_id))
+
+
+@router.post("/api/reload", dependencies=[Depends(require_token)])
+async def reload(agent: Served) -> dict[str, Any]:
+    """Read the configuration again and live by it; show what changed. What is wrong is refused whole."""
+    return {"changed": await agent.reload()}
 
 
 @router.get("/metrics")

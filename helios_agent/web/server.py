@@ -15,12 +15,12 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 import helios_agent
 from helios_agent.agent import Agent
 from helios_agent.config.model import Http
-from helios_agent.errors import HeliosError, NotFound, PortTaken, Refused
+from helios_agent.errors import ConfigError, HeliosError, NotFound, PortTaken, Refused
 from helios_agent.web import api, page
 from helios_agent.web.guard import guard, problem
 
 GRACE_S = 3
-STATUS_OF: dict[type[HeliosError], int] = {NotFound: 404, Refused: 422, HeliosError: 500}
+STATUS_OF: dict[type[HeliosError], int] = {NotFound: 404, Refused: 422, ConfigError: 422, HeliosError: 500}
 
 
 def bind(http: Http) -> socket.socket:

@@ -1,11 +1,11 @@
-"""The local engine: each job in a child process of its own, at the lowest priority."""
+"""Where jobs are computed: the port, and the local engine, a child process a job at the lowest priority."""
 
 import asyncio
 import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from helios_agent.errors import JobFailed, WorkerLost
 
@@ -17,44 +17,56 @@ SHORT_JOB_S = 300.0
 Progress = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
-async def run(
-    kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, *, time_limit_s: float
-) -> dict[str, Any]:
-    """Compute one job in a child process and return its result.
+class Engine(Protocol):
+    """Whatever computes jobs outside the event loop."""
 
-    Awaits `on_progress` for each report of the job. When the caller is cancelled, or the time limit is
-    reached, the child is killed. Raises JobFailed, naming the reason, when the job did not succeed, and
-    WorkerLost when the child was killed or did not end in time.
-    """
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "helios_agent.work.child",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=LINE_LIMIT_BYTES,
-        process_group=0,  # a signal to the daemon's group must not kill work that it will stop itself
-        env=os.environ | {"OMP_WAIT_POLICY": "passive"},
-    )
-    if child.stdin is None or child.stdout is None or child.stderr is None:
-        raise JobFailed("The worker process has no pipes.")
-    complaints = asyncio.create_task(_last_words(child.stderr), name=f"work.stderr.{child.pid}")
-    try:
-        async with asyncio.timeout(time_limit_s):
-            child.stdin.write(json.dumps({"kind": kind, "spec": spec}).encode() + b"\n")
-            await child.stdin.drain()
-            return await _listen(child.stdout, on_progress, child, complaints)
-    except TimeoutError:
-        raise WorkerLost(f"The {kind} job was stopped after its time limit of {time_limit_s:g} s.") from None
-    except (BrokenPipeError, ConnectionResetError):
-        raise WorkerLost(await _epitaph(child, complaints)) from None
-    finally:
-        if child.returncode is None:
-            child.kill()
-        child.stdin.close()
-        await asyncio.shield(child.wait())
-        await complaints
+    async def run(
+        self, kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, *, time_limit_s: float
+    ) -> dict[str, Any]:
+        """Compute one job and return its result, awaiting `on_progress` for each report of it.
+
+        When the caller is cancelled, or the time limit is reached, the job is ended. Raises JobFailed,
+        naming the reason, when it did not succeed, and WorkerLost when it was killed or did not end in time.
+        """
+
+
+class LocalEngine:
+    """Computes each job in a child process of its own, which ends with it."""
+
+    async def run(
+        self, kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, *, time_limit_s: float
+    ) -> dict[str, Any]:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "helios_agent.work.child",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=LINE_LIMIT_BYTES,
+            process_group=0,  # a signal to the daemon's group must not kill work that it will stop itself
+            env=os.environ | {"OMP_WAIT_POLICY": "passive"},
+        )
+        if child.stdin is None or child.stdout is None or child.stderr is None:
+            raise JobFailed("The worker process has no pipes.")
+        complaints = asyncio.create_task(_last_words(child.stderr), name=f"work.stderr.{child.pid}")
+        try:
+            async with asyncio.timeout(time_limit_s):
+                child.stdin.write(json.dumps({"kind": kind, "spec": spec}).encode() + b"\n")
+                await child.stdin.drain()
+                return await _listen(child.stdout, on_progress, child, complaints)
+        except TimeoutError:
+            raise WorkerLost(
+                f"The {kind} job was stopped after its time limit of {time_limit_s:g} s."
+            ) from None
+        except (BrokenPipeError, ConnectionResetError):
+            raise WorkerLost(await _epitaph(child, complaints)) from None
+        finally:
+            if child.returncode is None:
+                child.kill()
+            child.stdin.close()
+            await asyncio.shield(child.wait())
+            await complaints
 
 
 async def _listen(

@@ -125,7 +125,7 @@ async def settle(agent: Agent) -> None:
         for actions in runner.LANES.values():
             intent = await agent.journal.record(lambda tx, a=actions: intents.claim(tx, a))
             if intent is not None:
-                await runner.carry_out(agent.context, intent)
+                await runner.carry_out(agent.context(), intent)
                 claimed = True
 
 
@@ -146,6 +146,7 @@ class Daemon:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("HELIOS_")} | {
             f"HELIOS_{name}": value if isinstance(value, str) else json.dumps(value)
             for name, value in (defaults | settings).items()
+            if value is not None  # then the file says
         }
         self.config = config
         self.log = folder / "daemon.log"

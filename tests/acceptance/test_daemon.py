@@ -125,10 +125,10 @@ def test_a_taken_port_is_named_and_nothing_is_left_behind(new_daemon: NewDaemon)
 
 def test_every_mistake_in_the_configuration_is_told_at_once(new_daemon: NewDaemon, tmp_path: Path) -> None:
     config = tmp_path / "wrong.yaml"
-    config.write_text("games: {powerball: {}}\nbackup:\n  keep: none\nshutdown:\n  deadline: 5 weeks\n")
+    config.write_text("games: {powerball: {}}\nbackup:\n  daily: none\nshutdown:\n  deadline: 5 weeks\n")
     refused = new_daemon(config).cli("run", check=False)
     assert refused.returncode == 78
-    assert f"{config}:3: backup.keep: 'none': expected a valid integer" in refused.stderr
+    assert f"{config}:3: backup.daily: 'none': expected a valid integer" in refused.stderr
     assert f"{config}:5: shutdown.deadline: '5 weeks': a duration is written like" in refused.stderr
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from helios_agent.actions import runner
-from helios_agent.agent import Agent, open_agent
+from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.journal import draws, events, forecasts, intents
@@ -43,7 +43,7 @@ def configuration(folder: Path, world: World, **sections: Any) -> Config:
 @asynccontextmanager
 async def living(config: Config, clock: VirtualClock) -> AsyncIterator[Agent]:
     config.paths.state.mkdir(exist_ok=True)
-    async with open_agent(config, clock) as agent:
+    async with open_agent(config, Ports(clock)) as agent:
         await agent.journal.append("agent.started", {"games": ["powerball"], "schedules": []})
         await settle(agent)
         yield agent
@@ -203,12 +203,12 @@ async def test_a_forecast_made_with_the_draw_already_known_is_never_used_whateve
     later = VirtualClock(datetime(2026, 9, 20, 12, tzinfo=UTC))
     world.rows.append(SATURDAY)
     config.paths.state.mkdir()
-    async with open_agent(config, later) as agent:
+    async with open_agent(config, Ports(later)) as agent:
         for _ in range(2):  # the packaged draws, then the feeds
             await agent.request("ingest", "powerball", {}, by="test")
             intent = await agent.journal.record(lambda tx: intents.claim(tx, ("ingest",)))
             assert intent is not None
-            await runner.carry_out(agent.context, intent)
+            await runner.carry_out(agent.context(), intent)
         assert (await draws.newest(agent.store, "powerball", 1))[0].draw.day.isoformat() == "2026-09-19"
     behind = VirtualClock(BEFORE_THE_DRAW)
     async with living(config, behind) as agent:
@@ -245,7 +245,7 @@ async def test_a_worker_that_is_killed_costs_an_attempt_and_not_the_work(
         job = (await agent.request("train", "powerball", {}, by="test")).id
         claimed = await agent.journal.record(lambda tx: intents.claim(tx, ("train",)))
         assert claimed is not None
-        working = asyncio.create_task(runner.carry_out(agent.context, claimed))
+        working = asyncio.create_task(runner.carry_out(agent.context(), claimed))
         for _ in range(1000):
             await asyncio.sleep(0.01)
             if workers := worker_processes():
@@ -390,21 +390,6 @@ async def test_a_game_that_is_no_longer_watched_does_nothing_more(tmp_path: Path
         assert {e["reason"] for e in await kinds(agent, "intent.expired")} == {
             "megamillions is no longer watched"
         }
-
-
-async def test_an_overdue_draw_raises_one_alert_a_day(tmp_path: Path, world: World) -> None:
-    clock = VirtualClock(BEFORE_THE_DRAW)
-    async with living(configuration(tmp_path, world), clock) as agent:
-        assert await kinds(agent, "alert.raised") == []
-        await clock.advance(72 * HOUR)
-        for _ in range(3):
-            await ask(agent, "assess")
-        (alert,) = await kinds(agent, "alert.raised")
-        assert alert["about"] == "powerball/draw-overdue"
-        assert alert["message"].startswith("missing draws: 1, ")
-        await clock.advance(25 * HOUR)
-        await ask(agent, "assess")
-        assert len(await kinds(agent, "alert.raised")) == 2
 
 
 @pytest.mark.parametrize("level", ["observe", "act"])

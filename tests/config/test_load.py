@@ -45,6 +45,7 @@ def test_the_shipped_file_is_valid_by_itself() -> None:
         "train",
         "backup",
         "verify",
+        "compact",
     }
     assert config.database == Path("state/helios.db")
     assert config.backups == Path("state/backups")
@@ -174,7 +175,10 @@ def test_a_mistake_is_told_with_its_place_name_value_and_what_was_expected(
             "schedules.0.timezone: 'Mars/Phobos': a time zone is named as in the IANA",
         ),
         ("every: 1h, catch_up: some", "schedules.0.catch_up: 'some': expected 'all', 'latest' or 'none'"),
-        ("every: 1h, game: keno", "schedules.0.game: 'keno': expected 'powerball' or 'megamillions'"),
+        (
+            "every: 1h, game: keno",
+            "schedules.0.game: 'keno': expected 'powerball', 'megamillions' or 'simulated'",
+        ),
         (
             "every: 1h, crn: x",
             "schedules.0.crn: there is no such setting; known here: name, action, game, cron,",

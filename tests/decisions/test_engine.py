@@ -11,16 +11,15 @@ from helios_agent.decisions.engine import Candidate, Decision, Policy
 
 GAME = "powerball"
 POLICY = Policy(
-    retrain_after_draws=13, backup_after_hours=36, draw_overdue_hours=24, alarm_level=0.01, cooldown_hours=24,
+    retrain_after_draws=13, backup_after_hours=36, alarm_level=0.01, cooldown_hours=24,
     fewest_draws=87, autonomy={},
 )  # fmt: skip
 QUIET = {
-    "draws_known": 1408.0, "staleness": 3.0, "missing_draws": 0.0, "draw_overdue": 0.0, "backup_age": 9.0,
+    "draws_known": 1408.0, "staleness": 3.0, "backup_age": 9.0,
     "evidence_peak": 0.5,
 }  # fmt: skip
 KEYS = [
     ("train", GAME),
-    ("alert", f"{GAME}/draw-overdue"),
     ("alert", f"{GAME}/evidence"),
     ("backup", "journal"),
 ]
@@ -50,10 +49,9 @@ def test_when_nothing_is_past_its_limit_it_waits() -> None:
 
 
 def test_a_score_is_how_far_a_signal_has_gone_towards_its_limit() -> None:
-    decision = decide(staleness=26.0, draw_overdue=6.0, backup_age=9.0, evidence_peak=math.log(100) / 2)
+    decision = decide(staleness=26.0, backup_age=9.0, evidence_peak=math.log(100) / 2)
     assert {(c.action, c.target): c.score for c in decision.candidates} == {
         ("train", GAME): 2.0,
-        ("alert", f"{GAME}/draw-overdue"): 0.25,
         ("alert", f"{GAME}/evidence"): pytest.approx(0.5, rel=1e-12),
         ("backup", "journal"): 0.25,
         ("wait", GAME): 1.0,
@@ -67,9 +65,8 @@ def test_a_score_is_how_far_a_signal_has_gone_towards_its_limit() -> None:
     ("signal", "limit", "key"),
     [
         ("staleness", 13.0, KEYS[0]),
-        ("draw_overdue", 24.0, KEYS[1]),
-        ("evidence_peak", math.log(1 / 0.01), KEYS[2]),
-        ("backup_age", 36.0, KEYS[3]),
+        ("evidence_peak", math.log(1 / 0.01), KEYS[1]),
+        ("backup_age", 36.0, KEYS[2]),
     ],
 )
 def test_what_is_at_its_limit_outscores_waiting_and_what_is_below_does_not(
@@ -84,17 +81,14 @@ def test_what_is_at_its_limit_outscores_waiting_and_what_is_below_does_not(
 
 
 def test_several_things_may_be_done_at_once_the_most_pressing_first() -> None:
-    decision = decide(staleness=26.0, backup_age=360.0, draw_overdue=25.0, missing_draws=2.0)
+    decision = decide(staleness=26.0, backup_age=360.0, evidence_peak=6.0)
     assert [c.action for c in decision.chosen] == ["backup", "train", "alert"]
     assert decision.rationale == (
         "Chose backup (the last backup is 360.0 h old; the limit is 36 h); "
         f"train ({named(decision, 'train').reason}); "
-        f"alert ({named(decision, 'alert', f'{GAME}/draw-overdue').reason}). "
-        "Not alert: waiting scores higher "
-        "(the evidence against fairness reached 0.50 nats; the alarm is at 4.61)."
+        "alert (the evidence against fairness reached 6.00 nats; the alarm is at 4.61)."
     )
     assert "26" in named(decision, "train").reason
-    assert "25.0 h" in named(decision, "alert", f"{GAME}/draw-overdue").reason
 
 
 def test_a_cooldown_blocks_until_it_is_over() -> None:
@@ -121,12 +115,6 @@ def test_what_may_only_be_observed_is_weighed_but_not_done() -> None:
     )
 
 
-def test_one_alert_that_cools_down_does_not_silence_another() -> None:
-    since = {("alert", f"{GAME}/evidence"): 1.0}
-    decision = decide(since, evidence_peak=9.0, draw_overdue=30.0)
-    assert [c.target for c in decision.chosen] == [f"{GAME}/draw-overdue"]
-
-
 def test_a_signal_that_cannot_be_said_presses_for_nothing() -> None:
     assert decide(**dict.fromkeys(QUIET, None)).chosen == ()
 
@@ -148,7 +136,6 @@ policies = st.builds(
     Policy,
     retrain_after_draws=st.integers(1, 100),
     backup_after_hours=st.floats(0.1, 1000),
-    draw_overdue_hours=st.floats(0.1, 1000),
     alarm_level=st.floats(1e-6, 0.49),
     cooldown_hours=st.floats(0, 100),
     fewest_draws=st.integers(1, 2_000_000),

@@ -29,7 +29,7 @@ def test_the_packaged_history_holds_every_draw_day_of_its_span_and_no_other(
 
 
 def test_every_row_of_the_files_is_read_as_it_stands() -> None:
-    for game in games.GAMES.values():
+    for game in filter(packaged.exist, games.GAMES.values()):
         text = (resources.files("helios_agent.lottery.history") / f"{game.name}.csv").read_text()
         rows = list(csv.reader(text.splitlines()))[1:]
         written = [
@@ -50,7 +50,7 @@ def test_balls_keep_the_order_in_which_they_were_drawn() -> None:
 
 
 def test_in_every_packaged_era_the_highest_ball_drawn_is_the_highest_there_is() -> None:
-    for game in games.GAMES.values():
+    for game in filter(packaged.exist, games.GAMES.values()):
         drawn = packaged.read(game).draws
         for era in game.eras:
             inside = [draw for draw in drawn if game.era_at(draw.day) is era]

@@ -78,7 +78,7 @@ def test_new_york_is_read_back_ascending(history: tuple[Game, list[Draw]], rando
 
 
 def test_the_packaged_histories_survive_both() -> None:
-    for game in games.GAMES.values():
+    for game in filter(packaged.exist, games.GAMES.values()):
         drawn = packaged.read(game).draws
         assert texas.parse(game, as_texas_writes(game, drawn)).draws == drawn
         assert socrata.parse(game, as_new_york_writes(game, drawn)).draws == tuple(map(unordered, drawn))

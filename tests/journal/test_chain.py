@@ -2,6 +2,7 @@ import hashlib
 import json
 import math
 import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helios_agent.clock import SECOND_US, VirtualClock
-from helios_agent.errors import StoreCorrupt
 from helios_agent.journal import chain
+from helios_agent.journal.chain import Broken
 from helios_agent.journal.journal import Journal, Transaction
 from helios_agent.store import migrations
 
@@ -42,6 +43,17 @@ def written() -> list[dict[str, Any]]:
 ROWS = written()
 
 
+def as_links(rows: Iterable[Mapping[str, Any]]) -> Iterator[chain.Link]:
+    for row in rows:
+        text = chain.covered(row["seq"], row["at_us"], row["kind"], row["cause"], row["payload"])
+        yield row["seq"], row["prev"], row["hash"], text
+
+
+def verify(rows: Iterable[Mapping[str, Any]]) -> chain.Head:
+    """Verify events that are given as rows."""
+    return chain.verify(as_links(rows))
+
+
 async def test_the_hash_of_an_event_can_be_computed_by_hand(journal: Journal) -> None:
     await journal.append("test.happened", {"b": [1, 2.5, None], "a": "é\n"})
     await journal.append("other.thing-done", {}, cause=1)
@@ -52,15 +64,15 @@ async def test_the_hash_of_an_event_can_be_computed_by_hand(journal: Journal) ->
     ).digest()
     second = hashlib.sha256(first + f"2\n{at}\nother.thing-done\n1\n{{}}".encode()).digest()
     assert [(row["prev"], row["hash"]) for row in rows] == [(bytes(32), first), (first, second)]
-    assert chain.verify(rows) == chain.Head(2, second.hex())
+    assert await journal.store.write(chain.verify_database) == chain.Head(2, second.hex())
 
 
 def test_an_empty_journal_is_sound_and_its_head_is_genesis() -> None:
-    assert chain.verify([]) == chain.Head(0, "00" * 32)
+    assert verify([]) == chain.BEGINNING == chain.Head(0, "00" * 32)
 
 
 def test_a_journal_as_it_was_written_is_sound() -> None:
-    assert chain.verify(ROWS) == chain.Head(EVENTS, ROWS[-1]["hash"].hex())
+    assert verify(ROWS) == chain.Head(EVENTS, ROWS[-1]["hash"].hex())
 
 
 @given(
@@ -82,40 +94,53 @@ def test_whatever_is_changed_in_any_event_is_found_and_the_event_named(
         return
     rows = [dict(row) for row in ROWS]
     rows[place][column] = value
-    with pytest.raises(StoreCorrupt, match=rf"event {place + 1} (was changed after|does not follow)"):
-        chain.verify(rows)
+    with pytest.raises(Broken, match=rf"event {place + 1} was changed after it was written"):
+        verify(rows)
 
 
-@given(st.integers(0, EVENTS - 2))
-def test_an_event_that_was_taken_out_is_found(place: int) -> None:
-    rows = ROWS[:place] + ROWS[place + 1 :]
-    with pytest.raises(StoreCorrupt, match=rf"event {place + 1} is missing, {place + 2} follows"):
-        chain.verify(rows)
+@given(st.integers(0, EVENTS - 2), st.integers(1, EVENTS))
+def test_events_that_were_taken_out_are_found_and_named(place: int, count: int) -> None:
+    count = min(count, EVENTS - 1 - place)
+    rows = ROWS[:place] + ROWS[place + count :]
+    first, last = place + 1, place + count
+    named = f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
+    with pytest.raises(Broken, match=named) as found:
+        verify(rows)
+    assert found.value.seq == first
     for number, row in enumerate(closed := [dict(row) for row in rows], start=1):
         row["seq"] = number  # nor does numbering what is left anew help
-    with pytest.raises(StoreCorrupt, match=rf"event {place + 1} "):
-        chain.verify(closed)
+    with pytest.raises(Broken, match=rf"event {first} "):
+        verify(closed)
 
 
 @given(st.permutations(range(EVENTS)).filter(lambda order: order != sorted(order)))
 def test_events_that_were_put_in_another_order_are_found(order: list[int]) -> None:
     first = next(place for place, origin in enumerate(order) if place != origin)
     rows = [dict(ROWS[origin]) for origin in order]
-    with pytest.raises(StoreCorrupt, match=rf"event {first + 1} is missing"):
-        chain.verify(rows)
+    with pytest.raises(Broken, match=rf"events? {first + 1} "):
+        verify(rows)
     for number, row in enumerate(rows, start=1):
         row["seq"] = number
-    with pytest.raises(StoreCorrupt, match=rf"event {first + 1} "):
-        chain.verify(rows)
+    with pytest.raises(Broken, match=rf"event {first + 1} "):
+        verify(rows)
+
+
+@given(st.integers(0, EVENTS - 1), st.integers(0, EVENTS - 1))
+def test_a_chain_may_be_verified_from_any_event_whose_hash_is_known(start: int, cut: int) -> None:
+    after = chain.Head(start, ROWS[start - 1]["hash"].hex() if start else chain.BEGINNING.hash)
+    assert chain.verify(as_links(ROWS[start:]), after) == verify(ROWS)
+    if start < cut:
+        with pytest.raises(Broken, match=rf"event {start + 1} was changed|events? {start + 1} "):
+            chain.verify(as_links(ROWS[cut:]), after)
 
 
 def test_the_chain_does_not_cover_which_process_wrote_an_event() -> None:
     rows = [row | {"boot": "another", "mono_us": 0} for row in ROWS]
-    assert chain.verify(rows) == chain.verify(ROWS)
+    assert verify(rows) == verify(ROWS)
 
 
 def test_a_cut_tail_leaves_a_sound_chain_with_another_head() -> None:
-    assert chain.verify(ROWS[:-1]) == chain.Head(EVENTS - 1, ROWS[-2]["hash"].hex())
+    assert verify(ROWS[:-1]) == chain.Head(EVENTS - 1, ROWS[-2]["hash"].hex())
 
 
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=4))

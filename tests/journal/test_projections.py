@@ -1,198 +1,21 @@
-"""The tables say what the events say: nothing else can be read from them, and they can be built anew."""
+"""The tables say what the events say: what is read from them after the story of `story.py`."""
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from helios_agent.clock import SECOND_US, VirtualClock
-from helios_agent.journal import draws, forecasts, intents, models, outbox
-from helios_agent.journal.journal import KIND, PROJECTIONS, Journal, Transaction, parse_projections, project
-from helios_agent.lottery.draws import Draw
+from helios_agent.clock import VirtualClock
+from helios_agent.journal import draws, forecasts, models, outbox
+from helios_agent.journal.journal import KIND, PROJECTIONS, Journal, parse_projections
 from helios_agent.store import Store, migrations
-
-GAME, ERA, OLDER_ERA = "powerball", "2015-10-07", "2012-01-18"
-WEDNESDAY = Draw(
-    game=GAME, day=date(2026, 9, 16), whites=(61, 3, 44, 12, 9), bonus=26, multiplier=None, ordered=True
-)
-SATURDAY = Draw(
-    game=GAME, day=date(2026, 9, 19), whites=(1, 2, 3, 4, 5), bonus=6, multiplier=10, ordered=False
-)
+from tests.journal.story import ERA, GAME, OLDER_ERA, SATURDAY, WEDNESDAY, tables
 
 
-def score(
-    day: str, gains: Mapping[str, float], era: str = ERA, forecast: int | None = None, weight: float = 0.5
-) -> dict[str, Any]:
-    total = sum(gains.values())
-    return {
-        "game": GAME,
-        "era": era,
-        "day": day,
-        "basis": "walk-forward" if forecast is None else "registered",
-        "forecast": forecast,
-        "gains": gains,
-        "weights": dict.fromkeys(gains, weight) | {"reserve": 0.25},
-        "mixture_gain": 0.125,
-        "ledger": {
-            "standings": {n: {"prior": 0.5, "gain_nats": 2 * g} for n, g in gains.items()}
-            | {"idle": {"gain_nats": 9}},
-            "mixture_nats": total,
-            "peak_nats": max(0, total),
-            "draws": 1,
-        },
-    }
-
-
-def model(version: str, ordinal: int) -> dict[str, Any]:
-    return {
-        "name": "powerballnet",
-        "version": version,
-        "game": GAME,
-        "era": ERA,
-        "ordinal": ordinal,
-        "prior": 0.5**ordinal,
-        "last_draw": "2026-09-16",
-        "draws": 1408,
-        "metrics": {"validation_gain_nats": -0.01},
-        "job": "job-1",
-    }
-
-
-def epoch(job: str, number: int, loss: float) -> dict[str, Any]:
-    return {
-        "job": job,
-        "attempt": 1,
-        "epoch": number,
-        "epochs": 3,
-        "loss": loss,
-        "validation_loss": loss + 1,
-        "validation_gain_nats": -0.5,
-        "seconds": 2,
-        "eta_seconds": 4.5,
-    }
-
-
-async def live(journal: Journal, clock: VirtualClock) -> None:
-    """Live a story in which every kind of event that changes a table happens, most of them twice."""
-
-    async def happen(*story: tuple[str, Mapping[str, Any]]) -> int:
-        await clock.advance(1)
-        return (await journal.record(lambda tx: [tx.append(*event) for event in story]))[-1].seq
-
-    await happen(("history.imported", draws.to_payload(WEDNESDAY, "packaged")))
-    for source in ("texas", "new-york"):
-        await happen(("feed.failed", {"game": GAME, "source": source, "error": "no answer"}))
-    await happen(("feed.failed", {"game": GAME, "source": "texas", "error": "answered 500"}))
-    read = {"game": GAME, "source": "texas", "etag": '"a"', "last_modified": None, "unchanged": False}
-    await happen(("feed.read", read), ("feed.read", read | {"game": "megamillions"}))
-    cause = await happen(("test.happened", {}))
-
-    def incidents(tx: Transaction) -> None:
-        for key in ("feed:a", "feed:b", "feed:a"):
-            draws.open_incident(tx, key, "feed-silent", f"{key} is silent", cause)
-        for key in ("feed:a", "feed:none"):
-            draws.close_incident(tx, key, cause)
-        draws.open_incident(tx, "feed:a", "feed-silent", "again", cause)
-
-    await journal.record(incidents)
-    record = {"forecasters": {}, "weights": {}, "basis": {"draws": 7}}
-    registered = {"game": GAME, "day": "2026-09-19", "forecast": record, "digest": forecasts.digest(record)}
-    await happen(("forecast.registered", registered))
-    forecast = await happen(("forecast.registered", registered))
-    await happen(("draw.ingested", draws.to_payload(SATURDAY, "texas")))
-    await happen(("forecast.registered", registered))  # too late, whatever the clock may say
-    await happen(
-        ("history.scored", score("2015-10-03", {"recency": 1.0}, OLDER_ERA, weight=0.1)),
-        ("history.scored", score("2026-09-16", {"uniform": 0.0, "recency": -0.5}, weight=0.3)),
-        (
-            "forecast.scored",
-            score("2026-09-19", {"uniform": 0.0, "recency": 2.25}, forecast=forecast, weight=0.2),
-        ),
-    )
-
-    def ask(tx: Transaction, action: str, in_s: int = 0) -> str:
-        return intents.request(tx, action, GAME, {"n": in_s}, cause, tx.now_us() + in_s * SECOND_US)
-
-    async def claim(action: str) -> intents.Intent:
-        claimed = await journal.record(lambda tx: intents.claim(tx, (action,)))
-        assert claimed is not None
-        return claimed
-
-    for action in ("score", "train", "backup", "verify", "assess", "decide"):
-        await journal.record(lambda tx, action=action: ask(tx, action, 60))
-        await journal.record(lambda tx, action=action: ask(tx, action))
-    done, failing, dying, again = [await claim(a) for a in ("score", "train", "backup", "verify")]
-    await journal.record(lambda tx: intents.finish(tx, done, {"scored": 3}))
-    await journal.record(lambda tx: intents.fail(tx, failing, "no draws"))
-    await journal.record(lambda tx: tx.append("intent.dead", {"id": dying.id, "error": "worn out"}))
-    await journal.record(lambda tx: intents.retry(tx, again, "busy", tx.now_us() + SECOND_US))
-    await claim("assess")
-    await journal.record(lambda tx: ask(tx, "assess", 5))
-    await journal.record(intents.release)
-    for due, outcome in enumerate(("coalesced", "run", "expired", "paused")):
-        await happen(("schedule.fired", {"schedule": "nightly", "due_us": due, "outcome": outcome}))
-    job = failing.id
-    await happen(
-        *(("training.epoch", epoch(job, n, loss)) for n, loss in ((1, 9.5), (2, 9.0), (1, 9.25), (2, 8)))
-    )
-    await happen(("model.trained", model("aaa", 1)), ("model.trained", model("bbb", 2)))
-
-    def queue(tx: Transaction) -> None:
-        event = tx.append("test.happened", {})
-        for endpoint in ("one", "two", "three", "four"):
-            outbox.queue(tx, endpoint, event)
-
-    await journal.record(queue)
-    one, two, three, _ = [m.id for m in await outbox.due(journal.store, clock.now_us(), 9)]
-    broken = {"id": one, "status": 500, "error": "answered 500", "next_us": clock.now_us() + 5}
-    await happen(
-        ("webhook.failed", broken),
-        ("webhook.sent", {"id": one, "status": 204}),
-        ("webhook.failed", broken | {"id": two, "status": None}),
-        ("webhook.dead", {"id": three, "status": 410, "error": "gone"}),
-    )
-
-
-def tables(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the contents of every table."""
-    names = [
-        row[0]
-        for row in connection.execute(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-        )
-    ]
-    return {
-        name: sorted(map(tuple, connection.execute(f"SELECT * FROM {name}")), key=repr)  # noqa: S608
-        for name in names
-    }
-
-
-@pytest.fixture
-async def lived(journal: Journal, clock: VirtualClock) -> Store:
-    """A store after the story."""
-    await live(journal, clock)
-    return journal.store
-
-
-async def test_tables_built_anew_from_the_events_equal_those_that_grew(lived: Store) -> None:
-    rebuilt = sqlite3.connect(":memory:", isolation_level=None)
-    rebuilt.execute("PRAGMA foreign_keys = ON")
-    migrations.apply(rebuilt)
-    for event in await lived.rows("SELECT * FROM event ORDER BY seq"):
-        row = dict(event)
-        rebuilt.execute(
-            "INSERT INTO event VALUES (:seq, :at_us, :mono_us, :boot, :kind, :cause, :payload, :prev, :hash)",
-            row,
-        )
-        project(rebuilt, row["kind"], **{k: row[k] for k in ("seq", "at_us", "boot", "cause", "payload")})
-    grown = await lived.write(tables)
-    assert tables(rebuilt) == grown
-    assert all(grown.values()), "the story must touch every table"
-    rebuilt.close()
+async def test_the_story_touches_every_table(lived: Store) -> None:
+    empty = {name for name, rows in (await lived.write(tables)).items() if not rows}
+    assert empty == set()
 
 
 async def test_the_story_touches_every_kind_that_changes_a_table(lived: Store) -> None:

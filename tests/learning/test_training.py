@@ -56,11 +56,10 @@ def test_each_epoch_is_reported_once_with_gain_and_time_left(job: Job) -> None:
     assert [one["epoch"] for one in epochs] == [1, 2, 3]
     for one in epochs:
         assert one.keys() == {
-            "epoch", "epochs", "loss", "validation_loss", "validation_gain_nats", "seconds", "eta_seconds",
+            "epoch", "epochs", "loss", "validation_loss", "validation_gain_nats", "epochs_left",
         }  # fmt: skip
         assert one["validation_gain_nats"] == pytest.approx(FAIR_NATS - one["validation_loss"], abs=1e-12)
-        assert one["seconds"] > 0.0
-    assert epochs[-1]["eta_seconds"] == 0.0
+    assert epochs[-1]["epochs_left"] == 0
     assert result["metrics"]["epochs"] == 3
     json.dumps([result, epochs])
 

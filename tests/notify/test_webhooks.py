@@ -36,12 +36,12 @@ class Post:
 
     def __init__(self, store: Store, clock: Clock, target: Endpoint, settings: Webhooks = SETTINGS) -> None:
         self.clock, self.store, self.target, self.settings = clock, store, target, settings
-        self.journal = Journal(store, clock, "boot-1", [webhooks.queueing([target])])
+        self.journal = Journal(store, clock, "boot-1", [webhooks.queueing(lambda: [target])])
 
     @asynccontextmanager
     async def sending(self, *targets: Endpoint) -> AsyncIterator[None]:
         async with httpx.AsyncClient(trust_env=False) as http:
-            sender = Sender(self.journal, http, self.settings, targets)
+            sender = Sender(self.journal, http, self.settings, targets, pulse_s=60)
             task = asyncio.create_task(sender.run())
             try:
                 yield
@@ -281,7 +281,7 @@ async def test_each_endpoint_gets_what_it_asked_for_and_no_news_of_webhooks(
 ) -> None:
     everything = Endpoint("all", "http://127.0.0.1:1/", ("*",), KEY)
     some = Endpoint("some", "http://127.0.0.1:1/", ("test.*", "alert.raised"), KEY)
-    journal = Journal(store, clock, "boot-1", [webhooks.queueing([everything, some])])
+    journal = Journal(store, clock, "boot-1", [webhooks.queueing(lambda: [everything, some])])
     for kind in ("test.happened", "feed.asked", "alert.raised", "alert.raised-again"):
         await journal.append(kind, {})
     rows = await store.rows(

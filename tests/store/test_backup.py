@@ -1,11 +1,11 @@
 import asyncio
 import hashlib
 import os
+import resource
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,13 +14,14 @@ from helios_agent.errors import StoreCorrupt, StoreError
 from helios_agent.journal import chain, events
 from helios_agent.journal.journal import Journal
 from helios_agent.store import Store, backup
+from helios_agent.store.rotation import Rotation
 
 NOW = datetime(2026, 9, 18, 12, 0, tzinfo=UTC)
 
 
-def take(path: Path, minutes: int = 0, keep: int = 7) -> Path:
-    now = NOW + timedelta(minutes=minutes)
-    return backup.take(path, path.parent / "backups", now, keep, chain.verify_database)
+def take(path: Path, days: float = 0) -> Path:
+    now = NOW + timedelta(days=days)
+    return backup.take(path, path.parent / "backups", now, Rotation(3, 0, 0), chain.verify_database)
 
 
 def restore(path: Path) -> str | None:
@@ -28,9 +29,7 @@ def restore(path: Path) -> str | None:
 
 
 def head_of(path: Path) -> chain.Head:
-    heads: list[chain.Head] = []
-    backup.verify(path, lambda connection: heads.append(chain.verify_database(connection)))
-    return heads[0]
+    return backup.verify(path, chain.verify_database)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -104,9 +103,9 @@ async def test_a_backup_taken_under_writes_is_a_sound_moment_of_the_journal(
 
     producing = asyncio.create_task(produce())
     await warm.wait()
-    for minutes in range(3):
+    for days in range(3):
         before = acknowledged
-        copy = await asyncio.to_thread(take, journal.store.path, minutes)
+        copy = await asyncio.to_thread(take, journal.store.path, days)
         head = head_of(copy)
         assert before <= head.seq <= acknowledged + 1
         hashes = await journal.store.rows("SELECT hash FROM event WHERE seq = ?", (head.seq,))
@@ -115,13 +114,18 @@ async def test_a_backup_taken_under_writes_is_a_sound_moment_of_the_journal(
     await producing
 
 
-async def test_only_the_newest_backups_are_kept(tmp_path: Path, clock: VirtualClock) -> None:
+async def test_what_the_rotation_does_not_keep_is_removed_and_nothing_else(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
     path = tmp_path / "helios.db"
     await fill(path, 3, clock)
-    made = [take(path, minutes, keep=3) for minutes in range(5)]
-    assert backup.listed(tmp_path / "backups") == made[:1:-1]
-    assert sorted(p.name for p in (tmp_path / "backups").iterdir()) == [p.name for p in made[2:]]
-    assert made[4].name == "helios-20260918T120400000000Z.db"
+    of_another = tmp_path / "backups" / "helios-mine.db"
+    made = [take(path, days) for days in range(5)]
+    of_another.write_bytes(b"kept by hand")
+    made.append(take(path, days=4.5))
+    assert made[5].name == "helios-20260923T000000000000Z.db"
+    assert backup.listed(tmp_path / "backups") == [made[5], made[4], made[3]]
+    assert set((tmp_path / "backups").iterdir()) == {*made[3:], of_another}
 
 
 async def test_a_database_whose_chain_is_broken_is_not_backed_up(tmp_path: Path, clock: VirtualClock) -> None:
@@ -130,7 +134,7 @@ async def test_a_database_whose_chain_is_broken_is_not_backed_up(tmp_path: Path,
     good = take(path)
     edit_history(path)
     with pytest.raises(StoreCorrupt, match="event 4 was changed"):
-        take(path, minutes=1, keep=1)
+        take(path, days=1)
     assert list((tmp_path / "backups").iterdir()) == [good]
 
 
@@ -138,6 +142,23 @@ async def test_a_backup_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path
     with pytest.raises(StoreError, match="cannot be backed up"):
         take(tmp_path / "missing.db")
     assert list((tmp_path / "backups").iterdir()) == []
+
+
+async def test_a_backup_for_which_there_is_no_room_leaves_nothing_behind(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 100, clock)
+    good = take(path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=r"helios\.db cannot be backed up to .*/backups: "):
+            take(path, days=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "backups").iterdir()) == [good]
+    assert head_of(good).seq == 100
 
 
 async def test_what_a_killed_backup_left_is_cleared_by_the_next(tmp_path: Path, clock: VirtualClock) -> None:
@@ -173,12 +194,13 @@ async def test_a_damaged_database_is_set_aside_and_the_newest_backup_restored(
     sentence = restore(path)
     assert sentence is not None
     assert sentence.startswith(("The journal is broken: ", f"{path} is damaged: "))
-    assert sentence.endswith(
-        f"It was set aside as helios.db.corrupt-20260918T120000Z; {copy.name} was restored in its place."
-    )
-    assert (tmp_path / "helios.db.corrupt-20260918T120000Z").read_bytes() == damaged
-    assert path.read_bytes() == copy.read_bytes()
+    aside = tmp_path / "helios.db.corrupt-20260918T120000000000Z"
+    assert sentence.endswith(f"It was set aside as {aside.name}; {copy.name} was restored in its place.")
+    assert aside.read_bytes() == damaged
+    assert head_of(path) == head_of(copy) == head
     store = await Store.open(path)
+    assert await store.write(backup.take_note) == sentence
+    assert await store.write(backup.take_note) is None
     assert await events.head(store) == head
     assert (await Journal(store, clock, "boot-2").append("test.happened", {})).seq == 41
     await store.close()
@@ -207,8 +229,8 @@ async def test_when_the_newest_backup_is_damaged_too_the_one_before_is_restored(
     head = await fill(path, 20, clock)
     older = take(path)
     await fill(path, 20, clock)
-    garbage(take(path, minutes=1))
-    edit_history(take(path, minutes=2))
+    garbage(take(path, days=1))
+    edit_history(take(path, days=2))
     truncate(path)
     sentence = restore(path)
     assert sentence is not None
@@ -231,38 +253,10 @@ async def test_the_log_of_a_damaged_database_goes_aside_with_it(tmp_path: Path, 
     flip_bits(path)
     damaged[""] = path.read_bytes()
     assert restore(path) is not None
-    aside = tmp_path / "helios.db.corrupt-20260918T120000Z"
+    aside = tmp_path / "helios.db.corrupt-20260918T120000000000Z"
     assert {s: aside.with_name(aside.name + s).read_bytes() for s in damaged} == damaged
-    assert path.read_bytes() == copy.read_bytes()
+    assert head_of(path) == head_of(copy)
     assert not path.with_name("helios.db-wal").exists()
-
-
-@pytest.mark.parametrize("renames", [1, 2])
-async def test_a_restoration_that_is_cut_short_is_completed_at_the_next_start(
-    renames: int, tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "helios.db"
-    head = await fill(path, 20, clock)
-    copy = take(path)
-    garbage(path)
-    path.with_name("helios.db-wal").write_bytes(b"log of the damaged one")
-    original, done = Path.rename, 0
-
-    def rename(self: Path, target: Any) -> Path:
-        nonlocal done
-        if done == renames:
-            raise KeyboardInterrupt
-        done += 1
-        return original(self, target)
-
-    monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(KeyboardInterrupt):
-        restore(path)
-    monkeypatch.undo()
-    assert not path.exists()
-    assert restore(path) == f"A restoration of {path} that had been cut short was completed."
-    assert path.read_bytes() == copy.read_bytes()
-    assert head_of(path) == head
 
 
 @pytest.mark.parametrize("pages", [0, 1])
@@ -291,4 +285,4 @@ async def test_an_emptied_database_is_restored_where_there_is_a_backup(
     sentence = restore(path)
     assert sentence is not None
     assert "no such table: event" in sentence
-    assert path.read_bytes() == copy.read_bytes()
+    assert head_of(path) == head_of(copy)

@@ -1,16 +1,19 @@
 import asyncio
+import contextlib
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helios_agent.errors import StoreError
+from helios_agent.errors import StoreCorrupt, StoreError
 from helios_agent.store import Connection, Store, writer
 
 
@@ -154,34 +157,10 @@ async def test_who_submits_faster_than_the_disk_takes_it_has_to_wait(
         asyncio.create_task(notes.write(lambda c, i=i: ran.append(i))) for i in range(writer.QUEUE_LIMIT + 50)
     ]
     await asyncio.sleep(0)
-    assert notes._writer._queue.qsize() == writer.QUEUE_LIMIT
+    assert len(notes._writer._queue) == writer.QUEUE_LIMIT
     gate.opened.set()
     await asyncio.gather(held, *producers)
     assert ran == list(range(writer.QUEUE_LIMIT + 50))
-
-
-async def test_another_process_that_holds_the_write_lock_only_delays(notes: Store) -> None:
-    program = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN IMMEDIATE")
-connection.execute("INSERT INTO note VALUES ('from outside')")
-print("held", flush=True)
-sys.stdin.readline()
-connection.execute("COMMIT")
-"""
-    outsider = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, notes.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert outsider.stdin is not None
-    assert outsider.stdout is not None
-    assert await outsider.stdout.readline() == b"held\n"
-    waiting = asyncio.create_task(notes.write(note("ours")))
-    await asyncio.wait({waiting}, timeout=1.0)
-    assert not waiting.done()
-    await outsider.communicate(b"\n")
-    assert await waiting == 2
-    assert on_disk(notes) == ["from outside", "ours"]
 
 
 async def test_a_full_disk_is_told_to_the_caller_and_half_of_nothing_stays(notes: Store) -> None:
@@ -201,6 +180,100 @@ async def test_a_full_disk_is_told_to_the_caller_and_half_of_nothing_stays(notes
     await notes.write(limit(1 << 30))
     await notes.write(fill)
     assert [text[:10] for text in on_disk(notes)] == ["before", "first half", "x" * 10]
+
+
+async def test_a_full_disk_is_a_trouble_until_a_change_is_taken_again(notes: Store) -> None:
+    assert notes.trouble is None
+    await notes.write(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
+    with pytest.raises(StoreError):
+        await notes.write(note("x" * 1_000_000))
+    told = "The database did not commit: the transaction was lost: database or disk is full."
+    assert notes.trouble == told
+    await notes.write(lambda connection: connection.execute("SELECT 1").fetchall())
+    assert notes.trouble == told  # reading proves nothing
+    await notes.write(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchall())
+    await notes.write(note("after"))
+    assert notes.trouble is None
+    assert notes.foreign_writes == 0
+
+
+async def test_a_disk_that_fails_at_the_commit_is_told_and_recovered_from(notes: Store) -> None:
+    await notes.write(note("before"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (notes.wal_bytes() + 1000, limits[1]))
+    try:
+        waiting = [notes.write(note("lost")), notes.write(note("lost too"))]
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(outcome, StoreError)
+            assert str(outcome) == "The database did not commit: disk I/O error."
+        assert notes.trouble == "The database did not commit: disk I/O error."
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert on_disk(notes) == ["before"]
+    await notes.write(note("after"))
+    assert notes.trouble is None
+    assert notes.foreign_writes == 0
+    assert on_disk(notes) == ["before", "after"]
+
+
+async def test_a_database_that_became_read_only_is_a_trouble_until_it_is_not(notes: Store) -> None:
+    await notes.write(lambda connection: connection.execute("PRAGMA query_only = 1").fetchall())
+    with pytest.raises(StoreError, match="attempt to write a readonly database"):
+        await notes.write(note("refused"))
+    assert "attempt to write a readonly database" in str(notes.trouble)
+    assert await notes.rows("SELECT text FROM note") == []
+    notes._connection.execute("PRAGMA query_only = 0")
+    await notes.write(note("after"))
+    assert notes.trouble is None
+
+
+async def test_nothing_is_written_to_a_file_that_was_moved_or_deleted(notes: Store) -> None:
+    elsewhere = notes.path.with_name("elsewhere.db")
+    notes.path.rename(elsewhere)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"helios\.db was moved, deleted or replaced while in use"):
+            await notes.write(note("where to?"))
+        notes.path.write_bytes(b"another file")
+    elsewhere.rename(notes.path)
+    await notes.write(note("back"))
+    assert notes.trouble is None
+    assert on_disk(notes) == ["back"]
+
+
+async def test_damage_that_shows_itself_while_writing_is_called_damage(notes: Store, tmp_path: Path) -> None:
+    await notes.write(lambda connection: connection.execute("CREATE INDEX note_text ON note(text)"))
+    root = (await notes.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'note_text'"))[0][0]
+    await notes.tidy()
+    with notes.path.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    await notes.write(lambda connection: connection.execute("PRAGMA shrink_memory").fetchall())
+    with pytest.raises(StoreCorrupt, match="database disk image is malformed"):
+        await notes.write(note("nowhere to go"))
+
+
+async def test_a_work_that_hides_that_its_transaction_was_lost_deceives_nobody(notes: Store) -> None:
+    def hide(connection: Connection) -> str:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("INSERT INTO note VALUES (?)", ("x" * 1_000_000,))
+        return "all is well"
+
+    await notes.write(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
+    works = [hide, lambda connection: connection.execute("SELECT 1")]
+    for outcome in await asyncio.gather(*map(notes.write, works), return_exceptions=True):
+        assert isinstance(outcome, StoreError)
+
+
+async def test_a_transaction_that_was_left_open_does_not_stop_the_next(notes: Store) -> None:
+    def commit_and_begin(connection: Connection) -> None:
+        connection.execute("COMMIT")
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO note VALUES ('of nobody')")
+
+    with pytest.raises(StoreError, match="no such savepoint"):
+        await notes.write(commit_and_begin)
+    await notes.write(note("next"))
+    assert on_disk(notes) == ["next"]
 
 
 async def test_closing_commits_what_is_queued_and_may_be_done_twice(tmp_path: Path) -> None:
@@ -266,6 +339,44 @@ async def test_who_is_cancelled_while_closing_does_not_undo_what_was_queued(tmp_
     assert on_disk(store) == ["queued"]
 
 
+class Inline(Executor):
+    """Does what it is given at once, without any thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+async def test_the_store_works_without_a_thread_where_it_is_given_another_executor(tmp_path: Path) -> None:
+    class Direct:
+        def __init__(self, path: Path) -> None:
+            self.connection = sqlite3.connect(path)
+
+        async def rows(self, sql: str, parameters: Any = ()) -> list[Any]:
+            return self.connection.execute(sql, parameters).fetchall()
+
+        async def close(self) -> None:
+            self.connection.close()
+
+    async def direct(path: Path) -> Direct:
+        return Direct(path)
+
+    threads = threading.active_count()
+    store = await Store.open(tmp_path / "helios.db", executor=Inline(), readers=direct)
+    await store.write(lambda connection: connection.execute("CREATE TABLE note (text TEXT) STRICT"))
+    assert await asyncio.gather(*(store.write(note(str(i))) for i in range(300))) == list(range(1, 301))
+    with pytest.raises(ZeroDivisionError):
+        await store.write(lambda connection: 1 // 0)
+    assert await store.rows("SELECT count(*) FROM note") == [(300,)]
+    assert await store.tidy() == 0
+    assert threading.active_count() == threads
+    await store.close()
+
+
 async def test_readers_cannot_write(notes: Store) -> None:
     for sql in ("INSERT INTO note VALUES ('x')", "DROP TABLE note", "PRAGMA user_version = 99"):
         with pytest.raises(StoreError, match="readonly"):
@@ -313,4 +424,4 @@ async def test_nothing_is_left_open_after_closing(tmp_path: Path) -> None:
         await store.close()
     files, threads = open_things()
     assert files == []
-    assert threads <= before[1] + 1  # asyncio's own, which opened the file
+    assert threads == before[1]

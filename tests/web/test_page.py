@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from helios_agent.agent import Agent, open_agent
+from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.journal import draws, intents
@@ -36,7 +36,7 @@ async def living(folder: Path, *games: str) -> AsyncIterator[Agent]:
         }
     )
     config.paths.state.mkdir()
-    async with open_agent(config, VirtualClock(NOW)) as agent:
+    async with open_agent(config, Ports(VirtualClock(NOW))) as agent:
         yield agent
 
 

@@ -1,0 +1,65 @@
+"""What goes wrong in a life, and when: drawn by a seed, so that it goes wrong again in the same way."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from helios_agent.simulation.loop import WEEK_S
+from helios_agent.simulation.world import FEED_HOSTS, RECEIVER_HOSTS
+
+HOUR_S = 3600.0
+MOODS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(FEED_HOSTS, ("down", "refused", "hangs", "busy", "malformed", "wrong")),
+    **dict.fromkeys(RECEIVER_HOSTS, ("down", "refused", "hangs", "busy")),
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Turn:
+    """At `at_s` seconds of life something begins or ends. What `value` means depends on the kind.
+
+    * mood: a host misbehaves so (text), or works again ("");
+    * worker: the next worker is killed;
+    * full: the disk is full (1), or no longer (0);
+    * slow: each commit takes so many seconds longer;
+    * step: the wall clock is set forward by so many seconds; right: it is set right;
+    * suspend: the machine sleeps so many seconds;
+    * restart, crash: the daemon is stopped, or killed, and started again after so many seconds.
+    """
+
+    at_s: float
+    kind: str
+    host: str = ""
+    value: float | str = 0.0
+
+
+def draw(seed: int, weeks: int) -> list[Turn]:
+    """Return the turns of a life of so many weeks, in order; its last three days are quiet."""
+    source = random.Random(f"faults {seed}")  # noqa: S311
+    span_s = weeks * WEEK_S - 3 * 24 * HOUR_S
+    turns: list[Turn] = []
+
+    def moments(per_week: float) -> list[float]:
+        expected = per_week * weeks
+        count = int(expected) + (source.random() < expected % 1)
+        return [source.uniform(0, span_s) for _ in range(count)]
+
+    def spell(kind: str, per_week: float, longest_s: float, begin: float | str, end: float | str) -> None:
+        for at_s in moments(per_week):
+            turns.append(Turn(at_s, kind, "", begin))
+            turns.append(Turn(min(at_s + source.uniform(60, longest_s), span_s), kind, "", end))
+
+    for host, moods in MOODS.items():
+        for at_s in moments(0.7):
+            turns.append(Turn(at_s, "mood", host, source.choice(moods)))
+            turns.append(Turn(min(at_s + source.uniform(600, 60 * HOUR_S), span_s), "mood", host, ""))
+    spell("full", 0.3, 6 * HOUR_S, 1.0, 0.0)
+    spell("slow", 0.3, 6 * HOUR_S, source.uniform(0.5, 5.0), 0.0)
+    turns += [Turn(at_s, "worker") for at_s in moments(1.0)]
+    for at_s in moments(0.25):
+        turns.append(Turn(at_s, "step", "", source.choice((-3600.0, 3600.0, -20.0, 20.0, 36 * 3600.0))))
+        turns.append(Turn(min(at_s + source.uniform(60, 30 * HOUR_S), span_s), "right"))
+    turns += [Turn(at_s, "suspend", "", source.uniform(60, 36 * HOUR_S)) for at_s in moments(0.25)]
+    for kind in ("restart", "crash"):
+        turns += [Turn(at_s, kind, "", source.choice((5.0, 600.0, 50 * HOUR_S))) for at_s in moments(0.4)]
+    return sorted(turns)

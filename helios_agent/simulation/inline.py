@@ -1,0 +1,145 @@
+"""Database and worker without threads or processes, so that a seed alone decides what happens when."""
+
+import asyncio
+import importlib
+import random
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+
+from helios_agent.clock import Clock
+from helios_agent.errors import StoreError, WorkerLost
+from helios_agent.store import Store
+from helios_agent.store.readers import read_only
+from helios_agent.work.engine import Progress
+from helios_agent.work.jobs import JOBS
+
+QUICKEST_S, SLOWEST_S = 0.0002, 0.003
+"""How long a query or a commit takes in virtual time: drawn by the seed, so that tasks meet in any order."""
+MOST_PAGES = 2**32 - 2
+"""What SQLite itself allows."""
+
+
+class Disk:
+    """What a simulated disk does to the database on it."""
+
+    def __init__(self, seed: str, on_point: Callable[[str], None]) -> None:
+        self._random = random.Random(seed)  # noqa: S311
+        self.on_point = on_point
+        """Called with "commit" after each commit that changed the database, before anyone hears of it."""
+        self.readers: InlineReaders | None = None
+        self.stall_s = 0.0
+        """How much longer each commit takes."""
+        self._store: Store | None = None
+        self._full = False
+
+    def latency_s(self) -> float:
+        return self._random.uniform(QUICKEST_S, SLOWEST_S)
+
+    async def open(self, path: Path) -> Store:
+        """Open the database on this disk."""
+        self._store = await Store.open(path, executor=_Inline(self), readers=self._open_readers)
+        await self.fill(self._full)
+        return self._store
+
+    async def _open_readers(self, path: Path) -> "InlineReaders":
+        self.readers = InlineReaders(self, path)
+        return self.readers
+
+    async def fill(self, full: bool) -> None:
+        """Have no room for another page, or have room again. A boot begins with what was left."""
+        self._full = full
+        if self._store is not None:
+            await self._store.write(lambda connection: _limit_pages(connection, full))
+
+
+def _limit_pages(connection: sqlite3.Connection, full: bool) -> None:
+    pages = connection.execute("PRAGMA page_count").fetchone()[0] if full else MOST_PAGES
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+class _Inline(Executor):
+    """Does what it is given at once; the answer comes when the disk is done."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        answer: Future[Any] = Future()
+        answer.set_running_or_notify_cancel()
+        try:
+            outcome, error = fn(*args, **kwargs), None
+        except Exception as raised:
+            outcome, error = None, raised
+        if self._disk.readers is not None and self._disk.readers.see_news():
+            self._disk.on_point("commit")
+
+        def arrive() -> None:
+            if error is None:
+                answer.set_result(outcome)
+            else:
+                answer.set_exception(error)
+
+        asyncio.get_running_loop().call_later(self._disk.latency_s() + self._disk.stall_s, arrive)
+        return answer
+
+
+class InlineReaders:
+    """One read-only connection, asked without a thread."""
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._disk = disk
+        self._connection = sqlite3.connect(read_only(path), uri=True)
+        self._connection.row_factory = sqlite3.Row
+        self._version = self._data_version()
+
+    def _data_version(self) -> int:
+        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def see_news(self) -> bool:
+        """Return whether another connection has changed the database since this was last asked."""
+        before, self._version = self._version, self._data_version()
+        return self._version != before
+
+    async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        """Return all rows of one query."""
+        await asyncio.sleep(self._disk.latency_s())
+        try:
+            return self._connection.execute(sql, parameters).fetchall()  # type: ignore[arg-type]
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"The database cannot be read: {error}.") from error
+
+    async def close(self) -> None:
+        """Close the connection. Safe to call twice."""
+        self._disk.readers = None
+        self._connection.close()
+
+
+class InlineEngine:
+    """Computes the real jobs in this process, in virtual time; its workers die when told to."""
+
+    def __init__(self, seed: str, clock: Clock) -> None:
+        self._random = random.Random(seed)  # noqa: S311
+        self._clock = clock
+        self.deadly = False
+        """Whether the next worker is killed before it has a result."""
+
+    async def run(
+        self, kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, *, time_limit_s: float
+    ) -> dict[str, Any]:
+        """Compute one job; see `Engine.run`."""
+        reports: list[Mapping[str, Any]] = []
+        module, _, function = JOBS[kind].partition(":")
+        await self._clock.sleep(self._random.uniform(0.5, 5.0))
+        if self.deadly:
+            self.deadly = False
+            raise WorkerLost("The worker process was killed by signal 9 before it had a result.")
+        result: dict[str, Any] = getattr(importlib.import_module(module), function)(spec, reports.append)
+        for report in reports:
+            await self._clock.sleep(self._random.uniform(0.5, 5.0))
+            if on_progress is not None:
+                await on_progress(report)
+        return result

@@ -1,0 +1,188 @@
+"""A life of the agent: boots and crashes, weeks of virtual time, faults at the moments they are due."""
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from helios_agent.agent import Agent, Ports, live, open_agent
+from helios_agent.clock import SECOND_US
+from helios_agent.config import Config
+from helios_agent.errors import HeliosError
+from helios_agent.simulation import loop as loops
+from helios_agent.simulation import world
+from helios_agent.simulation.faults import Turn
+from helios_agent.simulation.inline import Disk, InlineEngine
+from helios_agent.simulation.loop import SimulatedClock, VirtualLoop
+from helios_agent.systemd import Notifier
+
+PULSE_S = 3 * 3600.0
+BEGIN_AGAIN_S = 5.0
+"""How long after its end the service manager starts the daemon again."""
+HISTORY = timedelta(days=120)
+"""How long the game had been drawn when the agent was first started."""
+ZONES = (
+    "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "America/Santiago", "Pacific/Chatham",
+    "Asia/Kolkata",
+)  # fmt: skip
+SCHEDULES: tuple[Mapping[str, Any], ...] = (
+    {
+        "name": "ingest",
+        "action": "ingest",
+        "cron": "30 1,4,8 * * tue,thu,sun",
+        "timezone": "America/New_York",
+    },
+    {"name": "forecast", "action": "forecast", "cron": "15 0,12 * * *"},
+    {"name": "assess", "action": "assess", "cron": "30 2 * * *", "jitter": "10m"},
+    {"name": "backup", "action": "backup", "every": "2d", "catch_up": "none"},
+    {"name": "verify", "action": "verify", "cron": "42 4 * * sun"},
+    {"name": "compact", "action": "compact", "cron": "5 3 * * 0,3"},
+    {"name": "paused", "action": "train", "cron": "0 1 * * *", "enabled": False},
+    {"name": "often", "action": "ingest", "cron": "7 */8 * * *", "catch_up": "all", "max_age": "12h"},
+)
+
+
+class Killed(SystemExit):
+    """The process is gone between two instructions. (asyncio lets no exception but an exit pass at once.)"""
+
+
+class Life:
+    """One agent's life in one folder, boot after boot, under a virtual clock."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        start: date,
+        schedules: Sequence[Mapping[str, Any]] = SCHEDULES,
+        on_point: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        folder.mkdir(parents=True)
+        source = random.Random(f"life {seed}")  # noqa: S311
+        self._zone, self._schedules = source.choice(ZONES), schedules
+        self._settle_in(folder)
+        self.clock = SimulatedClock(world.midnight(start), VirtualLoop())
+        self.outside = world.World(f"machine {seed}", self.clock, start - HISTORY, on_point)
+        self.disk = Disk(f"disk {seed}", on_point)
+        self.engine = InlineEngine(f"engine {seed}", self.clock)
+        self.boots = 0
+        self.forked = False
+        """Whether this life goes on in a fork of the process that began it, on a copy of its disk."""
+        self._abandoned: list[VirtualLoop] = []
+        self.complaints: list[str] = []
+        """What the event loop had to say of errors that nobody took."""
+
+    def _settle_in(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = Config.model_validate(world.settings(folder, self._zone, self._schedules))
+
+    def run(self, seconds: float, turns: Sequence[Turn] = ()) -> None:
+        """Live until so many seconds after the start, then stop in good order."""
+        waiting = list(turns)
+        while self.clock.mono_us() < seconds * SECOND_US:
+            down_s = self._boot(seconds, waiting)
+            self.clock.loop = VirtualLoop(self.clock.mono_us() + round(down_s * SECOND_US))
+
+    def keep(self) -> Path:
+        """Copy the disk as it is now; return where to."""
+        kept = Path(tempfile.mkdtemp(prefix="kept-", dir=self.folder.parent))
+        # The shared memory of the processes that have the database open dies with them.
+        shutil.copytree(self.folder, kept, ignore=shutil.ignore_patterns("*-shm"), dirs_exist_ok=True)
+        return kept
+
+    def kill(self, kept: Path) -> None:
+        """End this boot here; the next one finds the disk as it was kept."""
+        self._kept = kept
+        raise Killed
+
+    def _boot(self, seconds: float, waiting: list[Turn]) -> float:
+        """Live one boot; return after how many seconds the next one begins."""
+        self.boots += 1
+        loop = self.clock.loop
+        loop.set_exception_handler(self._complain)
+        try:
+            down_s = loop.run_until_complete(self._live(seconds, waiting))
+        except Killed:
+            self._take_over(loop)
+            return self._down_s
+        except HeliosError as error:
+            logger.bind(action="simulation").info("boot {} ended: {}", self.boots, error)
+            down_s = BEGIN_AGAIN_S
+        loops.end(loop)
+        return down_s
+
+    def _take_over(self, loop: VirtualLoop) -> None:
+        """Go on with the disk as it was when the process was killed."""
+        if self.forked:
+            # The open files are the other process's as well: they must not even be closed.
+            self._abandoned.append(loop)
+            self._settle_in(self._kept)
+            return
+        loops.end(loop)  # what is still written goes to the old disk, which is thrown away
+        shutil.rmtree(self.folder)
+        self._kept.rename(self.folder)
+
+    def _complain(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), Killed):
+            self.complaints.append(f"boot {self.boots}: {context}")
+
+    async def _live(self, seconds: float, waiting: list[Turn]) -> float:
+        self._down_s = BEGIN_AGAIN_S
+        stop = asyncio.Event()
+        boot = f"boot-{self.boots}"
+        ports = Ports(self.clock, self.engine, self.outside.transport(), self.disk.open, PULSE_S, boot)
+        self.config.paths.state.mkdir(parents=True, exist_ok=True)
+        async with open_agent(self.config, ports) as agent:
+            living = asyncio.create_task(live(agent, _door, Notifier({}), stop), name="live")
+            turning = asyncio.create_task(self._turn(seconds, waiting), name="turns")
+            await asyncio.wait({living, turning}, return_when=asyncio.FIRST_COMPLETED)
+            turning.cancel()
+            stop.set()
+            await living
+        return self._down_s
+
+    async def _turn(self, seconds: float, waiting: list[Turn]) -> None:
+        """Let everything happen that is due, until the daemon is stopped or its time has come."""
+        while waiting and waiting[0].at_s < seconds:
+            await self._sleep_until(waiting[0].at_s)
+            turn = waiting.pop(0)
+            if turn.kind in ("restart", "crash"):
+                self._down_s = float(turn.value)
+                if turn.kind == "crash":
+                    self.kill(self.keep())
+                return
+            await self._take(turn)
+        await self._sleep_until(seconds)
+
+    async def _sleep_until(self, at_s: float) -> None:
+        await self.clock.sleep(at_s - self.clock.mono_us() / SECOND_US)
+
+    async def _take(self, turn: Turn) -> None:
+        match turn.kind:
+            case "mood":
+                self.outside.mood[turn.host] = str(turn.value)
+            case "worker":
+                self.engine.deadly = True
+            case "full":
+                await self.disk.fill(bool(turn.value))
+            case "slow":
+                self.disk.stall_s = float(turn.value)
+            case "step":
+                self.clock.step(float(turn.value))
+            case "right":
+                self.clock.set_right()
+            case "suspend":
+                self.clock.suspend(float(turn.value))
+            case _:
+                raise ValueError(f"there is no turn of the kind {turn.kind!r}")
+
+
+async def _door(agent: Agent, closing: asyncio.Event) -> None:
+    """Serve nobody: what HTTP does to the agent is a request for an intent, like a schedule's."""
+    await closing.wait()

@@ -1,0 +1,105 @@
+"""The agent looks after its database: who else writes to it, and how its log grows."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helios_agent import agent as agents
+from helios_agent.agent import Agent, Ports, open_agent
+from helios_agent.clock import VirtualClock
+from helios_agent.config import Config
+from helios_agent.journal import draws, events, intents
+from helios_agent.systemd import Notifier
+
+PULSE_S = Ports().pulse_s
+TASKS = 7
+"""Scheduler, pulse, probe, dead man's switch and three lanes sleep when there is nothing to do."""
+
+
+@pytest.fixture
+async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
+    """An agent whose tasks all run, on a clock that the test moves."""
+    config = Config.model_validate(
+        {"paths": {"state": tmp_path, "models": tmp_path / "models"}, "games": {"simulated": {}}}
+    )
+    async with open_agent(config, Ports(VirtualClock(datetime(2026, 3, 2, 12, tzinfo=UTC)))) as agent:
+        agent.start(Notifier({}))
+        await all_asleep(agent)
+        yield agent
+        await agent.supervisor.stop()
+
+
+async def pulses(agent: Agent, count: int) -> None:
+    """Let so many pulses pass, and what they bring about."""
+    clock = agent.journal.clock
+    assert isinstance(clock, VirtualClock)
+    for _ in range(count):
+        await all_asleep(agent)
+        await clock.advance(PULSE_S)
+    await all_asleep(agent)
+
+
+async def all_asleep(agent: Agent) -> None:
+    while agent.journal.clock.sleepers < TASKS:  # type: ignore[attr-defined]
+        await agent.store.rows("SELECT 1")  # real threads answer: let them
+
+
+async def incidents(agent: Agent) -> list[str]:
+    return [incident.kind for incident in await draws.open_incidents(agent.store)]
+
+
+async def test_another_process_that_writes_is_noticed_until_the_journal_was_verified(agent: Agent) -> None:
+    await pulses(agent, 3)
+    assert await incidents(agent) == []
+    with closing(sqlite3.connect(agent.store.path)) as intruder, intruder:
+        intruder.execute("INSERT INTO feed (game, source) VALUES ('simulated', 'intruder')")
+    await pulses(agent, 1)
+    assert await incidents(agent) == ["foreign-writer"]
+    (alert,) = await events.tail(agent.store, limit=10, kinds=["alert.raised"])
+    assert str(agent.store.path) in alert.payload["message"]
+    await pulses(agent, 2)
+    assert await incidents(agent) == ["foreign-writer"]
+
+    intent = await agent.request("verify", "journal", {}, by="test")
+    with agent.journal.listening() as news:
+        while (await intents.find(agent.store, intent.id)).state != "done":
+            news.clear()
+            await news.wait()
+    assert await incidents(agent) == []
+
+
+async def test_a_log_that_a_reader_keeps_from_being_emptied_is_an_incident_while_it_lasts(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "WAL_LIMIT_BYTES", 200_000)
+    await agent.store.tidy()
+    with closing(sqlite3.connect(f"file:{agent.store.path}?mode=ro", uri=True)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM event").fetchone()
+        payload: dict[str, Any] = {"text": "x" * 1000}
+        await asyncio.gather(*(agent.journal.append("test.filled", payload) for _ in range(300)))
+        await pulses(agent, 1)
+        assert await incidents(agent) == ["wal-too-large"]
+    await agent.store.tidy()
+    await pulses(agent, 1)
+    assert await incidents(agent) == []
+
+
+async def test_health_names_the_part_that_gives_no_sign_of_life(agent: Agent) -> None:
+    agent.phase = "ready"
+    assert (agent.health().ready, agent.health().alive) == (True, True)
+    await agent.supervisor.stop()
+    clock = agent.journal.clock
+    assert isinstance(clock, VirtualClock)
+    await clock.advance(3 * PULSE_S + 1)
+    health = agent.health()
+    assert (health.ready, health.alive, health.status) == (False, False, "unhealthy")
+    assert [reason.partition(" has given")[0] for reason in health.reasons] == [
+        "the event loop", "the scheduler", "the writer",
+    ]  # fmt: skip

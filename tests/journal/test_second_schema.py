@@ -1,0 +1,109 @@
+"""A database of the first Helios keeps all it knows when it is brought to the schema with archives."""
+
+# ruff: noqa: S608
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helios_agent.clock import VirtualClock
+from helios_agent.journal import chain, journal, rebuild
+from helios_agent.journal.journal import Journal
+from helios_agent.store import Store, backup, migrations
+from helios_agent.store.store import connect
+from tests.journal.story import tables, work
+
+NEW_TABLES = {"schedule", "schema_step", "seal"}
+
+
+@pytest.fixture
+async def first(tmp_path: Path, clock: VirtualClock) -> Path:
+    """A database with the first schema, in which nearly everything has happened."""
+    steps = migrations.steps()[:1]
+    with pytest.MonkeyPatch.context() as past:
+        past.setattr(migrations, "steps", lambda: steps)
+        for kind in ("agent.started", "config.reloaded"):
+            past.delitem(journal.PROJECTIONS, kind)
+        store = await Store.open(tmp_path / "helios.db")
+        await work(Journal(store, clock, "boot-1"), clock)
+        await store.close()
+    return store.path
+
+
+@pytest.fixture
+def brought(first: Path) -> Iterator[sqlite3.Connection]:
+    with closing(connect(first)) as connection:
+        yield connection
+
+
+def contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return tables(connection)
+
+
+def test_every_row_is_kept(first: Path) -> None:
+    before = contents(first)
+    connect(first).close()
+    after = contents(first)
+    assert {name: rows for name, rows in after.items() if name not in NEW_TABLES} == before
+    assert after.keys() - before.keys() == NEW_TABLES
+    assert all(before.values())
+
+
+def test_the_chain_is_sound_before_and_after(first: Path) -> None:
+    before = backup.verify(first, chain.verify_database)
+    connect(first).close()
+    assert backup.verify(first, chain.verify_database) == before
+
+
+def test_the_tables_are_what_the_journal_says(first: Path, tmp_path: Path) -> None:
+    connect(first).close()
+    assert rebuild.check(first, tmp_path / "archives") == backup.verify(first, chain.verify_database)
+
+
+def test_no_table_needs_the_event_it_came_from_any_more(brought: sqlite3.Connection) -> None:
+    names = [row[0] for row in brought.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    references = {
+        (name, row["from"], row["table"])
+        for name in names
+        for row in brought.execute(f"PRAGMA foreign_key_list({name})")
+    }
+    assert references == {("score", "forecast", "forecast"), ("epoch", "job", "intent")}
+    assert brought.execute("PRAGMA foreign_keys").fetchone()[0] == 1
+
+
+def test_the_database_remembers_the_largest_event_there_ever_was(brought: sqlite3.Connection) -> None:
+    (newest,) = brought.execute("SELECT max(seq) FROM event").fetchone()
+    assert tuple(brought.execute("SELECT * FROM sqlite_sequence").fetchone()) == ("event", newest)
+
+
+def test_what_is_not_sealed_cannot_be_deleted_and_what_is_can(brought: sqlite3.Connection) -> None:
+    seal = (4, 1, "0" * 64, "a", "0" * 64, 1, 0)
+    brought.execute("INSERT INTO seal VALUES (?, ?, ?, ?, ?, ?, ?)", seal)
+    for seqs in ("5", "4, 5", "SELECT seq FROM event"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only: what is not sealed stays"):
+            brought.execute(f"DELETE FROM event WHERE seq IN ({seqs})")
+    assert brought.execute("DELETE FROM event WHERE seq <= 4").rowcount == 4
+
+
+ENDED = ("done", "failed", "dead", "refused", "expired")
+
+
+@pytest.mark.parametrize("state", ENDED)
+def test_an_intent_that_has_ended_has_ended(state: str, brought: sqlite3.Connection) -> None:
+    brought.execute("DROP TRIGGER intent_ends_by_running")
+    brought.execute("UPDATE intent SET state = ? WHERE state = 'ready' AND action = 'verify'", (state,))
+    for following in ("ready", "running", state):
+        with pytest.raises(sqlite3.IntegrityError, match="the intent has ended already"):
+            brought.execute("UPDATE intent SET state = ? WHERE action = 'verify'", (following,))
+    brought.execute("UPDATE intent SET changed_us = 1 WHERE action = 'verify'")
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "dead"])
+def test_only_what_runs_can_have_effects(state: str, brought: sqlite3.Connection) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="the intent is not running"):
+        brought.execute("UPDATE intent SET state = ? WHERE state = 'ready'", (state,))

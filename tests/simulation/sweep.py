@@ -1,0 +1,157 @@
+"""Kill the agent after every single thing that it does to the outside, and let it live on.
+
+A week is lived once, undisturbed, while every commit, every file operation and every exchange over HTTP
+is numbered. At each of them the process forks. The fork kills its agent there and then, boots a new
+one on the disk as it was at that moment, lives the rest of the week, and compares how it ended
+with the undisturbed week. What happens between two of these moments leaves nothing behind, so these
+are all the states in which a kill can find the world. Run by itself:
+python -m tests.simulation.sweep FOLDER STRIDE SEED
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from helios_agent import files
+from helios_agent.simulation import invariants
+from helios_agent.simulation.life import SCHEDULES, Killed, Life
+from helios_agent.simulation.loop import WEEK_S
+from helios_agent.store.readers import read_only
+
+START = date(2026, 3, 5)
+"""The week has a change to summer time in New York, three draws, a training, backups, a verification."""
+LEAN = tuple(schedule for schedule in SCHEDULES if schedule["name"] not in ("often", "paused"))
+AT_ONCE = 2
+"""Forks that live at the same time."""
+
+
+@dataclass
+class Outcome:
+    points: int = 0
+    tried: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def ending(life: Life) -> dict[str, Any]:
+    """Return what must not depend on whether the agent was killed on the way."""
+    with closing(sqlite3.connect(read_only(life.config.database), uri=True)) as connection:
+
+        def rows(sql: str) -> list[tuple[Any, ...]]:
+            return connection.execute(sql).fetchall()
+
+        told = invariants.journal(life.config, connection)
+        return {
+            "draws": rows("SELECT day, whites, bonus, source FROM draw ORDER BY day"),
+            "scores": rows("SELECT day, basis, mixture_gain, mixture_nats FROM score ORDER BY day"),
+            "ledger": rows("SELECT day, forecaster, gain_nats, weight FROM ledger ORDER BY day, forecaster"),
+            "forecasts": _facts(told, "forecast.registered", "day", "digest"),
+            "models": rows("SELECT version, role, ordinal, prior, last_draw FROM model ORDER BY ordinal"),
+            "firings": _facts(told, "schedule.fired", "schedule", "due_us", "outcome"),
+            "failures": [
+                e.payload for e in told if e.kind in ("intent.failed", "intent.dead", "task.failed")
+            ],
+            "incidents": rows("SELECT kind, message FROM incident WHERE closed_us IS NULL"),
+            "delivered": sorted({(host, _subject(body)) for host, _, body in life.outside.received}),
+        }
+
+
+def _facts(told: Sequence[invariants.Told], kind: str, *names: str) -> list[tuple[Any, ...]]:
+    return sorted({tuple(e.payload[name] for name in names) for e in told if e.kind == kind})
+
+
+def _subject(message: dict[str, Any]) -> str:
+    """Return what a message tells of, apart from its place in the journal, which a kill may change."""
+    payload = message["payload"]
+    return " ".join(str(payload[name]) for name in ("digest", "day", "version", "key") if name in payload)
+
+
+class Sweep:
+    """A life that forks, kills itself and goes on at every so-many-th point."""
+
+    def __init__(self, folder: Path, stride: int, seed: int) -> None:
+        self.outcome = Outcome()
+        self._folder, self._stride = folder, stride
+        self._forks: dict[int, Path] = {}
+        self._verdict = folder
+        self._expected = self._live_undisturbed(seed)
+        self._life = Life(folder / "life", seed, START, LEAN, self._at_point)
+
+    def _live_undisturbed(self, seed: int) -> dict[str, Any]:
+        life = Life(self._folder / "undisturbed", seed, START, LEAN)
+        life.run(WEEK_S)
+        self.outcome.differences += [f"undisturbed: {what}" for what in invariants.broken(life)]
+        return ending(life)
+
+    def run(self) -> Outcome:
+        """Return what was tried, and every difference that a kill made."""
+        begun = time.monotonic()
+        files.observer.set(self._at_file)
+        self._life.run(WEEK_S)
+        differences = [*invariants.broken(self._life), *_compared(self._expected, ending(self._life))]
+        if self._life.forked:
+            self._verdict.write_text(json.dumps(differences))
+            shutil.rmtree(self._life.folder)
+            os._exit(0)
+        self.outcome.differences += [f"the life that forked: {what}" for what in differences]
+        while self._forks:
+            self._reap()
+        self.outcome.seconds = time.monotonic() - begun
+        return self.outcome
+
+    def _at_file(self, moment: str, path: Path) -> None:
+        when, _, operation = moment.partition(" ")
+        if when == "after":
+            self._at_point(operation)
+        elif self._life.forked and path.is_relative_to(self._folder / "life"):
+            raise Killed  # the dead clear nothing away
+
+    def _at_point(self, point: str) -> None:
+        if self._life.forked or not self._life.config.database.exists():
+            return  # a kill before there is anything is a later first start
+        self.outcome.points += 1
+        self.outcome.kinds[point] = self.outcome.kinds.get(point, 0) + 1
+        if self.outcome.points % self._stride:
+            return
+        self.outcome.tried += 1
+        if len(self._forks) == AT_ONCE:
+            self._reap()
+        self._verdict = self._folder / f"{self.outcome.points}-{point}.json"
+        kept = self._life.keep()
+        if fork := os.fork():
+            self._forks[fork] = self._verdict
+        else:
+            self._life.forked = True
+            self._life.kill(kept)
+
+    def _reap(self) -> None:
+        fork, status = os.wait()
+        verdict = self._forks.pop(fork)
+        differences = [f"ended with status {status}"] if status else json.loads(verdict.read_text())
+        self.outcome.differences += [f"killed at {verdict.stem}: {what}" for what in differences]
+
+
+def _compared(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    return [
+        f"{name}: expected {expected[name]}, found {found[name]}"
+        for name in expected
+        if expected[name] != found[name]
+    ]
+
+
+if __name__ == "__main__":
+    logger.remove()
+    place, every, chosen = sys.argv[1:]
+    print(json.dumps(vars(Sweep(Path(place), int(every), int(chosen)).run())))
