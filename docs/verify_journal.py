@@ -16,7 +16,7 @@ options.add_argument("--key", type=Path, help="the file of the key that archives
 chosen = options.parse_args()
 seq, head = int(chosen.after.partition(":")[0]), bytes.fromhex(chosen.after.partition(":")[2])
 for path in chosen.files:
-    before, first = head, seq + 1
+    before, first, seal, sealed = head, seq + 1, Path(f"{path}.seal"), ""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as lines:
             for line in lines:
@@ -27,14 +27,17 @@ for path in chosen.files:
                 if event["seq"] != seq + 1 or event["hash"] != digest.hex():
                     sys.exit(f"{path}: broken at event {seq + 1}, where event {event['seq']} stands")
                 seq, head = seq + 1, digest
+        if seq < first:
+            sys.exit(f"{path}: holds no event")
+        if chosen.key and (seal.exists() or path.match("journal-*.jsonl.gz")):
+            file = hashlib.sha256(path.read_bytes()).hexdigest()
+            text = f"{first}\n{seq}\n{before.hex()}\n{head.hex()}\n{file}"
+            code = hmac.new(chosen.key.read_bytes().strip(), text.encode(), "sha256").hexdigest()
+            found = json.loads(seal.read_bytes())["hmac"]
+            if found not in (None, code):
+                sys.exit(f"{path}: its seal was not made with this key for these events")
+            sealed = ", sealed with the key" if found else ", sealed without a key: none vouches for it"
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-        sys.exit(f"{path}: cannot be read at event {seq + 1}: {error}")
-    seal = Path(f"{path}.seal")
-    if chosen.key and seal.exists():
-        file = hashlib.sha256(path.read_bytes()).hexdigest()
-        text = f"{first}\n{seq}\n{before.hex()}\n{head.hex()}\n{file}"
-        code = hmac.new(chosen.key.read_bytes().strip(), text.encode(), "sha256").hexdigest()
-        if not hmac.compare_digest(code, str(json.loads(seal.read_bytes())["hmac"])):
-            sys.exit(f"{path}: its seal was not made with this key for these events")
-    print(f"{path}: events {first} to {seq}{', sealed with the key' if chosen.key and seal.exists() else ''}")
+        sys.exit(f"{path}: it or its seal cannot be read, after event {seq}: {error}")
+    print(f"{path}: events {first} to {seq}{sealed}")
 print(f"sound; head {seq}:{head.hex()}")

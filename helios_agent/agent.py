@@ -374,10 +374,12 @@ async def _drain(agent: Agent, front: asyncio.Task[None], closing: asyncio.Event
     """Stop working, put back what was under way, journal the end of this boot, then close the door."""
     await agent.supervisor.stop()
     try:
-        released = await agent.journal.record(intents.release)
-        await agent.journal.append("agent.stopped", {"released": released, "reason": reason})
-    except StoreError as error:
-        logger.bind(action="stop").error("the end of this boot is not journaled: {}", error)
+        async with asyncio.timeout(agent.config.shutdown.deadline / 4):  # another process may hold the lock
+            released = await agent.journal.record(intents.release)
+            await agent.journal.append("agent.stopped", {"released": released, "reason": reason})
+    except (StoreError, TimeoutError) as error:
+        why = str(error) or agent.store.trouble
+        logger.bind(action="stop").error("the end of this boot is not journaled: {}", why)
     closing.set()
     await asyncio.gather(front, return_exceptions=True)
 

@@ -20,9 +20,10 @@ from helios_agent.config import Config, load
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
 from helios_agent.journal import archives, audit, chain, events, rebuild
 from helios_agent.notify import webhooks
-from helios_agent.store import Readers, backup, lock
+from helios_agent.store import Connection, Readers, backup, lock
 from helios_agent.systemd import Notifier
 from helios_agent.web import server, text, views
+from helios_agent.web.api import LAST
 from helios_agent.web.guard import read_token
 
 S = TypeVar("S")
@@ -173,7 +174,9 @@ def journal_tail(
     config: ConfigPath = DEFAULT_CONFIG,
     limit: Limit = 20,
     kind: Annotated[list[str] | None, typer.Option("--kind", help='Glob pattern, such as "draw.*".')] = None,
-    cause: Annotated[int | None, typer.Option(min=1, help="Only what followed from this event.")] = None,
+    cause: Annotated[
+        int | None, typer.Option(min=1, max=LAST, help="Only what followed from this event.")
+    ] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Not earlier than this.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Earlier than this.")] = None,
     model: Annotated[str | None, typer.Option(help="A model's name, version or name@version.")] = None,
@@ -207,9 +210,16 @@ def journal_verify(
     path, folder = (settings.database, settings.archives) if settings else (database or Path(), None)
     noted = audit.parse_head(head) if head else None
     _must_exist(path)
-    heads: list[chain.Head] = []
-    backup.verify(path, lambda connection: heads.append(audit.verify(connection, folder, noted)))
-    print(f"The journal is sound: {heads[0].seq} events, head {heads[0].seq}:{heads[0].hash}")
+    key = archives.read_key(settings.retention.seal_key_file) if settings else None
+
+    def examine(connection: Connection) -> tuple[chain.Head, list[str]]:
+        found = audit.verify(connection, folder, noted, key)
+        return found, archives.unsigned(folder, archives.seals(connection)) if folder and key else []
+
+    found, unsigned = backup.verify(path, examine)
+    for name in unsigned:
+        print(f"No key vouches for {name}: it was made without one.")
+    print(f"The journal is sound: {found.seq} events, head {found.seq}:{found.hash}")
 
 
 @journal_app.command("export")

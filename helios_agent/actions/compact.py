@@ -14,6 +14,7 @@ from loguru import logger
 from helios_agent.actions import verify
 from helios_agent.actions.action import UPKEEP, Action, Commit, Context
 from helios_agent.clock import SECOND_US
+from helios_agent.config import Config
 from helios_agent.errors import StoreCorrupt
 from helios_agent.journal import archives, chain, draws, retention, snapshot
 from helios_agent.journal.archives import Seal
@@ -35,9 +36,12 @@ async def run(context: Context, intent: Intent) -> Commit:
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
         if used > settings.size:
+            kept_days = _kept_us(context.config) // retention.DAY_US
             message = (
-                f"The database holds {used:,} bytes; retention.size allows {settings.size:,}. The rest is "
-                "too young to be removed, or needed by what is still open: raise retention.size."
+                f"The database holds {used:,} bytes; retention.size allows {settings.size:,}. What is left is"
+                f" younger than {kept_days} days, waits to be done, sent or scored, or is draws and scores,"
+                " which stay for good: raise retention.size. Where an archive is damaged, which is an"
+                " incident of its own, first put a good copy in its place."
             )
             draws.open_incident(tx, TOO_LARGE, "journal-too-large", message, cause)
         else:
@@ -69,11 +73,22 @@ def _archive(context: Context) -> Mapping[str, Any] | None:
             config.games,
             now_us=context.clock.now_us(),
             age_us=round(config.retention.age * SECOND_US),
-            # What was decided counts until its cooldown is over.
-            kept_us=max(retention.KEPT_US, round(config.decisions.cooldown * SECOND_US)),
+            kept_us=_kept_us(config),
             size=config.retention.size,
         )
         return None if upto is None else archives.make(database, config.archives, upto, key)
+
+
+def _kept_us(config: Config) -> int:
+    """Return for how long no event leaves the database, whatever its size."""
+    slowest_s = max(
+        config.decisions.cooldown,
+        config.decisions.backup_after,
+        config.expected.assessment,
+        config.expected.backup,
+    )
+    # A day more than the slowest limit: what came before it shows as longer ago than that.
+    return max(retention.KEPT_US, round(slowest_s * SECOND_US) + retention.DAY_US)
 
 
 async def _purge(context: Context, intent: Intent) -> int:

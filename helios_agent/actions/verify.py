@@ -7,6 +7,7 @@ from typing import Any
 from loguru import logger
 
 from helios_agent.actions.action import UPKEEP, Action, Commit, Context
+from helios_agent.config import Config
 from helios_agent.errors import StoreCorrupt
 from helios_agent.journal import archives, chain, draws
 from helios_agent.journal.archives import Seal
@@ -34,10 +35,12 @@ async def run(context: Context, intent: Intent) -> Commit:
         log.critical("{}", message)
         return lambda tx, cause: _damaged(tx, cause, message)
     head, sealed = found[0]
-    damages = await asyncio.to_thread(archives.damages, context.config.archives, sealed)
+    damages, unsigned = await asyncio.to_thread(_archives, context.config, sealed)
     log.info("the journal is sound: {} events, head {}:{}", head.seq, head.seq, head.hash[:12])
     for message in damages.values():
         log.error("{}", message)
+    if unsigned:
+        log.warning("no key vouches for archives that were made without one: {}", ", ".join(unsigned))
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
         result = {"events": head.seq, "head": head.hash, "archives": len(sealed) - len(damages)}
@@ -52,6 +55,14 @@ async def run(context: Context, intent: Intent) -> Commit:
 
 
 ACTION = Action("verify", UPKEEP, run)
+
+
+def _archives(config: Config, sealed: list[Seal]) -> tuple[dict[str, str], list[str]]:
+    """Return what is wrong with archives, by name, and which a key would vouch for but does not."""
+    key = archives.read_key(config.retention.seal_key_file)
+    damages = archives.damages(config.archives, sealed, key)
+    sound = [seal for seal in sealed if seal.archive not in damages]
+    return damages, archives.unsigned(config.archives, sound) if key else []
 
 
 def report(tx: Transaction, archive: str, damage: str | None, cause: int) -> None:

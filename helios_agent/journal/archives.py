@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,31 +92,32 @@ def make(connection: Connection, folder: Path, upto: int, key: bytes | None) -> 
         files.sync(folder.parent)
         for left_over in folder.glob(f"{PARTIAL}*"):
             files.remove(left_over)
-        if path.exists():
-            _prove(path, after, head)
-        else:
-            exports.verify(exports.stored(connection, after.seq + 1, upto), after)
-            with partial.open("wb") as file:
-                exports.write(exports.stored(connection, after.seq + 1, upto), file, compress=True)
-            _prove(partial, after, head)
-            files.sync(partial)
-            files.rename(partial, path)
-        record = {
-            "from": after.seq + 1,
-            "upto": upto,
-            "prev": after.hash,
-            "hash": head.hash,
-            "archive": path.name,
-            "bytes": path.stat().st_size,
-            "sha256": _sha256(path),
-        }
-        record["hmac"] = None if key is None else sign(key, record)
-        files.write(partial, chain.canonical(record).encode() + b"\n")
-        files.rename(partial, path.with_name(f"{path.name}.seal"))
+        try:
+            if path.exists():
+                _prove(path, after, head)
+            else:
+                exports.verify(exports.stored(connection, after.seq + 1, upto), after)
+                with partial.open("wb") as file:
+                    exports.write(exports.stored(connection, after.seq + 1, upto), file, compress=True)
+                _prove(partial, after, head)
+                files.sync(partial)
+                files.rename(partial, path)
+            record = {
+                "from": after.seq + 1,
+                "upto": upto,
+                "prev": after.hash,
+                "hash": head.hash,
+                "archive": path.name,
+                "bytes": path.stat().st_size,
+                "sha256": _sha256(path),
+            }
+            record["hmac"] = None if key is None else sign(key, record)
+            files.write(partial, chain.canonical(record).encode() + b"\n")
+            files.rename(partial, _beside(path))
+        finally:
+            files.remove(partial)
     except OSError as error:
         raise StoreError(f"The archive {path} cannot be written: {error.strerror}.") from error
-    finally:
-        files.remove(partial)
     return record
 
 
@@ -125,13 +127,18 @@ def sign(key: bytes, record: Mapping[str, Any]) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def damages(folder: Path, sealed: Sequence[Seal]) -> dict[str, str]:
-    """Return what is wrong with archives, by name: those that are missing, or not what was sealed."""
+def damages(folder: Path, sealed: Sequence[Seal], key: bytes | None = None) -> dict[str, str]:
+    """Return what is wrong with archives, by name: those that are missing, or not what was sealed.
+
+    With a key their HMACs are checked too; one that was made before there was a key has none to check.
+    """
     found = {}
     after = chain.BEGINNING
     for seal in sealed:
         try:
             check(folder, seal, after)
+            if key is not None:
+                _authenticate(folder, seal, after, key)
         except StoreCorrupt as damage:
             found[seal.archive] = str(damage)
         after = seal.head
@@ -148,6 +155,40 @@ def check(folder: Path, seal: Seal, after: Head) -> None:
         raise StoreCorrupt(
             f"The archive {path} is not the file that was sealed. Put a good copy in its place."
         )
+
+
+def unsigned(folder: Path, sealed: Sequence[Seal]) -> list[str]:
+    """Return the archives without an HMAC, which no key can vouch for."""
+    return [seal.archive for seal in sealed if _hmac(folder / seal.archive) is None]
+
+
+def _authenticate(folder: Path, seal: Seal, after: Head, key: bytes) -> None:
+    """Raise StoreCorrupt where an archive has an HMAC that was not made with `key`."""
+    path = folder / seal.archive
+    named = {
+        "from": seal.first, "upto": seal.upto, "prev": after.hash, "hash": seal.hash, "sha256": seal.sha256
+    }  # fmt: skip
+    if _hmac(path) not in (None, sign(key, named)):
+        raise StoreCorrupt(
+            f"The HMAC of the archive {path} was not made with the key in retention.seal_key_file for these "
+            "events. Either one of them was forged, or the key was changed since: put the old one back."
+        )
+
+
+def _hmac(path: Path) -> str | None:
+    """Return the HMAC that stands beside an archive, None where it was made without a key."""
+    beside = _beside(path)
+    try:
+        found = json.loads(beside.read_bytes())["hmac"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreCorrupt(
+            f"The seal {beside} cannot be read: {error}. Put a good copy in its place."
+        ) from error
+    return None if found is None else str(found)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.seal")
 
 
 def _prove(path: Path, after: Head, head: Head) -> None:

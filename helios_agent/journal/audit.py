@@ -17,15 +17,15 @@ SHORTEST_HASH = 12
 """Digits of a noted hash, as many as a log line shows."""
 
 
-def verify(connection: Connection, folder: Path | None, noted: Head | None) -> Head:
+def verify(connection: Connection, folder: Path | None, noted: Head | None, key: bytes | None = None) -> Head:
     """Verify a journal and, where `folder` is theirs, its archives; return the head.
 
-    Raises StoreCorrupt at a break, at a damaged archive, or where the event `noted` earlier is not there
-    any more with that hash: then the history was written anew.
+    With a `key` their HMACs are checked, too. Raises StoreCorrupt at a break, at a damaged archive, or where
+    the event `noted` earlier is not there any more with that hash: then the history was written anew.
     """
     head = chain.verify_database(connection)
     if folder is not None:
-        damages = archives.damages(folder, archives.seals(connection))
+        damages = archives.damages(folder, archives.seals(connection), key)
         if damages:
             raise StoreCorrupt("\n".join(damages.values()))
     if noted is not None:

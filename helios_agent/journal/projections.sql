@@ -124,7 +124,7 @@ VALUES (:payload->>'upto', :payload->>'from', :payload->>'hash', :payload->>'arc
 
 -- on journal.purged
 -- What ended within these events goes with them. The last firing of each schedule stays: it says from when on
--- the schedule is due again.
+-- the schedule is due again. What is wrong outlives its event until it is put right.
 DELETE FROM epoch WHERE job IN (
   SELECT id FROM intent WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
   AND state IN ('done', 'failed', 'dead', 'refused', 'expired'));
@@ -133,6 +133,6 @@ DELETE FROM intent WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
 DELETE FROM firing WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
   AND due_us < (SELECT max(due_us) FROM firing AS last WHERE last.schedule = firing.schedule);
 DELETE FROM outbox WHERE event BETWEEN :payload->>'from' AND :payload->>'upto' AND state <> 'pending';
-DELETE FROM incident WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto' AND closed_us IS NOT NULL;
+DELETE FROM incident WHERE seq <= :payload->>'upto' AND closed_us IS NOT NULL;
 UPDATE seal SET purged = min(upto, :payload->>'upto') WHERE first <= :payload->>'upto';
 DELETE FROM event WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto';

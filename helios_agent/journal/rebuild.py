@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from helios_agent.clock import Clock
-from helios_agent.errors import StoreCorrupt
-from helios_agent.journal import archives, exports, snapshot
+from helios_agent.errors import Refused, StoreCorrupt
+from helios_agent.journal import archives, chain, exports, snapshot
 from helios_agent.journal.chain import Head
 from helios_agent.journal.exports import Entry
 from helios_agent.journal.journal import Transaction, project
@@ -34,10 +34,12 @@ _Row = tuple[tuple[Any, ...], str, tuple[Any, ...]]
 def check(database: Path, folder: Path) -> Head:
     """Fold the journal beside the database and compare; return the journal's head.
 
-    The database may be in use: it is read at one moment and not changed. Raises StoreCorrupt, naming
-    table, key, column and both values of the first differences.
+    The database may be in use: it is read at one moment and not changed. Raises StoreCorrupt where the
+    journal is damaged, or naming table, key, column and both values of the first differences; Refused where
+    the database has an earlier schema.
     """
     with snapshot.opened(database) as live, _blank() as fresh:
+        _verify(live)
         fresh.execute("BEGIN")
         head = _fold(fresh, archives.everything(live, folder, 1, FOREVER))
         found = list(islice(_differences(live, fresh), SHOWN))
@@ -53,8 +55,10 @@ def replace(database: Path, folder: Path, clock: Clock, boot: str) -> Head:
     """Put what the journal says in the place of all tables, in one transaction; return the head before.
 
     Nobody else may have the database open for writing. Raises StoreCorrupt, having changed nothing, where
-    the journal or an archive is damaged.
+    the journal or an archive is damaged, Refused where the database has an earlier schema.
     """
+    with snapshot.opened(database) as before:
+        _verify(before)
     with _blank() as fresh:
         tables = _tables(fresh)
     with closing(connect(database)) as connection, snapshot.opened(database) as before:
@@ -66,6 +70,17 @@ def replace(database: Path, folder: Path, clock: Clock, boot: str) -> Head:
         Transaction(connection, clock, boot, ()).append("journal.rebuilt", {"events": head.seq})
         connection.execute("COMMIT")
     return head
+
+
+def _verify(connection: Connection) -> None:
+    """Verify the journal in the database: the fold alone sees neither a cut end nor what a seal says."""
+    schema, newest = migrations.version(connection), migrations.newest()
+    if schema < newest:
+        raise Refused(
+            f"The database has schema {schema}, and this Helios builds the tables of schema {newest}. "
+            "Start Helios once to bring it up to date."
+        )
+    chain.verify_database(connection)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from helios_agent.clock import SECOND_US
+from helios_agent.clock import SECOND_US, from_us
 from helios_agent.journal.journal import Transaction
 from helios_agent.store import Connection
 
@@ -73,7 +73,7 @@ def due(
         age_us=age_us,
         kept_us=kept_us,
         excess=round(used - FILLED * size) if used > size else 0,
-        needed=connection.execute(_NEEDED, (json.dumps(list(games)),)).fetchone()["seq"],
+        needed=connection.execute(_NEEDED, _open(games, now_us)).fetchone()["seq"],
     )
 
 
@@ -89,11 +89,11 @@ def used_bytes(connection: Connection) -> int:
 def purge(tx: Transaction, upto: int, games: Collection[str], cause: int) -> int:
     """Remove the next of the oldest events up to `upto`, which is sealed; return how many.
 
-    What waits to be done or sent, or is not put right, keeps its events; so does a draw of these games
-    that was forecast and is not scored yet.
+    What waits to be done or sent keeps its events; so does a draw of these games that was forecast within
+    the last `KEPT_US` and is not scored yet.
     """
     first = tx.rows("SELECT min(seq) AS seq FROM event")[0]["seq"]
-    needed = tx.rows(_NEEDED, (json.dumps(list(games)),))[0]["seq"]
+    needed = tx.rows(_NEEDED, _open(games, tx.now_us()))[0]["seq"]
     last = min(upto, first + CHUNK - 1, upto if needed is None else needed - 1)
     if last < first:
         return 0
@@ -101,13 +101,18 @@ def purge(tx: Transaction, upto: int, games: Collection[str], cause: int) -> int
     return int(last - first + 1)
 
 
+def _open(games: Collection[str], now_us: int) -> tuple[str, str]:
+    """Return the parameters of `_NEEDED`: the games, and from which day on their draws may yet be scored."""
+    return json.dumps(list(games)), from_us(now_us - KEPT_US).date().isoformat()
+
+
 # The + keeps SQLite from walking through all rows in the order of seq; few are open, and they are indexed.
 _NEEDED = """
 SELECT min(seq) AS seq FROM (
   SELECT min(+event) AS seq FROM outbox WHERE state = 'pending'
   UNION ALL SELECT min(+seq) FROM intent WHERE state IN ('proposed', 'ready', 'running')
-  UNION ALL SELECT min(+seq) FROM incident WHERE closed_us IS NULL
-  UNION ALL SELECT min(forecast.seq) FROM json_each(?) AS game JOIN forecast ON forecast.game = game.value
+  UNION ALL SELECT min(forecast.seq) FROM json_each(?1) AS game JOIN forecast ON forecast.game = game.value
+    AND forecast.day >= ?2
     AND forecast.day > coalesce((SELECT max(day) FROM score WHERE score.game = game.value), '')
 )
 """

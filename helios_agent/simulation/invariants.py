@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any
@@ -194,7 +194,8 @@ def _recovered(life: Life, connection: sqlite3.Connection) -> Iterator[str]:
         (now_us - 600 * SECOND_US,),
     ).fetchall()
     yield from (f"{dict(row)} should have been done" for row in late)
-    upcoming = calendar.next_draw_day(SIMULATED, from_us(now_us)).isoformat()
+    # After a draw was held, the next one's forecast waits for its result or for the schedule, twice a day.
+    upcoming = calendar.next_draw_day(SIMULATED, from_us(now_us) - timedelta(hours=14)).isoformat()
     if not connection.execute("SELECT 1 FROM forecast WHERE day = ?", (upcoming,)).fetchall():
         yield f"the draw of {upcoming} has no forecast"
     for row in connection.execute("SELECT key, message FROM incident WHERE closed_us IS NULL"):

@@ -11,7 +11,7 @@ from typing import TypeVar
 from loguru import logger
 
 from helios_agent import files
-from helios_agent.errors import NotFound, StoreCorrupt, StoreError, StoreNewer
+from helios_agent.errors import NotFound, StoreCorrupt, StoreError
 from helios_agent.store import failures, migrations
 from helios_agent.store.readers import read_only
 from helios_agent.store.rotation import Rotation, kept
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 FOLDER = "backups"
 SUFFIX, PARTIAL = ".db", ".partial"
-NAME = "helios-%Y%m%dT%H%M%S%fZ.db"
-BEFORE_SCHEMA = "before-schema-"
 STAMP = "%Y%m%dT%H%M%S%fZ"
+NAME = f"helios-{STAMP}{SUFFIX}"
+BEFORE_SCHEMA = "before-schema-"
 Check = Callable[[sqlite3.Connection], T]
 """Raises StoreCorrupt when a database that SQLite finds sound does not hold what it should: a whole chain."""
 
@@ -31,14 +31,15 @@ def take(database: Path, folder: Path, now: datetime, rotation: Rotation, check:
     """Copy the live database into `folder`, prove the copy sound, and drop what `rotation` does not keep.
 
     Returns the backup's path. The copy is a consistent snapshot; readers and the writer go on
-    meanwhile. Raises StoreCorrupt when the copy fails its check, StoreError when none can be made; what
-    was copied is then removed.
+    meanwhile. Raises StoreCorrupt when the copy fails its check, StoreError when none can be made (what
+    was copied is then removed) or one that is not kept cannot be removed.
     """
     target = folder / now.astimezone(UTC).strftime(NAME)
     _make(database, target, check)
     made = {at: path for path in listed(folder) if (at := made_at(path)) is not None}
     for at in made.keys() - kept(made, rotation):
-        files.remove(made[at])
+        if made[at] != target:  # the clock was ahead when the others were made
+            _remove(made[at])
     return target
 
 
@@ -80,7 +81,14 @@ def _copy(database: Path, partial: Path) -> None:
 
 def _clear_partial(folder: Path) -> None:
     for left_over in folder.glob(f"*{PARTIAL}*"):
-        files.remove(left_over)
+        _remove(left_over)
+
+
+def _remove(path: Path) -> None:
+    try:
+        files.remove(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be removed: {error}.") from error
 
 
 def made_at(backup: Path) -> datetime | None:
@@ -126,14 +134,16 @@ def verify_or_restore(database: Path, folder: Path, now: datetime, check: Check[
     """Make sure that `database` is sound; if not, set it aside and restore the newest sound backup.
 
     Returns None when it was sound (or was not begun yet), else a sentence saying what was done.
-    Raises StoreCorrupt, having changed nothing, when there is no sound backup, and as `verify`.
+    Raises StoreCorrupt, having changed nothing, when there is no sound backup, StoreError when the database
+    is missing but something of it is there, and as `verify`.
     """
     if not database.exists():
         if not _staged(database).exists():
+            _refuse_to_forget(database, folder)
             return None
         _exchange(database, _aside(database, "corrupt", now))
         return f"A restoration of {database} that had been cut short was completed."
-    files.remove(_staged(database))  # of a restoration that was cut short before it changed anything
+    _remove(_staged(database))  # of a restoration that was cut short before it changed anything
     try:
         verify(database, check)
     except StoreCorrupt as damage:
@@ -142,14 +152,27 @@ def verify_or_restore(database: Path, folder: Path, now: datetime, check: Check[
             if not listed(folder) and _is_blank(database):
                 return None  # killed at its first start, before the schema stood
             raise StoreCorrupt(
-                f"{damage} There is no sound backup in {folder}. The file was left as it is: move it "
-                "away to start anew, or put a good copy in its place."
+                f"{damage} There is no sound backup in {folder}. The file was left as it is: move it and "
+                f"{_log(database).name} away, then put a good copy in its place; or, to start anew, move the "
+                "backups away, too."
             ) from damage
         aside = _aside(database, "corrupt", now)
         message = f"{damage} It was set aside as {aside.name}; {backup.name} was restored in its place."
         _replace(database, backup, aside, message)
         return message
     return None
+
+
+def _refuse_to_forget(database: Path, folder: Path) -> None:
+    """Raise StoreError where a missing database was in use: beginning anew deletes its newest commits."""
+    log, backups = _log(database), listed(folder)
+    left = [str(log)] if log.exists() and log.stat().st_size else []
+    left += [f"a backup, {backups[0]}"] if backups else []
+    if left:
+        raise StoreError(
+            f"{database} is missing, but there is {' and '.join(left)}. Put it back, or restore a backup "
+            "with `helios restore`; to start anew, move what is left of it away."
+        )
 
 
 def restore(database: Path, folder: Path, name: str | None, now: datetime, check: Check[object]) -> str:
@@ -203,7 +226,7 @@ def _newest_sound(folder: Path, check: Check[object]) -> Path | None:
     for backup in listed(folder):
         try:
             verify(backup, check)
-        except (StoreCorrupt, StoreNewer) as unfit:
+        except StoreError as unfit:
             logger.bind(action="restore").error("A backup is passed over: {}", unfit)
         else:
             return backup
@@ -223,8 +246,16 @@ def _staged(database: Path) -> Path:
     return database.with_suffix(".restoring")
 
 
+def _log(database: Path) -> Path:
+    return database.with_name(f"{database.name}-wal")
+
+
 def _aside(database: Path, why: str, now: datetime) -> Path:
-    """Return a name, not in use yet, for a database that is set aside."""
+    """Return a name for a database that is set aside: that of the newest if its log is to follow it."""
+    if not database.exists() and _staged(database).exists():  # a restoration was cut short
+        newest = _newest_aside(database)
+        if newest is not None and not _log(newest).exists():
+            return newest
     path = database.with_name(f"{database.name}.{why}-{now.astimezone(UTC):{STAMP}}")
     return _aside(database, why, now + timedelta(microseconds=1)) if path.exists() else path
 
@@ -254,12 +285,14 @@ def _replace(database: Path, backup: Path, aside: Path, message: str) -> None:
 def _exchange(database: Path, aside: Path) -> None:
     """Set the database aside with its log, and put what is staged in its place.
 
-    Killed between any two renames, it is completed at the next start.
+    Killed between any two renames, it is completed at the next start. Raises StoreError when a file cannot
+    be renamed.
     """
-    if not database.exists():  # but its log may be there still
-        aside = _newest_aside(database) or aside
-    for suffix in ("", "-wal", "-shm"):
-        part = database.with_name(database.name + suffix)
-        if part.exists():
-            files.rename(part, aside.with_name(aside.name + suffix))
-    files.rename(_staged(database), database)
+    try:
+        for suffix in ("", "-shm", "-wal"):  # the log last: once it is aside, nothing is to follow
+            part = database.with_name(database.name + suffix)
+            if part.exists():
+                files.rename(part, aside.with_name(aside.name + suffix))
+        files.rename(_staged(database), database)
+    except OSError as error:
+        raise StoreError(f"{database} cannot be replaced: {error}.") from error

@@ -18,6 +18,7 @@ _PASSING = frozenset(
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_NOMEM,
         sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
         sqlite3.SQLITE_READONLY,
     }
 )
@@ -33,11 +34,12 @@ def is_passing(error: BaseException) -> bool:
     return _code(error) in _PASSING
 
 
-def as_ours(error: Exception, what: str) -> StoreError | None:
-    """Return damage as StoreCorrupt, a full disk or an I/O error as StoreError, None for anything else."""
-    if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+def as_ours(error: BaseException, what: str) -> StoreError | None:
+    """Return damage as StoreCorrupt, a passing trouble as StoreError, None for anything else."""
+    code = _code(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         ours: StoreError = StoreCorrupt(f"{what}: {error}.")
-    elif isinstance(error, sqlite3.OperationalError):
+    elif code in _PASSING or (code == sqlite3.SQLITE_OK and isinstance(error, sqlite3.OperationalError)):
         ours = StoreError(f"{what}: {error}.")
     else:
         return None

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import aiosqlite
 
 from helios_agent.errors import StoreError
-from helios_agent.store import failures
+from helios_agent.store import failures, migrations
 
 READERS = 2
 CACHE_KIB = 256
@@ -35,7 +35,10 @@ class Readers:
 
     @classmethod
     async def open(cls, path: Path) -> "Readers":
-        """Open the readers of the database at `path`, which must exist."""
+        """Open the readers of the database at `path`, which must exist.
+
+        Raises StoreError when it cannot be read, or has a schema before the present one.
+        """
         readers = cls([])
         try:
             for _ in range(READERS):
@@ -46,9 +49,16 @@ class Readers:
                 readers._connections.append(connection)
                 await connection.execute_fetchall(f"PRAGMA cache_size = -{CACHE_KIB}")
                 readers._free.put_nowait(connection)
+            [[present]] = await connection.execute_fetchall("PRAGMA user_version")
         except sqlite3.Error as error:
             await readers.close()
             raise StoreError(f"{path} cannot be read: {error}.") from error
+        if present < (newest := migrations.newest()):
+            await readers.close()
+            raise StoreError(
+                f"{path} has schema {present}; this Helios reads schema {newest}. Start Helios once to bring "
+                "it up to date."
+            )
         return readers
 
     async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[Row]:

@@ -169,9 +169,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.row_factory = sqlite3.Row
-    present = migrations.version(
-        connection
-    )  # before anything is set: a later Helios may have set it otherwise
+    present = migrations.version(connection)  # before anything is set: a later Helios may set it otherwise
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of use before the first table alone
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -22,6 +22,8 @@ BATCH_LIMIT = 128
 CLOSING_TRIES = 5
 """How often a writer that is being closed tries a locked database before it gives up what is queued."""
 
+# On a full disk or an I/O error SQLite may end the whole transaction itself.
+LOST = "The database did not commit: the transaction was lost"
 GAVE_UP = "Another process locks the database, which is being closed: the change was given up."
 
 Work = Callable[[sqlite3.Connection], Any]
@@ -53,7 +55,7 @@ class _Committed(NamedTuple):
     appended: bool
 
 
-def _failed(batch: Sequence[object], error: Exception) -> _Committed:
+def _failed(batch: Sequence[object], error: BaseException) -> _Committed:
     return _Committed([error] * len(batch), changed=False, appended=False)
 
 
@@ -140,15 +142,17 @@ class Writer:
         running.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._end, batch, done))
 
     def _end(self, batch: list[_Submission], running: Future[_Committed | None]) -> None:
-        committed = running.result()
-        self._locked_tries = 0 if committed else self._locked_tries + 1
-        if committed is None and self._closing:
-            self._tries_left -= 1
-        if committed is None and self._tries_left > 0:
-            self._queue.extendleft(reversed(batch))
-        else:
-            self._settle(batch, committed or _failed(batch, StoreError(GAVE_UP)))
-        self._loop.call_soon(self._begin)
+        try:
+            committed = running.result()
+            self._locked_tries = 0 if committed else self._locked_tries + 1
+            if committed is None and self._closing:
+                self._tries_left -= 1
+            if committed is None and self._tries_left > 0:
+                self._queue.extendleft(reversed(batch))
+            else:
+                self._settle(batch, committed or _failed(batch, StoreError(GAVE_UP)))
+        finally:
+            self._loop.call_soon(self._begin)  # or whoever writes next would wait for ever
 
     def _settle(self, batch: list[_Submission], committed: _Committed) -> None:
         if committed.appended:
@@ -167,8 +171,7 @@ class Writer:
 
     def _commit(self, works: list[Work]) -> _Committed | None:
         """Run everything in one transaction; return None where another process holds the lock."""
-        connection = self._connection
-        before = connection.total_changes
+        connection, outcomes, changed, looked = self._connection, [], False, False
         self.tip.event = None
         try:
             if connection.in_transaction:  # an earlier one that could not be rolled back
@@ -176,29 +179,39 @@ class Writer:
             self._check_file()
             connection.execute("BEGIN IMMEDIATE")
             self._look_for_foreign_writes()
-            outcomes = [self._run_one(work) for work in works]
+            looked = True
+            for work in works:
+                before = connection.total_changes  # counts what is rolled back, too
+                outcomes.append(self._run_one(work))
+                changed |= connection.total_changes > before and not isinstance(outcomes[-1], BaseException)
             connection.execute("COMMIT")
-        except Exception as error:
-            if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):  # tried again before the next transaction
-                    connection.execute("ROLLBACK")
-            elif failures.is_busy(error):
+        except BaseException as error:
+            if not connection.in_transaction and failures.is_busy(error):
                 return None
+            with contextlib.suppress(sqlite3.Error):  # tried again before the next transaction
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if looked:  # after an I/O error SQLite reads everything anew, as if another had written
+                    self._data_version = self._read_data_version()
             return _failed(works, failures.as_ours(error, "The database did not commit") or error)
-        return _Committed(outcomes, connection.total_changes > before, self.tip.event is not None)
+        return _Committed(outcomes, changed, self.tip.event is not None)
 
     def _run_one(self, work: Work) -> Any:
         connection, tip = self._connection, self.tip.event
         connection.execute("SAVEPOINT submission")
         try:
             outcome = work(connection)
-        except Exception as error:
-            # On a full disk or an I/O error SQLite may have ended the whole transaction itself.
+        except BaseException as error:
             if not connection.in_transaction:
-                raise sqlite3.OperationalError(f"the transaction was lost: {error}") from error
+                raise StoreError(f"{LOST}: {error}.") from error
             connection.execute("ROLLBACK TO submission")
             self.tip.event = tip
             outcome = failures.as_ours(error, "The database did not take the change") or error
+            if isinstance(error, StopIteration):  # which no future takes
+                outcome = RuntimeError("the change raised StopIteration")
+                outcome.__cause__ = error
+        if not connection.in_transaction:
+            raise StoreError(f"{LOST}.")
         connection.execute("RELEASE submission")
         return outcome
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -329,6 +330,29 @@ def test_a_locked_database_is_not_taken_for_a_damaged_one(new_daemon: NewDaemon)
     assert "cannot be read: database is locked" in refused.stderr
     assert list(daemon.state.glob("helios.db.corrupt-*")) == []
     assert len(daemon.events()) == before
+
+
+def test_while_another_process_locks_the_database_requests_wait_health_says_so_and_a_stop_ends(
+    new_daemon: NewDaemon,
+) -> None:
+    daemon = new_daemon().start()
+    daemon.wait_until_idle()
+    with closing(sqlite3.connect(daemon.state / "helios.db")) as tool, ThreadPoolExecutor(1) as asking:
+        tool.execute("BEGIN IMMEDIATE")
+        answer = asking.submit(daemon.post, "/api/intents", {"action": "assess"})
+        health = daemon.wait_for(
+            lambda: (found := daemon.get("/health")).status_code == 503 and found.json(), "health to say so"
+        )
+        assert (health["status"], health["alive"]) == ("unhealthy", True)
+        assert "Another process has locked the database" in health["reasons"][0]
+        tool.rollback()
+        assert answer.result().status_code == 202
+        daemon.wait_for(lambda: daemon.get("/health").is_success, "the trouble to end")
+
+        tool.execute("BEGIN IMMEDIATE")
+        assert daemon.stop() == 0
+    assert "the end of this boot is not journaled" in daemon.log.read_text()
+    assert "The journal is sound" in daemon.cli("journal", "verify").stdout
 
 
 def test_a_proxy_that_cannot_be_used_is_named_and_the_process_ends(new_daemon: NewDaemon) -> None:

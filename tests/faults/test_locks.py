@@ -1,6 +1,7 @@
 """Other processes that lock the database, read it for long, back it up, or write to it."""
 
 import asyncio
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -225,6 +226,26 @@ async def test_a_log_that_another_process_emptied_is_noticed(notes: Store) -> No
     async with another_process(HOLDER, notes.path, "PRAGMA wal_checkpoint(TRUNCATE)"):
         await notes.write(note("ours"))
         assert notes.foreign_writes == 1
+
+
+async def test_a_disk_that_fails_within_a_large_transaction_is_not_taken_for_another_process(
+    notes: Store,
+) -> None:
+    def fill(connection: Connection) -> None:
+        connection.executemany("INSERT INTO note VALUES (?)", [("x" * 80_000,)] * 100)
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="the transaction was lost: disk I/O error"):
+            await notes.write(fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    await notes.write(note("ours"))
+    assert notes.foreign_writes == 0
+    async with another_process(HOLDER, notes.path, "INSERT INTO note VALUES ('theirs')"):
+        await notes.write(note("ours"))
+    assert notes.foreign_writes == 1
 
 
 async def test_nothing_that_we_do_ourselves_is_taken_for_another_process(

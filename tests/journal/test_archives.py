@@ -291,6 +291,14 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["empty.jsonl", "empty.jsonl.gz"])
+def test_the_script_does_not_call_a_file_without_events_sound(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b"") if name.endswith(".gz") else b"")
+    empty = script(path)
+    assert (empty.returncode, empty.stderr) == (1, f"{path}: holds no event\n")
+
+
 async def test_the_script_verifies_archives_and_an_export_in_order(
     head: Head, journal: Journal, tmp_path: Path, folder: Path
 ) -> None:
@@ -326,6 +334,17 @@ async def test_the_script_verifies_archives_and_an_export_in_order(
     assert (forged.returncode, forged.stderr) == (
         1, f"{paths[0]}: its seal was not made with this key for these events\n"
     )  # fmt: skip
+    key.write_bytes(KEY)
+    seal = paths[0].with_name(f"{paths[0].name}.seal")
+    seal.write_text(json.dumps(json.loads(seal.read_text()) | {"hmac": None}))
+    keyless = script("--key", key, *paths)
+    assert keyless.stdout.splitlines()[:2] == [
+        f"{paths[0]}: events 1 to 4, sealed without a key: none vouches for it",
+        f"{paths[1]}: events 5 to 9, sealed with the key",
+    ]
+    seal.unlink()
+    removed = script("--key", key, *paths)
+    assert (removed.returncode, f"{paths[0]}: it or its seal cannot be read" in removed.stderr) == (1, True)
     edit(paths[1], 7, payload="{}")
     edited = script(*paths)
     assert (edited.returncode, edited.stderr) == (1, f"{paths[1]}: broken at event 7, where event 7 stands\n")

@@ -15,7 +15,7 @@ import pytest
 
 from helios_agent import cli
 from helios_agent.clock import VirtualClock
-from helios_agent.journal import chain, exports
+from helios_agent.journal import archives, chain, exports
 from helios_agent.journal.chain import Head
 from helios_agent.journal.journal import Journal
 from helios_agent.store import Store, backup, lock
@@ -115,6 +115,36 @@ def test_a_missing_archive_is_not_overlooked(helios: Command, head: Head, state:
     assert "is missing. Put it back, or a copy of it." in err
     code, out, _ = helios("journal", "verify", "--database", str(state / "helios.db"))
     assert (code, out.startswith("The journal is sound")) == (0, True)
+
+
+def test_an_archive_is_checked_with_the_key_where_it_was_made_with_one(
+    helios: Command, head: Head, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("k" * 40)
+    monkeypatch.setenv("HELIOS_RETENTION__SEAL_KEY_FILE", str(key))
+    (seal,) = (state / "archives").glob("*.seal")
+    record = json.loads(seal.read_bytes())
+    code, out, err = helios("journal", "verify")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == f"No key vouches for {record['archive']}: it was made without one."
+    seal.write_text(json.dumps(record | {"hmac": archives.sign(b"k" * 40, record)}))
+    assert helios("journal", "verify") == (
+        0, f"The journal is sound: {head.seq} events, head {head.seq}:{head.hash}\n", ""
+    )  # fmt: skip
+    seal.write_text(json.dumps(record | {"hmac": archives.sign(b"l" * 40, record)}))
+    code, out, err = helios("journal", "verify")
+    assert (code, out) == (65, "")
+    assert "Either one of them was forged, or the key was changed since: put the old one back." in err
+    seal.unlink()
+    code, out, err = helios("journal", "verify")
+    assert (code, f"The seal {seal} cannot be read" in err) == (65, True)
+
+
+def test_the_tail_understands_no_event_that_cannot_be(helios: Command, head: Head) -> None:
+    assert helios("journal", "tail", "--cause", str(2**63 - 1)) == (0, "", "")
+    code, _, err = helios("journal", "tail", "--cause", str(2**63))
+    assert (code, "9223372036854775807" in err) == (2, True)
 
 
 def test_events_are_exported_to_a_file_or_to_standard_output(

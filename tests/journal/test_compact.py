@@ -1,11 +1,12 @@
 """The action that archives and removes old events, on a real agent."""
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from helios_agent.actions import runner
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
+from helios_agent.errors import StoreError
 from helios_agent.journal import archives, chain, draws, events, exports, intents, outbox, rebuild, retention
 from helios_agent.journal import snapshot as snapshots
 from helios_agent.journal.journal import Event, Transaction
@@ -164,6 +166,9 @@ async def test_a_size_that_cannot_be_kept_is_an_incident_until_it_can(tmp_path: 
         (incident,) = await draws.open_incidents(agent.store)
         assert (incident.key, incident.kind) == ("journal:size", "journal-too-large")
         assert f"holds {result['used_bytes']:,} bytes; retention.size allows 1,048,576" in incident.message
+        assert "younger than 30 days" in incident.message
+        assert "draws and scores, which stay for good: raise retention.size" in incident.message
+        assert "Where an archive is damaged" in incident.message
     larger = configured(tmp_path, size="1GiB")
     async with awake(larger) as agent:
         await compacted(agent)
@@ -180,15 +185,11 @@ def wait_to_be_done(tx: Transaction) -> None:
     intents.request(tx, "train", "powerball", {}, tx.append("test.noticed", {}).seq, far_off_us)
 
 
-def be_wrong(tx: Transaction) -> None:
-    draws.open_incident(tx, "test:wrong", "test-wrong", "it is wrong", None)
-
-
 def wait_for_its_draw(tx: Transaction) -> None:
-    tx.append("forecast.registered", {"game": "powerball", "day": "2031-08-04", "digest": "", "forecast": {}})
+    tx.append("forecast.registered", {"game": "powerball", "day": "2031-12-01", "digest": "", "forecast": {}})
 
 
-@pytest.mark.parametrize("need", [wait_to_be_sent, wait_to_be_done, be_wrong, wait_for_its_draw])
+@pytest.mark.parametrize("need", [wait_to_be_sent, wait_to_be_done, wait_for_its_draw])
 async def test_what_something_pending_needs_stays(
     need: Callable[[Transaction], None], tmp_path: Path
 ) -> None:
@@ -200,9 +201,78 @@ async def test_what_something_pending_needs_stays(
         result = await compacted(agent)
         oldest = await events.oldest(agent.store)
         assert oldest is not None
-        assert oldest.kind in ("test.noticed", "intent.created", "incident.opened", "forecast.registered")
+        assert oldest.kind in ("test.noticed", "intent.created", "forecast.registered")
         assert result["events"] == oldest.seq - 1
     sound(config)
+
+
+async def test_a_forecast_whose_draw_nobody_tells_of_is_waited_for_no_longer_than_thirty_days(
+    tmp_path: Path,
+) -> None:
+    config = configured(tmp_path, age="30d")
+    await live_for(config, 100)
+    async with awake(config) as agent:
+        await agent.journal.record(wait_for_its_draw)
+    async with awake(config, 31 + (date(2031, 12, 1) - NOW.date()).days) as agent:
+        await compacted(agent)
+        assert await told(agent, "forecast.registered") == []
+    sound(config)
+
+
+async def test_what_is_wrong_stays_known_after_its_event_was_removed_until_it_is_put_right(
+    tmp_path: Path,
+) -> None:
+    config = configured(tmp_path, age="30d")
+    await live_for(config, 100)
+    async with awake(config) as agent:
+        await agent.journal.record(lambda tx: draws.open_incident(tx, "test:wrong", "test-wrong", "no", None))
+    async with awake(config, 100) as agent:
+        await compacted(agent)
+        assert await told(agent, "incident.opened") == []
+        assert [incident.key for incident in await draws.open_incidents(agent.store)] == ["test:wrong"]
+        await agent.journal.record(lambda tx: draws.close_incident(tx, "test:wrong", None))
+    async with awake(config, 200) as agent:
+        await compacted(agent)
+        assert await agent.store.rows("SELECT * FROM incident") == []
+    sound(config)
+
+
+async def test_a_size_that_was_not_kept_once_does_not_keep_later_events_from_being_removed(
+    tmp_path: Path,
+) -> None:
+    config = configured(tmp_path, size="1MiB")
+    await live_for(config, 60, size=50_000)
+    clock = VirtualClock(NOW)
+    async with open_agent(config, Ports(clock)) as agent:
+        await compacted(agent)
+        assert [incident.key for incident in await draws.open_incidents(agent.store)] == ["journal:size"]
+        for _ in range(30):
+            await agent.journal.append("test.happened", {"text": "x" * 50_000})
+            clock.step(DAY_S)
+    async with awake(config, 100) as agent:
+        assert (await compacted(agent))["used_bytes"] < config.retention.size
+        assert await draws.open_incidents(agent.store) == []
+    sound(config)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"decisions": {"cooldown": "60d"}},
+        {"decisions": {"backup_after": "60d"}},
+        {"expected": {"assessment": "60d"}},
+        {"expected": {"backup": "60d"}},
+    ],
+)
+async def test_what_a_slow_limit_counts_from_stays_a_day_longer_than_the_limit(
+    limits: dict[str, Any], tmp_path: Path
+) -> None:
+    config = configured(tmp_path, age="30d")
+    config = Config.model_validate(config.model_dump() | limits)
+    await live_for(config, 100)
+    async with awake(config) as agent:
+        await compacted(agent)
+        assert len(await told(agent, "test.happened")) == 61
 
 
 async def test_what_becomes_needed_after_it_was_sealed_stays_until_it_is_not(tmp_path: Path) -> None:
@@ -286,6 +356,52 @@ async def test_a_schedule_that_never_fired_is_still_known_after_its_first_start_
         assert await told(agent, "agent.started") == []
         rows = await agent.store.rows("SELECT * FROM schedule")
         assert [tuple(row) for row in rows] == [("yearly", since_us)]
+
+
+async def test_verification_finds_an_archive_that_was_not_sealed_with_the_key(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("k" * 40)
+    config = configured(tmp_path, age="60d", seal_key_file=key)
+    await live_for(config, 100)
+    async with awake(config) as agent:
+        result = await compacted(agent)
+        assert dict((await carry_out(agent, "verify")).result or {})["archives"] == 1
+        key.write_text("l" * 40)
+        assert dict((await carry_out(agent, "verify")).result or {})["archives"] == 0
+        (incident,) = await draws.open_incidents(agent.store)
+        assert incident.key == f"journal:archive:{result['archive']}"
+        assert "was not made with the key in retention.seal_key_file" in incident.message
+
+
+async def test_verification_lets_an_archive_pass_that_was_made_before_there_was_a_key(tmp_path: Path) -> None:
+    config = configured(tmp_path, age="60d")
+    await live_for(config, 100)
+    async with awake(config) as agent:
+        await compacted(agent)
+    key = tmp_path / "key"
+    key.write_text("k" * 40)
+    async with awake(configured(tmp_path, age="60d", seal_key_file=key)) as agent:
+        assert dict((await carry_out(agent, "verify")).result or {})["archives"] == 1
+        assert await draws.open_incidents(agent.store) == []
+
+
+async def test_an_archive_that_cannot_be_written_is_told_of_as_such(tmp_path: Path) -> None:
+    config = configured(tmp_path, age="60d")
+    await live_for(config, 100)
+
+    def be_read_only(operation: str, path: Path) -> None:
+        if operation.startswith("before"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    token = files.observer.set(be_read_only)
+    try:
+        with (
+            snapshots.opened(config.database) as database,
+            pytest.raises(StoreError, match=r"^The archive .* cannot be written: Read-only file system\.$"),
+        ):
+            archives.make(database, config.archives, 40, None)
+    finally:
+        files.observer.reset(token)
 
 
 async def test_archives_are_sealed_with_the_configured_key(tmp_path: Path) -> None:

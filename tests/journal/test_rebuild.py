@@ -152,6 +152,23 @@ async def test_a_rebuild_without_an_archive_it_needs_changes_nothing(
         assert tables(connection) == before
 
 
+async def test_a_journal_whose_end_was_cut_off_is_not_folded(
+    lived: Store, clock: VirtualClock, folder: Path
+) -> None:
+    def vandal(connection: sqlite3.Connection) -> None:
+        connection.execute("DROP TRIGGER event_never_deleted")
+        connection.execute("DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)")
+
+    await lived.write(vandal)
+    before = await lived.write(tables)
+    await lived.close()
+    for work in (rebuild.check, lambda path, where: rebuild.replace(path, where, clock, "boot-9")):
+        with pytest.raises(StoreCorrupt, match="its end is cut off"):
+            work(lived.path, folder)
+    with closing(sqlite3.connect(lived.path)) as connection:
+        assert tables(connection) == before
+
+
 async def test_a_broken_chain_is_not_folded(lived: Store, clock: VirtualClock, folder: Path) -> None:
     def vandal(connection: sqlite3.Connection) -> None:
         connection.execute("DROP TRIGGER event_never_edited")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from helios_agent.clock import VirtualClock
+from helios_agent.errors import Refused
 from helios_agent.journal import chain, journal, rebuild
 from helios_agent.journal.journal import Journal
 from helios_agent.store import Store, backup, migrations
@@ -63,6 +64,17 @@ def test_the_chain_is_sound_before_and_after(first: Path) -> None:
 def test_the_tables_are_what_the_journal_says(first: Path, tmp_path: Path) -> None:
     connect(first).close()
     assert rebuild.check(first, tmp_path / "archives") == backup.verify(first, chain.verify_database)
+
+
+def test_before_it_is_brought_there_the_tables_are_not_built_anew(
+    first: Path, tmp_path: Path, clock: VirtualClock
+) -> None:
+    before = contents(first)
+    archives = tmp_path / "archives"
+    for build in (rebuild.check, lambda path, where: rebuild.replace(path, where, clock, "boot-2")):
+        with pytest.raises(Refused, match=r"has schema 1, .* Start Helios once to bring it up to date\."):
+            build(first, archives)
+    assert contents(first) == before
 
 
 def test_no_table_needs_the_event_it_came_from_any_more(brought: sqlite3.Connection) -> None:

@@ -71,6 +71,18 @@ def emitted_kinds() -> set[str]:
     return {kind for kind in kinds if KIND.fullmatch(kind)}
 
 
+def incident_kinds() -> set[str]:
+    """Every kind of incident that the code opens."""
+    found: set[str] = set()
+    for source in Path(str(resources.files("helios_agent"))).rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "open_incident":
+                named = _texts(node.args[2])
+                assert named, f"{source.name}, line {node.lineno}: the kind is no literal"
+                found |= named
+    return found
+
+
 def _texts(node: ast.AST) -> set[str]:
     return {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
 
@@ -159,6 +171,14 @@ def test_every_kind_of_event_that_a_life_leaves_has_the_documented_fields(
 
     assert left
     assert {(kind, field) for kind, field in left if f"`{field}`" not in blocks[kind]} == set()
+
+
+def test_every_kind_of_incident_is_described_and_no_other(texts: dict[str, str]) -> None:
+    (block,) = re.findall(
+        r"^### `incident\.opened`\n(.*?)(?=^###)", texts["reference/events.md"], re.MULTILINE | re.DOTALL
+    )
+
+    assert set(re.findall(r"^\* `([a-z-]+)`: ", block, re.MULTILINE)) == incident_kinds()
 
 
 def test_every_signal_is_explained(texts: dict[str, str]) -> None:

@@ -1,14 +1,17 @@
 import asyncio
+import errno
 import hashlib
 import os
 import resource
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from helios_agent import files
 from helios_agent.clock import VirtualClock
 from helios_agent.errors import StoreCorrupt, StoreError
 from helios_agent.journal import chain, events
@@ -51,6 +54,21 @@ async def fill(path: Path, count: int, clock: VirtualClock) -> chain.Head:
     head = await events.head(store)
     await store.close()
     return head
+
+
+@contextmanager
+def failing_disk(operation: str, path: Path) -> Iterator[None]:
+    """Have one operation on a file fail within the context, as on a disk that became read-only."""
+
+    def observe(seen: str, at: Path) -> None:
+        if (seen, at) == (operation, path):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    token = files.observer.set(observe)
+    try:
+        yield
+    finally:
+        files.observer.reset(token)
 
 
 def flip_bits(path: Path) -> None:
@@ -126,6 +144,27 @@ async def test_what_the_rotation_does_not_keep_is_removed_and_nothing_else(
     assert made[5].name == "helios-20260923T000000000000Z.db"
     assert backup.listed(tmp_path / "backups") == [made[5], made[4], made[3]]
     assert set((tmp_path / "backups").iterdir()) == {*made[3:], of_another}
+
+
+async def test_a_backup_is_kept_also_where_the_others_were_made_by_a_clock_that_was_ahead(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 3, clock)
+    ahead = [take(path, days) for days in (400, 399, 398)]
+    made = take(path)
+    assert backup.listed(tmp_path / "backups") == [*ahead, made]
+
+
+async def test_a_backup_that_is_not_to_be_kept_and_cannot_be_removed_is_named(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 3, clock)
+    oldest, *_ = [take(path, days) for days in range(3)]
+    with failing_disk("before remove", oldest), pytest.raises(StoreError) as caught:
+        take(path, days=3)
+    assert str(caught.value) == f"{oldest} cannot be removed: [Errno 30] Read-only file system."
 
 
 async def test_a_database_whose_chain_is_broken_is_not_backed_up(tmp_path: Path, clock: VirtualClock) -> None:
@@ -216,7 +255,8 @@ async def test_without_a_backup_a_damaged_database_is_reported_and_not_touched(
     damage(path)
     before = contents(tmp_path)
     with pytest.raises(
-        StoreCorrupt, match=r"There is no sound backup in .*backups\. The file was left as it is"
+        StoreCorrupt,
+        match=r"no sound backup in .*backups\. The file was left as it is: move it and helios\.db-wal away",
     ):
         restore(path)
     assert contents(tmp_path) == before
@@ -257,6 +297,42 @@ async def test_the_log_of_a_damaged_database_goes_aside_with_it(tmp_path: Path, 
     assert {s: aside.with_name(aside.name + s).read_bytes() for s in damaged} == damaged
     assert head_of(path) == head_of(copy)
     assert not path.with_name("helios.db-wal").exists()
+
+
+async def test_a_database_that_cannot_be_set_aside_is_named_and_restored_at_the_next_start(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    head = await fill(path, 20, clock)
+    take(path)
+    path.write_bytes(b"garbage")
+    aside = tmp_path / "helios.db.corrupt-20260918T120000000000Z"
+    with failing_disk("before rename", aside), pytest.raises(StoreError) as caught:
+        restore(path)
+    assert str(caught.value) == f"{path} cannot be replaced: [Errno 30] Read-only file system."
+    assert restore(path) is not None
+    assert (aside.read_bytes(), head_of(path)) == (b"garbage", head)
+
+
+async def test_a_missing_database_is_not_begun_anew_while_something_of_it_is_there(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path, log = tmp_path / "helios.db", tmp_path / "helios.db-wal"
+    await fill(path, 3, clock)
+    copy = take(path)
+    path.unlink()
+    log.write_bytes(b"the newest commits")
+    for left, named in (([log, copy], f"{log} and a backup, {copy}"), ([log], str(log)), ([], "")):
+        for file in {log, copy} - set(left):
+            file.unlink(missing_ok=True)
+        before = contents(tmp_path)
+        if left:
+            with pytest.raises(StoreError) as caught:
+                restore(path)
+            assert str(caught.value).startswith(f"{path} is missing, but there is {named}. Put it back, or ")
+        else:
+            assert restore(path) is None
+        assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("pages", [0, 1])

@@ -9,7 +9,7 @@ from helios_agent.clock import VirtualClock
 from helios_agent.errors import StoreCorrupt, StoreError, StoreNewer
 from helios_agent.journal import chain, events
 from helios_agent.journal.journal import Journal
-from helios_agent.store import Store, backup, migrations
+from helios_agent.store import Readers, Store, backup, migrations
 from helios_agent.store.rotation import Rotation
 from helios_agent.store.store import connect
 
@@ -131,6 +131,17 @@ async def test_an_earlier_database_is_kept_before_it_is_brought_to_the_present_s
     kept = sqlite3.connect(copy)
     assert pragma(kept, "user_version") == 1
     kept.close()
+
+
+async def test_an_earlier_database_is_not_read_before_it_was_brought_to_the_present_schema(
+    first_light: Path,
+) -> None:
+    with pytest.raises(StoreError) as caught:
+        await Readers.open(first_light)
+    assert str(caught.value) == (
+        f"{first_light} has schema 1; this Helios reads schema {NEWEST}. Start Helios once to bring it up to"
+        " date."
+    )
 
 
 async def test_what_was_kept_before_a_migration_outlasts_the_rotation_and_can_be_restored(

@@ -2,7 +2,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -160,6 +160,41 @@ async def test_a_database_that_is_gone_is_restored_too(tmp_path: Path, clock: Vi
     path.unlink()
     assert "The database before it was missing." in restore(path)
     assert head_of(path) == head
+
+
+async def test_backups_that_are_not_ours_or_cannot_be_read_are_passed_over(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    head = await fill(path, 2, clock)
+    copy = take(path)
+    with closing(sqlite3.connect(tmp_path / "backups" / "helios-20270101T000000000000Z.db")) as foreign:
+        foreign.execute("CREATE TABLE thing (name TEXT)")
+    (tmp_path / "backups" / "helios-20270102T000000000000Z.db").mkdir()
+    path.write_bytes(b"garbage")
+    assert f"{copy.name} was restored in its place" in str(start(path))
+    assert head_of(path) == head
+
+
+async def test_the_log_of_a_missing_database_is_not_given_to_another_that_was_set_aside(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "helios.db"
+    await fill(path, 2, clock)
+    take(path)
+    for day, log in (("01", b"its newest commits"), ("02", None)):
+        aside = tmp_path / f"helios.db.corrupt-202609{day}T000000000000Z"
+        aside.write_bytes(b"set aside long ago")
+        if log is not None:
+            aside.with_name(f"{aside.name}-wal").write_bytes(log)
+    path.unlink()
+    path.with_name("helios.db-wal").write_bytes(b"of the missing one")
+    restore(path)
+    logs = {aside.name: aside.with_name(f"{aside.name}-wal") for aside in asides(path)}
+    assert [log.exists() for log in logs.values()] == [True, False]
+    assert logs["helios.db.corrupt-20260901T000000000000Z"].read_bytes() == b"its newest commits"
+    kept = tmp_path / "helios.db.before-restore-20260918T120000000000Z-wal"
+    assert kept.read_bytes() == b"of the missing one"
 
 
 async def test_what_cannot_be_restored_is_refused_and_changes_nothing(

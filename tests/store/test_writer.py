@@ -104,6 +104,32 @@ async def test_one_failing_submission_of_a_batch_fails_alone(notes: Store) -> No
     assert on_disk(notes) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [(StopIteration, RuntimeError), (asyncio.CancelledError, asyncio.CancelledError)],
+)
+async def test_whatever_a_submission_raises_it_fails_alone_and_the_writer_goes_on(
+    notes: Store, raised: type[BaseException], expected: type[BaseException]
+) -> None:
+    def half_done(connection: Connection) -> None:
+        connection.execute("INSERT INTO note VALUES ('half')")
+        raise raised
+
+    works: list[Callable[[Connection], Any]] = [note("a"), half_done, note("b")]
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(*map(notes.write, works), return_exceptions=True)
+        await notes.write(note("next"))
+    assert (results[0], results[2]) == (1, 2)
+    assert type(results[1]) is expected
+    assert on_disk(notes) == ["a", "b", "next"]
+
+
+async def test_a_mistake_in_a_submission_is_no_trouble_of_the_database(notes: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table: typo"):
+        await notes.write(lambda connection: connection.execute("SELECT * FROM typo"))
+    assert notes.trouble is None
+
+
 async def test_what_waits_together_is_committed_together(notes: Store) -> None:
     commits: list[str] = []
     await notes.write(lambda connection: connection.set_trace_callback(commits.append))
@@ -191,6 +217,15 @@ async def test_a_full_disk_is_a_trouble_until_a_change_is_taken_again(notes: Sto
     assert notes.trouble == told
     await notes.write(lambda connection: connection.execute("SELECT 1").fetchall())
     assert notes.trouble == told  # reading proves nothing
+
+    def undone(connection: Connection) -> None:
+        connection.execute("INSERT INTO note VALUES ('x')")
+        raise ZeroDivisionError
+
+    reading = notes.write(lambda connection: connection.execute("SELECT 1").fetchall())
+    outcomes = await asyncio.gather(notes.write(undone), reading, return_exceptions=True)
+    assert isinstance(outcomes[0], ZeroDivisionError)
+    assert notes.trouble == told  # nor does what was undone
     await notes.write(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchall())
     await notes.write(note("after"))
     assert notes.trouble is None
@@ -270,7 +305,7 @@ async def test_a_transaction_that_was_left_open_does_not_stop_the_next(notes: St
         connection.execute("BEGIN")
         connection.execute("INSERT INTO note VALUES ('of nobody')")
 
-    with pytest.raises(StoreError, match="no such savepoint"):
+    with pytest.raises(sqlite3.OperationalError, match="no such savepoint"):
         await notes.write(commit_and_begin)
     await notes.write(note("next"))
     assert on_disk(notes) == ["next"]

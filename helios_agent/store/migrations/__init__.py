@@ -32,7 +32,8 @@ def version(connection: sqlite3.Connection) -> int:
         path = connection.execute("PRAGMA database_list").fetchone()[2]
         raise StoreError(
             f"{path} is a database, but not one of Helios: its application_id is {owner:#010x}, expected"
-            f" {APPLICATION_ID:#010x}. It was left as it is: move it away, or choose another paths.state."
+            f" {APPLICATION_ID:#010x}. It was left as it is: move it away, or choose another paths.state or"
+            " backup."
         )
     if found > newest():
         raise StoreNewer(_is_newer(connection, found))
