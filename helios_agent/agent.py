@@ -21,7 +21,7 @@ from helios_agent.actions.action import Context
 from helios_agent.clock import SECOND_US, Clock, SystemClock, from_us
 from helios_agent.config import Config, diff
 from helios_agent.deadman import DeadMansSwitch
-from helios_agent.errors import ConfigError, HeliosError, StoreError
+from helios_agent.errors import ConfigError, HeliosError, Refused, StoreCorrupt, StoreError
 from helios_agent.journal import archives, chain, draws, events, intents
 from helios_agent.journal.journal import Journal, Transaction, tell_of_restoration
 from helios_agent.notify import webhooks
@@ -32,6 +32,7 @@ from helios_agent.systemd import Notifier
 from helios_agent.work.engine import Engine, LocalEngine
 
 STALE_PULSES = 3
+RETRY_S = 30.0
 FORCED_EXIT = 1
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 WAL_INCIDENT = "journal:wal"
@@ -92,6 +93,7 @@ class Agent:
         self._ports = ports
         self._http = http
         self._reread = reread
+        self._reloading = asyncio.Lock()
 
     @property
     def store(self) -> Store:
@@ -114,25 +116,27 @@ class Agent:
         """Read the configuration again and live by it; return what changed: setting → [old, new].
 
         Raises ConfigError, having journaled it, when it is not valid or needs a restart: nothing changes.
+        Raises Refused when the agent is not ready, StoreError when the change cannot be journaled.
         """
-        try:
-            config = await asyncio.to_thread(self._reread)
-            changed = diff.changes(self.config, config)
-            targets = webhooks.endpoints(config.webhooks)
-            archives.read_key(config.retention.seal_key_file)
-        except ConfigError as error:
-            logger.bind(action="reload").error("refused, the old configuration stays: {}", error)
-            await self.journal.append("config.refused", {"error": str(error)})
-            raise
-        await self.journal.record(partial(self._reloaded, config=config, changed=changed))
-        self.config, self.targets, self.scheduler.config = config, targets, config
-        self._http.timeout = httpx.Timeout(config.feeds.timeout)
-        logs.to_stderr(config.log)
-        self.scheduler.changed.set()
-        await self.supervisor.restart("webhooks")
-        logger.bind(action="reload").info(
-            "{} settings changed: {}", len(changed), ", ".join(changed) or "none"
-        )
+        async with self._reloading:
+            if self.phase != "ready":
+                raise Refused(f"The agent is {self.phase}: it does not reload its configuration now.")
+            try:
+                config = await asyncio.to_thread(self._reread)
+                changed = diff.changes(self.config, config)
+                targets = webhooks.endpoints(config.webhooks)
+                archives.read_key(config.retention.seal_key_file)
+            except ConfigError as error:
+                logger.bind(action="reload").error("refused, the old configuration stays: {}", error)
+                await self.journal.append("config.refused", {"error": str(error)})
+                raise
+            await self.journal.record(partial(self._reloaded, config=config, changed=changed))
+            self.config, self.targets, self.scheduler.config = config, targets, config
+            self._http.timeout = httpx.Timeout(config.feeds.timeout)
+            logs.to_stderr(config.log)
+            self.scheduler.changed.set()
+            await self.supervisor.restart("webhooks")
+        logger.bind(action="reload").info("settings changed: {}", ", ".join(changed) or "none")
         return changed
 
     def _reloaded(self, tx: Transaction, config: Config, changed: dict[str, list[Any]]) -> None:
@@ -147,11 +151,23 @@ class Agent:
         )
         forget_unwatched(tx, config)
 
+    async def recover(self) -> None:
+        """Journal a restoration, take up what an earlier boot left, and forget games no longer watched."""
+        await self.journal.record(tell_of_restoration)
+        recovered = await self.journal.record(intents.recover)
+        await self.journal.record(partial(forget_unwatched, config=self.config))
+        if recovered:
+            logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
+
     def health(self) -> Health:
         """Say whether loop, writer and scheduler gave a sign of life lately, and whether we serve."""
         now_us = self.journal.clock.mono_us()
-        pulses = {"event loop": self._beaten_mono_us, "scheduler": self.scheduler.pulse_mono_us}
-        if self.store.trouble is None:  # else it does answer: with what hinders it
+        pulses = (
+            {}
+            if self.phase == "starting"
+            else {"event loop": self._beaten_mono_us, "scheduler": self.scheduler.pulse_mono_us}
+        )
+        if pulses and self.store.trouble is None:  # else it does answer: with what hinders it
             pulses["writer"] = self._written_mono_us
         silent = {name: (now_us - pulse_us) / SECOND_US for name, pulse_us in pulses.items()}
         reasons = [
@@ -215,10 +231,10 @@ class Agent:
         """Open an incident when another process wrote to the database, or its log grows without end."""
         foreign, wal_bytes = self.store.foreign_writes, self.store.wal_bytes()
         intruded, too_large = foreign > self._foreign_writes, wal_bytes > WAL_LIMIT_BYTES
-        self._foreign_writes = foreign
         noted = any(incident.key == WAL_INCIDENT for incident in await draws.open_incidents(self.store))
         if too_large != noted or intruded:
             await self.journal.record(partial(self._note, wal_bytes if too_large else None, intruded))
+        self._foreign_writes = foreign
 
     def _note(self, wal_bytes: int | None, intruded: bool, tx: Transaction) -> None:
         if wal_bytes is None:
@@ -249,7 +265,7 @@ def forget_unwatched(tx: Transaction, config: Config) -> None:
 async def open_agent(
     config: Config, ports: Ports, reread: Callable[[], Config] | None = None
 ) -> AsyncIterator[Agent]:
-    """Open the database, prove it sound, recover what an earlier boot left, and wire the agent.
+    """Open the database, prove it sound, and wire the agent, which then has to recover.
 
     `reread` returns the configuration anew when it is to be reloaded. Raises StoreCorrupt or StoreNewer
     when the database cannot be used, ConfigError for a webhook's secret or the seal's key.
@@ -270,13 +286,7 @@ async def open_agent(
         http = await opened.enter_async_context(_http_client(config, ports.transport))
         store = await ports.open_store(config.database)
         opened.push_async_callback(store.close)
-        agent = Agent(config, ports, store, http, reread or (lambda: config))
-        await agent.journal.record(tell_of_restoration)
-        recovered = await agent.journal.record(intents.recover)
-        await agent.journal.record(partial(forget_unwatched, config=config))
-        if recovered:
-            logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
-        yield agent
+        yield Agent(config, ports, store, http, reread or (lambda: config))
 
 
 def _http_client(config: Config, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
@@ -302,46 +312,67 @@ async def run(
 
     A second signal to stop ends the process at once.
     """
-    stop, closed = asyncio.Event(), asyncio.Event()
-    _listen_for_signals(stop, closed, config.shutdown.deadline)
+    stop, closed, hangup = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    end_in_time = _listen_for_signals(stop, closed, hangup, config.shutdown.deadline)
     async with open_agent(config, ports, reread) as agent:
-        hangup = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
         agent.supervisor.start("reload", partial(_reload_at_hangup, agent, hangup, notifier))
-        await live(agent, door, notifier, stop)
+        await live(agent, door, notifier, stop, end_in_time)
     closed.set()
     logger.bind(action="stop").info("stopped")
 
 
-async def live(agent: Agent, door: Door, notifier: Notifier, stop: asyncio.Event) -> None:
-    """Serve, fire, act and send until `stop` is set, then put back what is under way.
+async def live(
+    agent: Agent,
+    door: Door,
+    notifier: Notifier,
+    stop: asyncio.Event,
+    end_in_time: Callable[[int], None] = lambda exit_code: None,
+) -> None:
+    """Serve, recover, then fire, act and send until `stop` is set; at last put back what is under way.
 
-    Raises TaskFailed, having drained, when a task cannot go on.
+    While the database takes no change (a full disk), nothing is begun, but the door is open and health
+    says why. Raises HeliosError, having drained, when a task cannot go on; `end_in_time` is told before.
     """
-    head = await events.head(agent.store)
-    started = {
-        "version": version("helios-agent"),
-        "games": list(agent.config.games),
-        "schedules": [schedule.name for schedule in agent.config.schedules],
-        "head": head.hash,
-    }
-    await agent.journal.append("agent.started", started)
     closing = asyncio.Event()
     front = asyncio.create_task(door(agent, closing), name="door")
+    reason, exit_code = "a signal to stop", 0
+    try:
+        await _until_stopped(stop, front, agent.supervisor, partial(_begin, agent, notifier))
+    except HeliosError as error:
+        reason, exit_code = str(error), error.exit_code
+        raise
+    finally:
+        end_in_time(exit_code)
+        notifier.send(STOPPING=1)
+        agent.phase = "draining"
+        await _drain(agent, front, closing, reason)
+
+
+async def _begin(agent: Agent, notifier: Notifier) -> None:
+    """Take up what an earlier boot left and start every task, as soon as the database allows it."""
+    while True:
+        try:
+            await agent.recover()
+            head = await events.head(agent.store)
+            started = {
+                "version": version("helios-agent"),
+                "games": list(agent.config.games),
+                "schedules": [schedule.name for schedule in agent.config.schedules],
+                "head": head.hash,
+            }
+            await agent.journal.append("agent.started", started)
+            break
+        except StoreCorrupt:
+            raise
+        except StoreError as error:
+            logger.bind(action="start").error("begins again in {:g} s: {}", RETRY_S, error)
+            notifier.send(STATUS=f"waiting: {error}", EXTEND_TIMEOUT_USEC=round(4 * RETRY_S * SECOND_US))
+            await agent.journal.clock.sleep(RETRY_S)
     agent.start(notifier)
     agent.phase = "ready"
     notifier.send(READY=1, STATUS=f"ready; journal head {head.seq}")
     logger.bind(action="start").info("ready")
-    reason = "a signal to stop"
-    try:
-        await _until_stopped(stop, front, agent.supervisor)
-    except HeliosError as error:
-        reason = str(error)
-        raise
-    finally:
-        notifier.send(STOPPING=1)
-        agent.phase = "draining"
-        await _drain(agent, front, closing, reason)
+    await asyncio.Event().wait()
 
 
 async def _reload_at_hangup(agent: Agent, hangup: asyncio.Event, notifier: Notifier) -> None:
@@ -351,30 +382,44 @@ async def _reload_at_hangup(agent: Agent, hangup: asyncio.Event, notifier: Notif
         notifier.send(RELOADING=1, MONOTONIC_USEC=agent.journal.clock.mono_us())
         try:
             await agent.reload()
-        except ConfigError:
-            hangup.clear()  # journaled and logged: the old configuration stays
-        notifier.send(READY=1)
+        except (ConfigError, Refused) as error:
+            logger.bind(action="reload").error("nothing was reloaded: {}", error)
+        except StoreError:
+            hangup.set()  # whoever begins this task again tries again
+            raise
+        finally:
+            notifier.send(READY=1)
 
 
-async def _until_stopped(stop: asyncio.Event, front: asyncio.Task[None], supervisor: Supervisor) -> None:
-    """Wait for the signal to stop. A door that ends by itself, or a task that failed, ends the daemon."""
+async def _until_stopped(
+    stop: asyncio.Event,
+    front: asyncio.Task[None],
+    supervisor: Supervisor,
+    begin: Callable[[], Coroutine[Any, Any, None]],
+) -> None:
+    """Begin; wait for the signal to stop. Raises when the door or the beginning ends, or a task failed."""
     stopping = asyncio.create_task(stop.wait(), name="stop")
     failing = asyncio.create_task(supervisor.failed(), name="failed")
-    done, _ = await asyncio.wait({stopping, failing, front}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    failing.cancel()
-    if front in done:
-        cause = front.exception()
-        raise HeliosError(f"The task door ended by itself: {cause!r}.") from cause
-    if failing in done:
-        failing.result()
+    beginning = asyncio.create_task(begin(), name="begin")
+    own = {stopping, failing, beginning}
+    try:
+        done, _ = await asyncio.wait({*own, front}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in own:
+            task.cancel()
+        await asyncio.gather(*own, return_exceptions=True)
+    for task in done - {stopping}:
+        cause = task.exception()
+        if isinstance(cause, HeliosError):
+            raise cause
+        raise HeliosError(f"The task {task.get_name()} ended by itself: {cause!r}.") from cause
 
 
 async def _drain(agent: Agent, front: asyncio.Task[None], closing: asyncio.Event, reason: str) -> None:
     """Stop working, put back what was under way, journal the end of this boot, then close the door."""
     await agent.supervisor.stop()
     try:
-        async with asyncio.timeout(agent.config.shutdown.deadline / 4):  # another process may hold the lock
+        async with asyncio.timeout(agent.config.shutdown.deadline / 2):  # another process may hold the lock
             released = await agent.journal.record(intents.release)
             await agent.journal.append("agent.stopped", {"released": released, "reason": reason})
     except (StoreError, TimeoutError) as error:
@@ -384,27 +429,35 @@ async def _drain(agent: Agent, front: asyncio.Task[None], closing: asyncio.Event
     await asyncio.gather(front, return_exceptions=True)
 
 
-def _listen_for_signals(stop: asyncio.Event, closed: asyncio.Event, deadline_s: float) -> None:
-    """Set `stop` at SIGTERM or SIGINT. A second signal, or the deadline, ends the process at once.
+def _listen_for_signals(
+    stop: asyncio.Event, closed: asyncio.Event, hangup: asyncio.Event, deadline_s: float
+) -> Callable[[int], None]:
+    """Set `stop` at SIGTERM or SIGINT, `hangup` at SIGHUP. A second signal to stop ends the process at once.
 
+    Returns a function that ends it within the deadline, with an exit code; a signal to stop does so too.
     Once all is closed nothing can be lost any more: then the end is a good one, whatever thread still
     waits for an answer from the network.
     """
     loop = asyncio.get_running_loop()
 
-    def end() -> None:
+    def end(exit_code: int) -> None:
         if not closed.is_set():
             logger.bind(action="stop").error(
                 "not stopped in time; the next start takes up what was under way"
             )
-        os._exit(0 if closed.is_set() else FORCED_EXIT)
+        os._exit(exit_code if closed.is_set() or exit_code else FORCED_EXIT)
+
+    def end_in_time(exit_code: int) -> None:
+        loop.call_later(deadline_s, end, exit_code)
 
     def heard(name: str) -> None:
         if stop.is_set():
-            end()
+            end(0)
         logger.bind(action="stop").info("{}: draining", name)
         stop.set()
-        loop.call_later(deadline_s, end)
+        end_in_time(0)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, heard, number.name)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    return end_in_time

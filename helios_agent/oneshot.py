@@ -58,6 +58,7 @@ async def _through_daemon(url: str, action: str, target: str, token: str | None)
 async def _by_oneself(config: Config, action: str, target: str) -> dict[str, Any]:
     with lock.hold(config.paths.state, f"helios {action}"):
         async with open_agent(config, Ports()) as agent:
+            await agent.recover()
             intent = await agent.request(action, target, {}, by="cli")
             while intent.state in intents.OPEN_STATES:
                 claimed = await agent.journal.record(lambda tx: intents.claim(tx, (action,)))

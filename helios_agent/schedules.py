@@ -132,6 +132,7 @@ class Scheduler:
         clock = self._journal.clock
         while True:
             self.changed.clear()
+            self.pulse_mono_us = clock.mono_us()  # even where the database fails what follows
             await self._watch_clock()
             upcoming = await self.tick()
             waits = [(due - from_us(clock.now_us())).total_seconds() for due in upcoming]

@@ -1,7 +1,7 @@
 """Every task of the agent has a name and a rule for when it fails.
 
-While the database fails a task (a full disk), it begins again and again. An error that nobody foresaw
-is journaled and the task begun again, a few times; a task that keeps failing ends the daemon, so
+While the database fails a task (a full disk), it begins again and again. Damage, and an error that nobody
+foresaw, is journaled and the task begun again, a few times; a task that keeps failing ends the daemon, so
 that the service manager starts it anew. The door, without which nobody can ask, ends it at once.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from loguru import logger
 
 from helios_agent.clock import SECOND_US
-from helios_agent.errors import HeliosError, StoreError
+from helios_agent.errors import HeliosError, StoreCorrupt, StoreError
 from helios_agent.journal.journal import Journal
 
 PAUSE_S = 30.0
@@ -45,10 +45,13 @@ class Supervisor:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._owned: dict[str, _Owned] = {}
+        self._stopped = False
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self, name: str, work: Work) -> None:
-        """Do a piece of work that never ends, under a name."""
+        """Do a piece of work that never ends, under a name; once all was stopped, do nothing."""
+        if self._stopped:
+            return
         owned = self._owned[name] = _Owned(work)
         owned.task = asyncio.create_task(self._live(name, owned), name=name)
 
@@ -67,7 +70,8 @@ class Supervisor:
         await asyncio.shield(self._fatal)
 
     async def stop(self) -> None:
-        """End every task and wait until it has."""
+        """End every task and wait until it has. None begins any more."""
+        self._stopped = True
         for name in self._owned:
             await self._end(name)
         self._fatal.cancel()
@@ -83,6 +87,8 @@ class Supervisor:
             try:
                 await owned.work()
                 error: Exception = RuntimeError("it ended by itself")
+            except StoreCorrupt as damage:
+                error = damage
             except StoreError as trouble:
                 logger.bind(action="store").error("{} begins again in {:g} s: {}", name, PAUSE_S, trouble)
                 owned.trouble = f"{name} begins again: {trouble}"
@@ -91,6 +97,11 @@ class Supervisor:
                 continue
             except Exception as unforeseen:
                 error = unforeseen
+            except asyncio.CancelledError as cancelled:
+                if _told_to_end():
+                    raise
+                error = RuntimeError("it was cancelled from within")
+                error.__cause__ = cancelled
             if not await self._may_begin_again(name, owned, error):
                 return
 
@@ -106,8 +117,10 @@ class Supervisor:
         payload = {"task": name, "error": f"{type(error).__name__}: {error}", "begins_again": not lasting}
         try:
             await self._journal.append("task.failed", payload)
-        except StoreError as trouble:
-            logger.bind(action="supervise").error("the failure of {} is not journaled: {}", name, trouble)
+        except Exception as trouble:
+            logger.bind(action="supervise").opt(exception=trouble).error(
+                "the failure of {} is not journaled: {}", name, trouble
+            )
         if lasting:
             if not self._fatal.done():
                 self._fatal.set_exception(
@@ -119,3 +132,9 @@ class Supervisor:
         await self._journal.clock.sleep(PAUSE_S)
         owned.trouble = None
         return True
+
+
+def _told_to_end() -> bool:
+    """Return whether somebody cancelled the present task, rather than its own work having done so."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

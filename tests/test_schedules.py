@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from helios_agent.clock import SECOND_US, VirtualClock, from_us, to_us
 from helios_agent.config import Config, cron, load
 from helios_agent.config.model import Schedule
+from helios_agent.errors import StoreError
 from helios_agent.journal import intents
 from helios_agent.journal.journal import Event, Journal, Transaction
-from helios_agent.schedules import CHUNK, Scheduler, due_instants, jitter_us, outcomes
+from helios_agent.schedules import CHUNK, PULSE_S, Scheduler, due_instants, jitter_us, outcomes
 from helios_agent.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -679,3 +680,18 @@ def test_the_shipped_draw_schedule_fires_in_the_night_after_every_draw() -> None
     nights = {t.astimezone(ZoneInfo("America/New_York")).strftime("%a") for t in instants}
     assert nights == {"Tue", "Thu", "Sun"}
     assert len(instants) == len(set(instants))
+
+
+async def test_a_scheduler_whose_database_fails_has_given_a_sign_of_life(
+    journal: Journal, clock: VirtualClock
+) -> None:
+    scheduler = Scheduler(Config.model_validate({"games": {"powerball": {}}}), journal)
+    running = asyncio.create_task(scheduler.run())
+    while not clock.sleepers:
+        await asyncio.wait({running}, timeout=0.001)
+    clock.step(60)  # which is to be journaled
+    await journal.store.close()
+    await clock.advance(PULSE_S)
+    with pytest.raises(StoreError):
+        await running
+    assert scheduler.pulse_mono_us == clock.mono_us()

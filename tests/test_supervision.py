@@ -5,9 +5,10 @@ from typing import Any, cast
 import pytest
 
 from helios_agent.clock import SECOND_US, VirtualClock
-from helios_agent.errors import StoreError
+from helios_agent.errors import StoreCorrupt, StoreError
 from helios_agent.journal import events
-from helios_agent.journal.journal import Journal
+from helios_agent.journal.journal import Event, Journal, Transaction
+from helios_agent.store import Store
 from helios_agent.supervision import FAILURES, PAUSE_S, WINDOW_S, Supervisor, TaskFailed
 
 
@@ -21,7 +22,7 @@ async def supervisor(journal: Journal) -> AsyncIterator[Supervisor]:
 class Work:
     """Work that raises what it is told to, once for each entry, and then goes on for ever."""
 
-    def __init__(self, *raises: Exception | None) -> None:
+    def __init__(self, *raises: BaseException | None) -> None:
         self.raises = list(raises)
         self.begun = 0
 
@@ -40,7 +41,7 @@ async def until(journal: Journal, condition: Callable[[], Any]) -> None:
     for _ in range(2000):
         if condition():
             return
-        await journal.store.rows("SELECT 1")  # real threads answer: let them
+        await journal.store.write(lambda db: db.execute("SELECT 1").fetchone())  # the writer has its turn
         await clock.advance(1)
     raise AssertionError("it never came to hold")
 
@@ -119,3 +120,49 @@ async def test_a_restarted_task_is_ended_first_and_never_doubled(
     await until(journal, lambda: alive)
     await supervisor.stop()
     assert alive == []
+
+
+async def test_work_that_cancels_itself_has_failed_and_is_begun_again(
+    journal: Journal, supervisor: Supervisor
+) -> None:
+    work = Work(asyncio.CancelledError())
+    supervisor.start("probe", work)
+    await until(journal, lambda: work.begun == 2)
+    error = "RuntimeError: it was cancelled from within"
+    assert await failures(journal) == [{"task": "probe", "error": error, "begins_again": True}]
+
+
+async def test_a_damaged_database_is_a_failure_and_ends_the_daemon(
+    journal: Journal, supervisor: Supervisor
+) -> None:
+    supervisor.start("lane.core", Work(*[StoreCorrupt("page 7")] * (FAILURES + 1)))
+    ended = asyncio.create_task(supervisor.failed())
+    await until(journal, ended.done)
+    with pytest.raises(TaskFailed, match="page 7"):
+        await ended
+    assert len(await failures(journal)) == FAILURES + 1
+
+
+async def test_a_failure_that_cannot_be_journaled_for_whatever_reason_ends_no_task(
+    store: Store, clock: VirtualClock
+) -> None:
+    def refuse(tx: Transaction, event: Event) -> None:
+        raise ZeroDivisionError(event.kind)
+
+    journal = Journal(store, clock, "boot-1", [refuse])
+    supervisor, work = Supervisor(journal), Work(ValueError("once"))
+    supervisor.start("scheduler", work)
+    await until(journal, lambda: work.begun == 2)
+    assert supervisor.troubles == []
+    await supervisor.stop()
+
+
+async def test_once_stopped_nothing_is_begun_any_more(supervisor: Supervisor) -> None:
+    work = Work()
+    supervisor.start("webhooks", work)
+    await supervisor.stop()
+    begun = work.begun
+    supervisor.start("pulse", work)
+    await supervisor.restart("webhooks")
+    await asyncio.sleep(0)
+    assert work.begun == begun

@@ -7,21 +7,23 @@ from typing import Any
 from helios_agent.config.model import Config
 from helios_agent.errors import ConfigError
 
-FIXED = ("paths", "http")
-"""Sections that hold while the daemon runs: its files are open and its address is bound."""
+FIXED = ("paths", "http", "shutdown")
+"""Sections that hold while the daemon runs: its files are open, its address is bound, its end is arranged."""
 
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
+_SECRETS = re.compile(r"(?<=://)[^/?#]*@|[?#].*", re.DOTALL)
+"""What may hold a secret in the text of an address: the user, the query and the fragment."""
 
 
 def changes(old: Config, new: Config) -> dict[str, list[Any]]:
     """Return setting → [old, new value] for every setting that differs, by dotted name.
 
     What is listed by name (schedules, endpoints, feeds) is told apart by it. None stands for a setting
-    that is on one side only. Raises ConfigError when one of them can only change at a restart.
+    that is on one side only; of an address only scheme, host and path are shown. Raises ConfigError when
+    one of them can only change at a restart.
     """
     before, after = (dict(_flat(config.model_dump(mode="json"))) for config in (old, new))
     changed = {
-        name: [before.get(name), after.get(name)]
+        name: [_shown(before.get(name)), _shown(after.get(name))]
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     }
@@ -38,4 +40,8 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             yield from _flat(item, f"{name}.{key}" if name else str(key))
     else:
-        yield name, _PASSWORD.sub("…@", value) if isinstance(value, str) else value
+        yield name, value
+
+
+def _shown(value: Any) -> Any:
+    return _SECRETS.sub("", value) if isinstance(value, str) and "://" in value else value

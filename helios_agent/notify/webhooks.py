@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
+from typing import Any
 
 import httpx
 from loguru import logger
@@ -71,16 +72,30 @@ class Sender:
         self._targets: Mapping[str, Endpoint] = {target.name: target for target in targets}
 
     async def run(self) -> None:
-        """Send for ever, to each endpoint by itself, so that a slow one holds up no other."""
+        """Send for ever, to each endpoint by itself, so that a slow one holds up no other.
+
+        Raises what failed one of them, once every message under way was sent and that is noted.
+        """
         names = {*self._targets, *await outbox.endpoints(self._journal.store)}
-        loops = [asyncio.create_task(self._serve(name), name=f"webhooks.{name}") for name in sorted(names)]
+        sending = {name: asyncio.Lock() for name in sorted(names)}
+        loops: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._serve(name, lock), name=f"webhooks.{name}")
+            for name, lock in sending.items()
+        ]
+        loops.append(asyncio.create_task(asyncio.Event().wait(), name="webhooks"))  # there may be no endpoint
         try:
-            await asyncio.gather(*loops, asyncio.Event().wait())
+            failed, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+            for loop, lock in zip(loops, sending.values(), strict=False):
+                async with lock:  # a message that is cut off would be sent twice
+                    loop.cancel()
         finally:
             for loop in loops:
                 loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+        for loop in failed:
+            loop.result()
 
-    async def _serve(self, endpoint: str) -> None:
+    async def _serve(self, endpoint: str, sending: asyncio.Lock) -> None:
         clock: Clock = self._journal.clock
         with self._journal.listening() as news:
             while True:
@@ -90,8 +105,12 @@ class Sender:
                 if pause_s > 0:
                     await wait_for(clock, news, min(self._pulse_s, pause_s))
                     continue
-                messages = await outbox.due(self._journal.store, clock.now_us(), BATCH, endpoint)
-                await asyncio.gather(*(self._attempt(message) for message in messages))
+                async with sending:
+                    messages = await outbox.due(self._journal.store, clock.now_us(), BATCH, endpoint)
+                    attempts = (self._attempt(message) for message in messages)
+                    ended = await asyncio.gather(*attempts, return_exceptions=True)
+                for error in filter(None, ended):
+                    raise error
 
     async def _attempt(self, message: outbox.Message) -> None:
         now_us = self._journal.clock.now_us()
@@ -122,7 +141,7 @@ class Sender:
         except TimeoutError:
             await self._failed(message, None, f"no answer within {self._config.timeout:g} s", 0.0)
             return
-        except httpx.HTTPError as error:
+        except Exception as error:  # an address that cannot be used raises many kinds
             await self._failed(message, None, f"{type(error).__name__}: {error}", 0.0)
             return
         if response.is_success:

@@ -24,7 +24,8 @@ class Turn:
     * slow: each commit takes so many seconds longer;
     * step: the wall clock is set forward by so many seconds; right: it is set right;
     * suspend: the machine sleeps so many seconds;
-    * restart, crash: the daemon is stopped, or killed, and started again after so many seconds.
+    * restart, crash: the daemon is stopped, or killed, and started again after so many seconds;
+    * strike: the daemon is killed at the so-many-th commit or exchange over HTTP from now on.
     """
 
     at_s: float
@@ -44,16 +45,16 @@ def draw(seed: int, weeks: int) -> list[Turn]:
         count = int(expected) + (source.random() < expected % 1)
         return [source.uniform(0, span_s) for _ in range(count)]
 
-    def spell(kind: str, per_week: float, longest_s: float, begin: float | str, end: float | str) -> None:
+    def spell(kind: str, per_week: float, longest_s: float, begin: float, end: float) -> None:
         for at_s in moments(per_week):
             turns.append(Turn(at_s, kind, "", begin))
-            turns.append(Turn(min(at_s + source.uniform(60, longest_s), span_s), kind, "", end))
+            turns.append(Turn(min(at_s + source.uniform(600, longest_s), span_s), kind, "", end))
 
     for host, moods in MOODS.items():
         for at_s in moments(0.7):
             turns.append(Turn(at_s, "mood", host, source.choice(moods)))
             turns.append(Turn(min(at_s + source.uniform(600, 60 * HOUR_S), span_s), "mood", host, ""))
-    spell("full", 0.3, 6 * HOUR_S, 1.0, 0.0)
+    spell("full", 0.3, 24 * HOUR_S, 1.0, 0.0)
     spell("slow", 0.3, 6 * HOUR_S, source.uniform(0.5, 5.0), 0.0)
     turns += [Turn(at_s, "worker") for at_s in moments(1.0)]
     for at_s in moments(0.25):
@@ -62,4 +63,5 @@ def draw(seed: int, weeks: int) -> list[Turn]:
     turns += [Turn(at_s, "suspend", "", source.uniform(60, 36 * HOUR_S)) for at_s in moments(0.25)]
     for kind in ("restart", "crash"):
         turns += [Turn(at_s, kind, "", source.choice((5.0, 600.0, 50 * HOUR_S))) for at_s in moments(0.4)]
+    turns += [Turn(at_s, "strike", "", float(source.randint(1, 40))) for at_s in moments(1.0)]
     return sorted(turns)

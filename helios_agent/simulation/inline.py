@@ -1,6 +1,7 @@
 """Database and worker without threads or processes, so that a seed alone decides what happens when."""
 
 import asyncio
+import contextlib
 import importlib
 import random
 import sqlite3
@@ -32,6 +33,8 @@ class Disk:
         self.readers: InlineReaders | None = None
         self.stall_s = 0.0
         """How much longer each commit takes."""
+        self.slowed = 0
+        """How many did."""
         self._store: Store | None = None
         self._full = False
 
@@ -40,19 +43,24 @@ class Disk:
 
     async def open(self, path: Path) -> Store:
         """Open the database on this disk."""
-        self._store = await Store.open(path, executor=_Inline(self), readers=self._open_readers)
+        store = self._store = await Store.open(path, executor=_Inline(self), readers=self._open_readers)
         await self.fill(self._full)
-        return self._store
+        return store
+
+    def forget(self) -> None:
+        """Know no store any more: the boot that had it open has ended."""
+        self._store = self.readers = None
 
     async def _open_readers(self, path: Path) -> "InlineReaders":
         self.readers = InlineReaders(self, path)
         return self.readers
 
     async def fill(self, full: bool) -> None:
-        """Have no room for another page, or have room again. A boot begins with what was left."""
+        """Have no room for another page, or have room again. The next store begins with what was left."""
         self._full = full
         if self._store is not None:
-            await self._store.write(lambda connection: _limit_pages(connection, full))
+            with contextlib.suppress(StoreError):  # it is closing: the next one will know
+                await self._store.write(lambda connection: _limit_pages(connection, full))
 
 
 def _limit_pages(connection: sqlite3.Connection, full: bool) -> None:
@@ -74,6 +82,7 @@ class _Inline(Executor):
         except Exception as raised:
             outcome, error = None, raised
         if self._disk.readers is not None and self._disk.readers.see_news():
+            self._disk.slowed += self._disk.stall_s > 0
             self._disk.on_point("commit")
 
         def arrive() -> None:
@@ -126,6 +135,8 @@ class InlineEngine:
         self._clock = clock
         self.deadly = False
         """Whether the next worker is killed before it has a result."""
+        self.killed = 0
+        """How many were."""
 
     async def run(
         self, kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, *, time_limit_s: float
@@ -136,6 +147,7 @@ class InlineEngine:
         await self._clock.sleep(self._random.uniform(0.5, 5.0))
         if self.deadly:
             self.deadly = False
+            self.killed += 1
             raise WorkerLost("The worker process was killed by signal 9 before it had a result.")
         result: dict[str, Any] = getattr(importlib.import_module(module), function)(spec, reports.append)
         for report in reports:

@@ -1,38 +1,48 @@
 """What must hold after any life, whatever went wrong in it."""
 
-import gzip
 import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from itertools import pairwise
-from typing import Any
 
 from helios_agent.clock import SECOND_US, from_us
-from helios_agent.config import Config
+from helios_agent.errors import HeliosError, StoreError
+from helios_agent.journal import chain, rebuild
 from helios_agent.lottery import calendar
 from helios_agent.lottery.games import SIMULATED
 from helios_agent.schedules import due_instants
-from helios_agent.simulation.life import Life
-from helios_agent.simulation.world import TEXAS_DELAY
+from helios_agent.simulation import accounts
+from helios_agent.simulation.life import PULSE_S, Life
+from helios_agent.simulation.told import Told, journal
+from helios_agent.simulation.world import FEED_HOSTS, TEXAS_DELAY
+from helios_agent.store import backup
 from helios_agent.store.readers import read_only
 
+COMPLETIONS: Mapping[str, str] = {
+    "ingest": "ingest.completed",
+    "score": "score.completed",
+    "assess": "assessment.completed",
+    "decide": "decision.made",
+    "alert": "alert.raised",
+    "backup": "backup.completed",
+    "compact": "compact.completed",
+    "verify": "journal.verified",
+}
+"""What an action that was carried out leaves behind, exactly once."""
+AT_MOST_ONCE = (*COMPLETIONS.values(), "forecast.registered", "model.trained")
+UNDER_WAY = ("training.epoch", "journal.sealed", "journal.purged")
+"""What is told before an action is done: it may be told again by the next attempt."""
+SLACK_S = 60.0
+"""How much later an outcome may stand in the journal than it was reckoned."""
+LATEST_S = 300.0
+QUIET_US = 2 * 86_400 * SECOND_US
+HOSTS = dict(zip(("texas", "new-york"), FEED_HOSTS, strict=True))
 ENDS = ("intent.done", "intent.failed", "intent.dead", "intent.expired")
 BACK = ("intent.retried", "intent.released")
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An event as the archives and the database tell it."""
-
-    seq: int
-    at_us: int
-    kind: str
-    payload: Mapping[str, Any]
 
 
 def broken(life: Life) -> list[str]:
@@ -44,25 +54,16 @@ def broken(life: Life) -> list[str]:
             *(f"the loop complained: {complaint}" for complaint in life.complaints),
             *_sequence(events),
             *_schedules(life, events),
+            *_outcomes(life, events),
             *_intents(events),
+            *_effects(events),
             *_draws(life, connection),
             *_scores(connection),
-            *_webhooks(life, events, connection),
-            *_recovered(life, connection),
+            *accounts.wrong(events, connection),
+            *_webhooks(life, events),
+            *_kept(life),
+            *_recovered(life, events, connection),
         ]
-
-
-def journal(config: Config, connection: sqlite3.Connection) -> list[Told]:
-    """Return every event there ever was: those of the archives, then those of the database."""
-    told = {}
-    for archive in sorted(config.archives.glob("*.jsonl.gz")):
-        with gzip.open(archive, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                event = json.loads(line)
-                told[event["seq"]] = Told(event["seq"], event["at_us"], event["kind"], event["payload"])
-    for seq, at_us, kind, payload in connection.execute("SELECT seq, at_us, kind, payload FROM event"):
-        told[seq] = Told(seq, at_us, kind, json.loads(payload))
-    return [told[seq] for seq in sorted(told)]
 
 
 def _sequence(events: Sequence[Told]) -> Iterator[str]:
@@ -125,6 +126,73 @@ def _intents(events: Sequence[Told]) -> Iterator[str]:
         yield f"intents still running after the end: {running}"
 
 
+def _effects(events: Sequence[Told]) -> Iterator[str]:
+    """What an intent brought about stands once, in the transaction that ends it.
+
+    Virtual time stands still within a transaction, and every commit takes some of it.
+    """
+    created = {event.seq: event for event in events if event.kind == "intent.created"}
+    done = {event.cause: event for event in events if event.kind == "intent.done" and event.cause in created}
+    effects: dict[int | None, Counter[str]] = defaultdict(Counter)
+    for event in events:
+        if event.cause not in created or event.kind.startswith("intent.") or event.kind in UNDER_WAY:
+            continue
+        effects[event.cause][event.kind] += 1
+        if event.cause not in done or done[event.cause].at_us != event.at_us:
+            yield f"event {event.seq}, {event.kind}, is not in one transaction with the end of its intent"
+    for seq, kinds in effects.items():
+        twice = [kind for kind in AT_MOST_ONCE if kinds[kind] > 1]
+        if twice:
+            yield f"the intent of event {seq} brought about more than one {twice}"
+    for seq, end in done.items():
+        action = end.payload["action"]
+        if action in COMPLETIONS and not effects[seq][COMPLETIONS[action]]:
+            yield f"the intent of event {seq}, {action}, is done without an effect"
+
+
+def _outcomes(life: Life, events: Sequence[Told]) -> Iterator[str]:
+    """What was due and missed had the outcome that its schedule says."""
+    schedules = {schedule.name: schedule for schedule in life.config.schedules}
+    for event in events:
+        if event.kind != "schedule.fired":
+            continue
+        schedule, outcome = schedules[event.payload["schedule"]], event.payload["outcome"]
+        age_s = (event.at_us - event.payload["due_us"]) / SECOND_US
+        limit_s = min(schedule.max_age, 2 * PULSE_S if schedule.catch_up == "none" else schedule.max_age)
+        if not schedule.enabled:
+            right = outcome == "paused"
+        elif age_s > limit_s + SLACK_S:
+            right = outcome == "expired"
+        elif age_s < limit_s - SLACK_S:
+            right = outcome == "run" or (outcome == "coalesced" and schedule.catch_up != "all")
+        else:
+            right = outcome != "paused"
+        if not right:
+            yield f"event {event.seq}: {schedule.name} was {outcome} {age_s:.0f} s after it was due"
+
+
+def _late(events: Sequence[Told], since_us: int) -> Iterator[str]:
+    """Whatever was due since a moment was begun soon, unless its twin still ran."""
+    ready_us: dict[str, int] = {}
+    free_us: dict[tuple[str, str], int] = {}
+    whats: dict[str, tuple[str, str]] = {}
+    for event in events:
+        if not event.kind.startswith("intent."):
+            continue
+        intent = event.payload["id"]
+        if event.kind == "intent.created":
+            whats[intent] = event.payload["action"], event.payload["target"]
+        if event.kind == "intent.started":
+            begun_us = max(ready_us[intent], free_us.get(whats[intent], 0))
+            late_s = (event.at_us - begun_us) / SECOND_US
+            if begun_us > since_us and late_s > LATEST_S:
+                yield f"event {event.seq}: {whats[intent]} was begun {late_s:.0f} s late"
+        elif event.kind in ENDS:
+            free_us[whats[intent]] = event.at_us
+        else:
+            ready_us[intent] = max(event.at_us, event.payload.get("due_us", 0))
+
+
 def _draws(life: Life, connection: sqlite3.Connection) -> Iterator[str]:
     """Every draw that was published is stored once, as it was drawn."""
     stored = {row["day"]: row for row in connection.execute("SELECT * FROM draw")}
@@ -137,7 +205,7 @@ def _draws(life: Life, connection: sqlite3.Connection) -> Iterator[str]:
         row, drawn = stored.pop(day.isoformat()), life.outside.drawn(day)
         if sorted(json.loads(row["whites"])) != sorted(drawn.whites):
             yield f"the draw of {day} is stored with the wrong white balls"
-        if row["bonus"] != drawn.bonus and row["source"] == "texas":
+        if row["bonus"] != drawn.bonus and (HOSTS.get(row["source"]), day) not in life.outside.lies:
             yield f"the draw of {day} is stored with the wrong bonus ball"
     yield from (f"a draw of {day} is stored that was never published" for day in stored)
 
@@ -161,8 +229,8 @@ def _scores(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"the draw of {row['day']} was scored by {row['basis']} {row['forecast']}, not by {last}"
 
 
-def _webhooks(life: Life, events: Sequence[Told], connection: sqlite3.Connection) -> Iterator[str]:
-    """Every event that an endpoint asked for is queued for it once; what was sent has arrived."""
+def _webhooks(life: Life, events: Sequence[Told]) -> Iterator[str]:
+    """Every event that an endpoint asked for is queued for it once, and sent, or given up, once."""
     queued = Counter(
         (event.payload["endpoint"], event.payload["event"])
         for event in events
@@ -180,15 +248,44 @@ def _webhooks(life: Life, events: Sequence[Told], connection: sqlite3.Connection
     sent = {event.payload["id"] for event in events if event.kind == "webhook.sent"}
     if sent - arrived:
         yield f"messages that never arrived are counted as sent: {sorted(sent - arrived)[:5]}"
+    ends = Counter(event.payload["id"] for event in events if event.kind in ("webhook.sent", "webhook.dead"))
+    old_us = life.clock.now_us() - 600 * SECOND_US
+    for event in events:
+        message = event.payload.get("id")
+        if event.kind == "webhook.queued" and ends[message] != 1 and (ends[message] or event.at_us < old_us):
+            yield f"message {message} of event {event.seq} was sent or given up {ends[message]} times"
+    failures = Counter(event.payload["id"] for event in events if event.kind == "webhook.failed")
+    for event in events:
+        if event.kind == "webhook.dead" and failures[event.payload["id"]] < life.config.webhooks.attempts - 1:
+            yield f"message {event.payload['id']} was given up after {failures[event.payload['id']]} failures"
     by_id: dict[str, set[str]] = defaultdict(set)
     for _, message, body in life.outside.received:
         by_id[message].add(json.dumps(body, sort_keys=True))
     yield from (f"message {message} came with different bodies" for message, b in by_id.items() if len(b) > 1)
 
 
-def _recovered(life: Life, connection: sqlite3.Connection) -> Iterator[str]:
-    """When nothing has gone wrong for a while, nothing is left undone."""
+def _kept(life: Life) -> Iterator[str]:
+    """The tables are what the journal says, and the newest backup is sound."""
+    try:
+        rebuild.check(life.config.database, life.config.archives)
+    except HeliosError as error:
+        yield str(error)
+    made = backup.listed(life.config.backups)
+    try:
+        yield from [] if made else ["there is no backup"]
+        for newest in made[:1]:
+            backup.verify(newest, chain.verify_database)
+    except StoreError as error:
+        yield f"the newest backup: {error}"
+
+
+def _recovered(life: Life, events: Sequence[Told], connection: sqlite3.Connection) -> Iterator[str]:
+    """When nothing has gone wrong for a while, nothing is left undone, and all went without a failure."""
     now_us = life.clock.now_us()
+    if life.health is None or not life.health.ready:
+        yield f"before its end the agent was not ready: {life.health}"
+    yield from _late(events, now_us - QUIET_US)
+    yield from (f"event {event.seq}: {event.payload}" for event in events if event.kind == "task.failed")
     late = connection.execute(
         "SELECT action, target, state, error FROM intent WHERE state IN ('ready', 'running') AND due_us < ?",
         (now_us - 600 * SECOND_US,),

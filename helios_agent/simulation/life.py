@@ -4,14 +4,16 @@ import asyncio
 import random
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
-from helios_agent.agent import Agent, Ports, live, open_agent
+from helios_agent.agent import Agent, Health, Ports, live, open_agent
 from helios_agent.clock import SECOND_US
 from helios_agent.config import Config
 from helios_agent.errors import HeliosError
@@ -25,6 +27,7 @@ from helios_agent.systemd import Notifier
 PULSE_S = 3 * 3600.0
 BEGIN_AGAIN_S = 5.0
 """How long after its end the service manager starts the daemon again."""
+ENDING = ("restart", "crash")
 HISTORY = timedelta(days=120)
 """How long the game had been drawn when the agent was first started."""
 ZONES = (
@@ -68,12 +71,19 @@ class Life:
         self._zone, self._schedules = source.choice(ZONES), schedules
         self._settle_in(folder)
         self.clock = SimulatedClock(world.midnight(start), VirtualLoop())
-        self.outside = world.World(f"machine {seed}", self.clock, start - HISTORY, on_point)
-        self.disk = Disk(f"disk {seed}", on_point)
+        self.outside = world.World(f"machine {seed}", self.clock, start - HISTORY, self._at_point)
+        self.disk = Disk(f"disk {seed}", self._at_point)
         self.engine = InlineEngine(f"engine {seed}", self.clock)
         self.boots = 0
+        self.health: Health | None = None
+        """How the agent was doing just before it was last stopped."""
+        self.met: Counter[str] = Counter()
+        """What went wrong with the process and the machine, and how often."""
         self.forked = False
         """Whether this life goes on in a fork of the process that began it, on a copy of its disk."""
+        self._on_point = on_point
+        self._points_left = 0
+        self._agent: Agent | None = None
         self._abandoned: list[VirtualLoop] = []
         self.complaints: list[str] = []
         """What the event loop had to say of errors that nobody took."""
@@ -101,6 +111,18 @@ class Life:
         self._kept = kept
         raise Killed
 
+    def strike(self, points: int) -> None:
+        """Have this boot killed at the so-many-th point from now on."""
+        self._points_left = points
+
+    def _at_point(self, point: str) -> None:
+        self._on_point(point)
+        if self._points_left:
+            self._points_left -= 1
+            if not self._points_left:
+                self.met["strike"] += 1
+                self.kill(self.keep())
+
     def _boot(self, seconds: float, waiting: list[Turn]) -> float:
         """Live one boot; return after how many seconds the next one begins."""
         self.boots += 1
@@ -114,17 +136,27 @@ class Life:
         except HeliosError as error:
             logger.bind(action="simulation").info("boot {} ended: {}", self.boots, error)
             down_s = BEGIN_AGAIN_S
-        loops.end(loop)
+        finally:
+            self.disk.forget()
+            self._agent = None
+        self._end(loop)
         return down_s
+
+    def _end(self, loop: VirtualLoop) -> None:
+        points_left, self._points_left = self._points_left, 0  # who has ended cannot be killed
+        loops.end(loop)
+        self._points_left = points_left
 
     def _take_over(self, loop: VirtualLoop) -> None:
         """Go on with the disk as it was when the process was killed."""
         if self.forked:
             # The open files are the other process's as well: they must not even be closed.
+            if self._abandoned:
+                shutil.rmtree(self.folder)  # a copy of its own, from the kill before
             self._abandoned.append(loop)
             self._settle_in(self._kept)
             return
-        loops.end(loop)  # what is still written goes to the old disk, which is thrown away
+        self._end(loop)  # what is still written goes to the old disk, which is thrown away
         shutil.rmtree(self.folder)
         self._kept.rename(self.folder)
 
@@ -138,21 +170,42 @@ class Life:
         boot = f"boot-{self.boots}"
         ports = Ports(self.clock, self.engine, self.outside.transport(), self.disk.open, PULSE_S, boot)
         self.config.paths.state.mkdir(parents=True, exist_ok=True)
-        async with open_agent(self.config, ports) as agent:
-            living = asyncio.create_task(live(agent, _door, Notifier({}), stop), name="live")
-            turning = asyncio.create_task(self._turn(seconds, waiting), name="turns")
-            await asyncio.wait({living, turning}, return_when=asyncio.FIRST_COMPLETED)
-            turning.cancel()
-            stop.set()
+        await self._catch_up(waiting)
+        turning = asyncio.create_task(self._turn(seconds, waiting), name="turns")
+        living = asyncio.create_task(self._serve(ports, stop), name="live")
+        await asyncio.wait({living, turning}, return_when=asyncio.FIRST_COMPLETED)
+        if not living.done():
+            turning.result()
+            if self._agent is None:
+                living.cancel()  # as the service manager ends what does not come up
+            else:
+                self.health = self._agent.health()
+        turning.cancel()
+        stop.set()
+        with suppress(asyncio.CancelledError):
             await living
         return self._down_s
+
+    async def _serve(self, ports: Ports, stop: asyncio.Event) -> None:
+        async with open_agent(self.config, ports) as self._agent:
+            await live(self._agent, _door, Notifier({}), stop)
+
+    async def _catch_up(self, waiting: list[Turn]) -> None:
+        """Let everything happen to the machine that was due while the daemon was down."""
+        now_s = self.clock.mono_us() / SECOND_US
+        due = [turn for turn in waiting if turn.at_s <= now_s]
+        del waiting[: len(due)]
+        for turn in due:
+            if turn.kind not in ENDING:
+                await self._take(turn)
 
     async def _turn(self, seconds: float, waiting: list[Turn]) -> None:
         """Let everything happen that is due, until the daemon is stopped or its time has come."""
         while waiting and waiting[0].at_s < seconds:
             await self._sleep_until(waiting[0].at_s)
             turn = waiting.pop(0)
-            if turn.kind in ("restart", "crash"):
+            if turn.kind in ENDING:
+                self.met[turn.kind] += 1
                 self._down_s = float(turn.value)
                 if turn.kind == "crash":
                     self.kill(self.keep())
@@ -179,6 +232,8 @@ class Life:
                 self.clock.set_right()
             case "suspend":
                 self.clock.suspend(float(turn.value))
+            case "strike":
+                self.strike(int(turn.value))
             case _:
                 raise ValueError(f"there is no turn of the kind {turn.kind!r}")
 

@@ -5,6 +5,7 @@ import base64
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -48,7 +49,10 @@ class World:
     """Host → how it misbehaves: down, refused, hangs, busy, malformed, wrong. Else it works."""
     received: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     """Every message that a receiver accepted: host, webhook-id, body."""
-    _drawn: dict[date, Numbers] = field(default_factory=dict)
+    met: Counter[str] = field(default_factory=Counter)
+    """How many requests met each mood."""
+    lies: set[tuple[str, date]] = field(default_factory=set)
+    """The draws, by host and day, whose bonus ball a feed once told wrong."""
 
     def drawn(self, day: date) -> Numbers:
         """Return what the machine, a fair one, drew on a day."""
@@ -67,6 +71,8 @@ class World:
         """Answer one request as the host it is sent to does in its present mood."""
         host = request.url.host
         mood = self.mood.get(host)
+        if mood:
+            self.met[mood] += 1
         await asyncio.sleep(0.05)
         if mood == "refused":
             raise httpx.ConnectError("connection refused", request=request)
@@ -86,8 +92,9 @@ class World:
 
     def _texas(self, mood: str | None) -> str:
         lines = []
-        for day in self.published(TEXAS_DELAY):
-            numbers = self.drawn(day)
+        days = self.published(TEXAS_DELAY)
+        for day in days:
+            numbers = self._told(FEED_HOSTS[0], day, wrong=mood == "wrong" and day == days[-1])
             balls = ",".join(map(str, (*numbers.whites, numbers.bonus)))
             lines.append(f"{SIMULATED.title},{day.month},{day.day},{day.year},{balls},2")
         if mood == "malformed":
@@ -102,12 +109,20 @@ class World:
         offset, limit = int(query.get("$offset", "0")), int(query.get("$limit", "1000"))
         rows = []
         for day in days[offset : offset + limit]:
-            numbers = self.drawn(day)
-            # A publisher that is wrong about its newest draw corrects it later.
-            bonus = numbers.bonus % ERA.bonus + 1 if mood == "wrong" and day == days[-1] else numbers.bonus
-            text = " ".join(f"{ball:02d}" for ball in (*sorted(numbers.whites), bonus))
+            numbers = self._told(FEED_HOSTS[1], day, wrong=mood == "wrong" and day == days[-1])
+            text = " ".join(f"{ball:02d}" for ball in (*sorted(numbers.whites), numbers.bonus))
             rows.append({"draw_date": f"{day}T00:00:00.000", "winning_numbers": text, "multiplier": "2"})
+        if mood == "malformed":
+            rows += [{"draw_date": "2026-13-45T00:00:00.000", "winning_numbers": "1 2 3"}, {"draw_date": ""}]
         return rows
+
+    def _told(self, host: str, day: date, *, wrong: bool) -> Numbers:
+        """Return a draw as a feed tells it: one that is wrong about its newest draw corrects it later."""
+        numbers = self.drawn(day)
+        if not wrong:
+            return numbers
+        self.lies.add((host, day))
+        return Numbers(numbers.whites, numbers.bonus % ERA.bonus + 1)
 
 
 class _Transport(httpx.AsyncBaseTransport):

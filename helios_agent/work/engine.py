@@ -1,6 +1,7 @@
 """Where jobs are computed: the port, and the local engine, a child process a job at the lowest priority."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -52,15 +53,14 @@ class LocalEngine:
         complaints = asyncio.create_task(_last_words(child.stderr), name=f"work.stderr.{child.pid}")
         try:
             async with asyncio.timeout(time_limit_s):
-                child.stdin.write(json.dumps({"kind": kind, "spec": spec}).encode() + b"\n")
-                await child.stdin.drain()
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its output says why
+                    child.stdin.write(json.dumps({"kind": kind, "spec": spec}).encode() + b"\n")
+                    await child.stdin.drain()
                 return await _listen(child.stdout, on_progress, child, complaints)
         except TimeoutError:
             raise WorkerLost(
                 f"The {kind} job was stopped after its time limit of {time_limit_s:g} s."
             ) from None
-        except (BrokenPipeError, ConnectionResetError):
-            raise WorkerLost(await _epitaph(child, complaints)) from None
         finally:
             if child.returncode is None:
                 child.kill()

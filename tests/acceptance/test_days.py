@@ -44,6 +44,7 @@ def configuration(folder: Path, world: World, **sections: Any) -> Config:
 async def living(config: Config, clock: VirtualClock) -> AsyncIterator[Agent]:
     config.paths.state.mkdir(exist_ok=True)
     async with open_agent(config, Ports(clock)) as agent:
+        await agent.recover()
         await agent.journal.append("agent.started", {"games": ["powerball"], "schedules": []})
         await settle(agent)
         yield agent

@@ -1,13 +1,19 @@
 """The configuration is read again while the daemon runs: whole, or not at all."""
 
+import asyncio
+import json
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.acceptance.conftest import Daemon
+from helios_agent.agent import Ports, open_agent
+from helios_agent.clock import VirtualClock
+from helios_agent.config import Config
+from tests.acceptance.conftest import SECRET, Daemon, World
 
 SCHEDULES: list[dict[str, Any]] = [
     {"name": "assess-daily", "action": "assess", "cron": "0 12 * * *"},
@@ -91,3 +97,37 @@ def test_a_game_that_is_added_is_watched_at_once(tmp_path: Path, new_daemon: Cal
     daemon.wait_for(
         lambda: len(daemon.get("/api/draws?game=megamillions").json()) == 50, "the draws of the added game"
     )
+
+
+async def know_since_yesterday(folder: Path, schedule: str) -> None:
+    """Leave a database of which an agent knew of a schedule yesterday: a firing of it is due by now."""
+    config = Config.model_validate({"paths": {"state": folder}, "games": {"powerball": {"feeds": []}}})
+    yesterday = VirtualClock(datetime.now(UTC) - timedelta(days=1))
+    async with open_agent(config, Ports(yesterday)) as agent:
+        await agent.journal.append("agent.started", {"games": ["powerball"], "schedules": [schedule]})
+
+
+def test_a_schedule_that_is_added_fires_and_an_endpoint_that_is_added_is_told_of_it(
+    tmp_path: Path, new_daemon: Callable[..., Daemon], world: World
+) -> None:
+    (tmp_path / "state").mkdir()
+    asyncio.run(know_since_yesterday(tmp_path / "state", "verify-hourly"))
+    config, secret = tmp_path / "helios.yaml", tmp_path / "secret"
+    secret.write_text(SECRET)
+    write(config)
+    daemon = new_daemon(config=config).start()
+    daemon.wait_until_idle()
+    assert not daemon.happened("journal.verified")
+
+    hourly = {"name": "verify-hourly", "action": "verify", "cron": "0 * * * *"}
+    receiver = {
+        "name": "receiver", "url": f"{world.url}/hook", "events": ["journal.verified"],
+        "secret_file": str(secret),
+    }  # fmt: skip
+    write(config, schedules=[*SCHEDULES, hourly], webhooks={"endpoints": [receiver]})
+    changed(daemon)
+    daemon.wait_for(lambda: world.messages, "the message about what the added schedule asked for")
+    assert {json.loads(body)["type"] for _, body in world.messages} == {"journal.verified"}
+    fired = [e["payload"] for e in daemon.get("/api/journal?kind=schedule.fired&limit=100").json()]
+    outcomes = {firing["outcome"] for firing in fired if firing["schedule"] == "verify-hourly"}
+    assert outcomes == {"run", "coalesced"}

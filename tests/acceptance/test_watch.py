@@ -14,7 +14,9 @@ from helios_agent import agent as agents
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
+from helios_agent.errors import Refused
 from helios_agent.journal import draws, events, intents
+from helios_agent.store import Store
 from helios_agent.systemd import Notifier
 
 PULSE_S = Ports().pulse_s
@@ -89,6 +91,57 @@ async def test_a_log_that_a_reader_keeps_from_being_emptied_is_an_incident_while
     await agent.store.tidy()
     await pulses(agent, 1)
     assert await incidents(agent) == []
+
+
+async def test_a_disk_that_takes_nothing_at_the_start_is_waited_for_with_the_door_open(
+    tmp_path: Path,
+) -> None:
+    clock = VirtualClock(datetime(2026, 3, 2, 12, tzinfo=UTC))
+    config = Config.model_validate({"paths": {"state": tmp_path}, "games": {"simulated": {}}})
+
+    async def open_read_only(path: Path) -> Store:
+        store = await Store.open(path)
+        writing.append(await store.write(lambda connection: connection))
+        writing[0].execute("PRAGMA query_only = ON")
+        return store
+
+    asked, stop = asyncio.Event(), asyncio.Event()
+    writing: list[sqlite3.Connection] = []
+
+    async def door(agent: Agent, closing: asyncio.Event) -> None:
+        asked.set()
+        await closing.wait()
+
+    async with open_agent(config, Ports(clock, open_store=open_read_only)) as agent:
+        living = asyncio.create_task(agents.live(agent, door, Notifier({}), stop))
+        await asked.wait()
+        while clock.sleepers < 1:
+            await agent.store.rows("SELECT 1")
+        health = agent.health()
+        assert (health.status, health.alive) == ("unhealthy", True)
+        assert "readonly" in health.reasons[0]
+        assert await events.tail(agent.store, limit=10) == []
+
+        writing[0].execute("PRAGMA query_only = OFF")
+        await clock.advance(agents.RETRY_S)
+        await all_asleep(agent)
+        assert agent.health().ready
+        assert [e.kind for e in await events.tail(agent.store, limit=9, kinds=["agent.*"])] == [
+            "agent.started"
+        ]
+        stop.set()
+        await living
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_reloads_at_the_same_time_leave_one_sender(agent: Agent, times: int) -> None:
+    agent.phase = "ready"
+    await asyncio.gather(*(agent.reload() for _ in range(times)))
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    assert names.count("webhooks") == 1
+    agent.phase = "draining"
+    with pytest.raises(Refused, match="The agent is draining"):
+        await agent.reload()
 
 
 async def test_health_names_the_part_that_gives_no_sign_of_life(agent: Agent) -> None:

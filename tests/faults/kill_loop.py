@@ -27,6 +27,8 @@ from helios_agent.store.readers import read_only
 from helios_agent.systemd import Notifier
 
 PRODUCERS = 8
+BACKUPS = 0.2
+"""In what share of the boots a backup is asked for: the kill may meet it at its work."""
 LONGEST_S = 0.2
 """A boot is killed at some moment up to so long after its start: some before it has opened the database."""
 
@@ -38,6 +40,7 @@ class Outcome:
     lost: list[str] = field(default_factory=list)
     events: int = 0
     boots: int = 0
+    backups: int = 0
     seconds: float = 0.0
 
 
@@ -46,7 +49,7 @@ def configuration(folder: Path) -> Config:
         {
             "paths": {"state": folder / "state", "models": folder / "models"},
             "games": {"simulated": {"feeds": []}},
-            "schedules": [{"name": "backup", "action": "backup", "every": "60s"}],
+            "schedules": [],
         }
     )
 
@@ -57,30 +60,34 @@ def kill_again_and_again(folder: Path, cycles: int, seed: int) -> Outcome:
     config.paths.state.mkdir(parents=True)
     outcome = Outcome()
     begun = time.monotonic()
+    told: list[tuple[int, str]] = []
     for _ in range(cycles):
-        acknowledged = _one_boot(config, source.uniform(0, LONGEST_S))
+        acknowledged = _one_boot(config, source.uniform(0, LONGEST_S), backs_up=source.random() < BACKUPS)
         outcome.cycles += 1
-        outcome.acknowledged += len(acknowledged)
         outcome.lost += _lost(config, acknowledged)
+        told += acknowledged
+    outcome.acknowledged = len(told)
+    outcome.lost += _lost(config, told)  # no later boot took any of it back
     outcome.seconds = time.monotonic() - begun
     with closing(sqlite3.connect(read_only(config.database), uri=True)) as connection:
         connection.row_factory = sqlite3.Row
         outcome.events = chain.verify_database(connection).seq
         kinds = dict(connection.execute("SELECT kind, count(*) FROM event GROUP BY kind").fetchall())
     outcome.boots = kinds.get("agent.started", 0)
+    outcome.backups = kinds.get("backup.completed", 0)
     if "store.restored" in kinds:
         outcome.lost.append("the database had been damaged, and was restored")
     return outcome
 
 
-def _one_boot(config: Config, lives_s: float) -> list[tuple[int, str]]:
+def _one_boot(config: Config, lives_s: float, *, backs_up: bool) -> list[tuple[int, str]]:
     """Fork an agent, kill it, and return seq and hash of every event that it acknowledged."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         try:
-            asyncio.run(_live(config, writing))
+            asyncio.run(_live(config, writing, backs_up=backs_up))
         finally:
             os._exit(1)
     os.close(writing)
@@ -99,13 +106,15 @@ def _one_boot(config: Config, lives_s: float) -> list[tuple[int, str]]:
     return [(seq, digest) for seq, digest in map(json.loads, said.splitlines())]
 
 
-async def _live(config: Config, writing: int) -> None:
+async def _live(config: Config, writing: int, *, backs_up: bool) -> None:
     async def door(agent: Agent, closing: asyncio.Event) -> None:
         async def produce() -> None:
             while True:
                 event = await agent.journal.append("test.acknowledged", {"process": os.getpid()})
                 os.write(writing, json.dumps([event.seq, event.hash]).encode() + b"\n")
 
+        if backs_up:
+            await agent.request("backup", "journal", {}, "kill_loop")
         await asyncio.gather(*(produce() for _ in range(PRODUCERS)))
 
     async with open_agent(config, Ports()) as agent:

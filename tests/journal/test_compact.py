@@ -43,6 +43,7 @@ def configured(folder: Path, **settings: Any) -> Config:
 async def awake(config: Config, days_later: float = 0) -> AsyncIterator[Agent]:
     clock = VirtualClock(NOW + timedelta(days=days_later))
     async with open_agent(config, Ports(clock)) as agent:
+        await agent.recover()
         yield agent
 
 

@@ -3,6 +3,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from email.utils import format_datetime
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from standardwebhooks import Webhook
 
 from helios_agent.clock import SECOND_US, Clock, SystemClock, VirtualClock, from_us
 from helios_agent.config.model import Webhooks
-from helios_agent.errors import ConfigError
+from helios_agent.errors import ConfigError, StoreError
 from helios_agent.journal import events, outbox
 from helios_agent.journal.journal import Event, Journal, Transaction
 from helios_agent.notify import webhooks
@@ -213,6 +214,48 @@ async def test_a_receiver_that_keeps_silent_is_given_up_after_the_timeout(
     [(state, _, status, error)] = await post.state()
     assert (state, status) == ("dead", None)
     assert "within" in error or "Timeout" in error
+
+
+async def test_an_address_that_cannot_be_used_is_a_failed_attempt(store: Store, clock: VirtualClock) -> None:
+    post = Post(store, clock, endpoint("http://\u2603.test/"))
+    await post.journal.append("test.happened", {})
+    async with post.sending(post.target):
+        await post.after_attempts(1)
+    [(state, attempt, status, error)] = await post.state()
+    assert (state, attempt, status) == ("pending", 1, None)
+    assert error.startswith("InvalidURL: ")
+
+
+@pytest.mark.parametrize("of_the_same_endpoint", [True, False])
+async def test_a_database_that_fails_one_message_makes_no_other_be_sent_twice(
+    of_the_same_endpoint: bool,
+    store: Store,
+    clock: VirtualClock,
+    receiver: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = endpoint(receiver.url)
+    other = target if of_the_same_endpoint else replace(target, name="other")
+    post = Post(store, clock, target)
+    post.journal = Journal(store, clock, "boot-1")
+    first = await post.journal.append("test.happened", {})
+    second = await post.journal.append("test.happened", {})
+    await post.journal.record(lambda tx: outbox.queue(tx, target.name, first))
+    await post.journal.record(lambda tx: outbox.queue(tx, other.name, second))
+    failed, append = asyncio.Event(), post.journal.append
+
+    async def full(kind: str, payload: dict[str, Any], cause: int) -> Any:
+        if cause == first.seq:
+            failed.set()
+            raise StoreError("disk full")
+        await failed.wait()
+        return await append(kind, payload, cause)
+
+    monkeypatch.setattr(post.journal, "append", full)
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(PATIENCE_S):
+        with pytest.raises(StoreError, match="disk full"):
+            await Sender(post.journal, http, SETTINGS, [target, other], pulse_s=60).run()
+    assert [state for state, *_ in await post.state()] == ["pending", "sent"]
 
 
 async def test_a_receiver_whose_answer_never_ends_holds_nobody_up(post: Post, receiver: Any) -> None:

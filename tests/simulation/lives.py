@@ -21,6 +21,7 @@ from loguru import logger
 from helios_agent.simulation import faults, invariants
 from helios_agent.simulation.life import Life
 from helios_agent.simulation.loop import WEEK_S
+from helios_agent.simulation.told import journal
 from helios_agent.store.readers import read_only
 
 
@@ -34,34 +35,35 @@ class Report:
     broken: dict[int, list[str]] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
+    """How often the agent met each fault: an answer, a worker's end, a kill, not the mere chance of one."""
     kinds: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
 def live(folder: Path, first_seed: int, lives: int, weeks: int) -> Report:
     report, begun = Report(), time.monotonic()
-    struck: Counter[str] = Counter()
+    met: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     for seed in range(first_seed, first_seed + lives):
         start = date(2026, 1, 1) + timedelta(days=random.Random(f"start {seed}").randrange(4 * 365))  # noqa: S311
         place = folder / str(seed)
         life = Life(place, seed, start)
-        turns = faults.draw(seed, weeks)
-        life.run(weeks * WEEK_S, turns)
+        life.run(weeks * WEEK_S, faults.draw(seed, weeks))
         broken = invariants.broken(life)
         if broken:
             report.broken[seed] = broken
         with closing(sqlite3.connect(read_only(life.config.database), uri=True)) as connection:
-            told = invariants.journal(life.config, connection)
+            told = journal(life.config, connection)
             report.digests[seed] = digest(connection)
         report.weeks += weeks
         report.boots += life.boots
         report.events += len(told)
-        struck.update(turn.value if turn.kind == "mood" else turn.kind for turn in turns)
+        met.update(life.met + life.outside.met)
+        met.update(worker=life.engine.killed, slow=life.disk.slowed)
         kinds.update(event.kind for event in told)
         if not broken:
             shutil.rmtree(place)
-    report.faults, report.kinds = dict(struck), dict(sorted(kinds.items()))
+    report.faults, report.kinds = dict(met), dict(sorted(kinds.items()))
     report.seconds = time.monotonic() - begun
     return report
 

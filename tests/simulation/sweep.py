@@ -2,10 +2,11 @@
 
 A week is lived once, undisturbed, while every commit, every file operation and every exchange over HTTP
 is numbered. At each of them the process forks. The fork kills its agent there and then, boots a new
-one on the disk as it was at that moment, lives the rest of the week, and compares how it ended
-with the undisturbed week. What happens between two of these moments leaves nothing behind, so these
-are all the states in which a kill can find the world. Run by itself:
-python -m tests.simulation.sweep FOLDER STRIDE SEED
+one on the disk as it was at that moment (every other fork kills this one, too, while it recovers), lives
+the rest of the week, and compares how it ended with the undisturbed week. What happens between two of
+these moments leaves nothing behind, so these are all the states in which a kill can find the world. Run
+by itself:
+python -m tests.simulation.sweep FOLDER STRIDE SEED [week | archiving]
 """
 
 import json
@@ -14,7 +15,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
@@ -27,11 +28,23 @@ from helios_agent import files
 from helios_agent.simulation import invariants
 from helios_agent.simulation.life import SCHEDULES, Killed, Life
 from helios_agent.simulation.loop import WEEK_S
+from helios_agent.simulation.told import Told, journal
 from helios_agent.store.readers import read_only
 
+DAY_S = 86_400.0
 START = date(2026, 3, 5)
 """The week has a change to summer time in New York, three draws, a training, backups, a verification."""
+SPANS: Mapping[str, tuple[date, float, float]] = {
+    "week": (START, 0.0, WEEK_S),
+    "archiving": (date(2026, 1, 29), 37.5 * DAY_S, 38.5 * DAY_S),
+}
+"""When a life begins, and from when until when, in seconds of life, the agent is killed.
+
+On the day of archiving, a Sunday, the first week's worth of events is old enough to be sealed and removed.
+"""
 LEAN = tuple(schedule for schedule in SCHEDULES if schedule["name"] not in ("often", "paused"))
+AGAIN = 2
+"""Every other fork is killed once more, so many points after it was booted: while it recovers."""
 AT_ONCE = 2
 """Forks that live at the same time."""
 
@@ -40,6 +53,7 @@ AT_ONCE = 2
 class Outcome:
     points: int = 0
     tried: int = 0
+    archives: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -52,7 +66,7 @@ def ending(life: Life) -> dict[str, Any]:
         def rows(sql: str) -> list[tuple[Any, ...]]:
             return connection.execute(sql).fetchall()
 
-        told = invariants.journal(life.config, connection)
+        told = journal(life.config, connection)
         return {
             "draws": rows("SELECT day, whites, bonus, source FROM draw ORDER BY day"),
             "scores": rows("SELECT day, basis, mixture_gain, mixture_nats FROM score ORDER BY day"),
@@ -68,38 +82,44 @@ def ending(life: Life) -> dict[str, Any]:
         }
 
 
-def _facts(told: Sequence[invariants.Told], kind: str, *names: str) -> list[tuple[Any, ...]]:
+def _facts(told: Sequence[Told], kind: str, *names: str) -> list[tuple[Any, ...]]:
     return sorted({tuple(e.payload[name] for name in names) for e in told if e.kind == kind})
 
 
 def _subject(message: dict[str, Any]) -> str:
     """Return what a message tells of, apart from its place in the journal, which a kill may change."""
     payload = message["payload"]
-    return " ".join(str(payload[name]) for name in ("digest", "day", "version", "key") if name in payload)
+    told = (str(payload[name]) for name in ("digest", "day", "version", "key", "about") if name in payload)
+    return " ".join((message["type"], *told))
 
 
 class Sweep:
     """A life that forks, kills itself and goes on at every so-many-th point."""
 
-    def __init__(self, folder: Path, stride: int, seed: int) -> None:
+    def __init__(self, folder: Path, stride: int, seed: int, when: str = "week") -> None:
         self.outcome = Outcome()
         self._folder, self._stride = folder, stride
+        self._start, self._since_s, self._until_s = SPANS[when]
         self._forks: dict[int, Path] = {}
         self._verdict = folder
         self._expected = self._live_undisturbed(seed)
-        self._life = Life(folder / "life", seed, START, LEAN, self._at_point)
+        self._life = Life(folder / "life", seed, self._start, LEAN, self._at_point)
 
     def _live_undisturbed(self, seed: int) -> dict[str, Any]:
-        life = Life(self._folder / "undisturbed", seed, START, LEAN)
-        life.run(WEEK_S)
+        life = Life(self._folder / "undisturbed", seed, self._start, LEAN)
+        life.run(self._until_s)
         self.outcome.differences += [f"undisturbed: {what}" for what in invariants.broken(life)]
-        return ending(life)
+        self.outcome.archives = len(list(life.config.archives.glob("*.jsonl.gz")))
+        expected = ending(life)
+        if expected["failures"]:
+            self.outcome.differences.append(f"undisturbed: failures {expected['failures']}")
+        return expected
 
     def run(self) -> Outcome:
         """Return what was tried, and every difference that a kill made."""
         begun = time.monotonic()
         files.observer.set(self._at_file)
-        self._life.run(WEEK_S)
+        self._life.run(self._until_s)
         differences = [*invariants.broken(self._life), *_compared(self._expected, ending(self._life))]
         if self._life.forked:
             self._verdict.write_text(json.dumps(differences))
@@ -121,6 +141,8 @@ class Sweep:
     def _at_point(self, point: str) -> None:
         if self._life.forked or not self._life.config.database.exists():
             return  # a kill before there is anything is a later first start
+        if self._life.clock.loop.time() < self._since_s:
+            return
         self.outcome.points += 1
         self.outcome.kinds[point] = self.outcome.kinds.get(point, 0) + 1
         if self.outcome.points % self._stride:
@@ -134,6 +156,8 @@ class Sweep:
             self._forks[fork] = self._verdict
         else:
             self._life.forked = True
+            if self.outcome.points % 2:
+                self._life.strike(AGAIN)
             self._life.kill(kept)
 
     def _reap(self) -> None:
@@ -153,5 +177,5 @@ def _compared(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 if __name__ == "__main__":
     logger.remove()
-    place, every, chosen = sys.argv[1:]
-    print(json.dumps(vars(Sweep(Path(place), int(every), int(chosen)).run())))
+    place, every, chosen, *span = sys.argv[1:]
+    print(json.dumps(vars(Sweep(Path(place), int(every), int(chosen), *span).run())))

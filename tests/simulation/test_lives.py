@@ -52,18 +52,9 @@ def test_two_hundred_weeks_break_nothing(tmp_path: Path, seed: int) -> None:
     assert report["weeks"] == 200
     # The lives were full of what they are meant to stand.
     for fault in (
-        "down",
-        "refused",
-        "hangs",
-        "malformed",
-        "wrong",
-        "worker",
-        "full",
-        "slow",
-        "step",
-        "suspend",
-        "crash",
-    ):
+        "down", "refused", "hangs", "busy", "malformed", "wrong", "worker", "slow", "restart", "crash",
+        "strike",
+    ):  # fmt: skip
         assert report["faults"][fault] > 0, fault
     for kind in (
         "agent.stopped", "clock.stepped", "clock.suspended", "feed.failed", "intent.retried",
