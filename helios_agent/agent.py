@@ -149,26 +149,26 @@ class Agent:
                 "schedules": [schedule.name for schedule in config.schedules],
             },
         )
-        forget_unwatched(tx, config)
+        runner.forget_unwatched(tx, config)
 
     async def recover(self) -> None:
         """Journal a restoration, take up what an earlier boot left, and forget games no longer watched."""
         await self.journal.record(tell_of_restoration)
         recovered = await self.journal.record(intents.recover)
-        await self.journal.record(partial(forget_unwatched, config=self.config))
+        await self.journal.record(partial(runner.forget_unwatched, config=self.config))
         if recovered:
             logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
 
     def health(self) -> Health:
         """Say whether loop, writer and scheduler gave a sign of life lately, and whether we serve."""
         now_us = self.journal.clock.mono_us()
-        pulses = (
-            {}
-            if self.phase == "starting"
-            else {"event loop": self._beaten_mono_us, "scheduler": self.scheduler.pulse_mono_us}
-        )
-        if pulses and self.store.trouble is None:  # else it does answer: with what hinders it
-            pulses["writer"] = self._written_mono_us
+        pulses = {
+            "event loop": self._beaten_mono_us,
+            "scheduler": self.scheduler.pulse_mono_us,
+            "writer": self._written_mono_us,
+        }
+        if self.phase == "starting":
+            pulses = {}
         silent = {name: (now_us - pulse_us) / SECOND_US for name, pulse_us in pulses.items()}
         reasons = [
             f"the {name} has given no sign of life for {silent_s:.0f} s"
@@ -201,23 +201,25 @@ class Agent:
     async def _pulse(self, notifier: Notifier) -> None:
         """Show again and again that the loop turns; feed the watchdog while everything lives."""
         pause_s = min(self._ports.pulse_s, (notifier.watchdog_s or 2 * self._ports.pulse_s) / 2)
+        answers = self.store.answers
         while True:
             self._beaten_mono_us = self.journal.clock.mono_us()
+            if self.store.answers != answers:
+                answers, self._written_mono_us = self.store.answers, self._beaten_mono_us
             if self.health().alive:
                 notifier.send(WATCHDOG=1)
             await self.journal.clock.sleep(pause_s)
 
     async def _probe(self) -> None:
-        """Prove again and again that the writer answers, and look after the database."""
+        """Ask the writer again and again, that it can be seen to answer, and look after the database."""
         while True:
-            await self._prove_that_the_writer_answers()
-            self._written_mono_us = self.journal.clock.mono_us()
+            await self._let_the_writer_answer()
             if self.store.trouble is None:
                 await self._watch_the_store()
             await self.journal.clock.sleep(self._ports.pulse_s)
 
-    async def _prove_that_the_writer_answers(self) -> None:
-        """Wait for the writer; while it could not write, try a real change, which ends the trouble."""
+    async def _let_the_writer_answer(self) -> None:
+        """Ask the writer; while it could not write, try a real change, which ends the trouble."""
         trouble = self.store.trouble
         try:
             if trouble is None:
@@ -253,12 +255,6 @@ class Agent:
             opened = draws.open_incident(tx, verify.INTRUSION, "foreign-writer", message, None)
             if opened is not None:
                 tx.append("alert.raised", {"about": "journal", "message": message}, opened)
-
-
-def forget_unwatched(tx: Transaction, config: Config) -> None:
-    """Drop what waits for, and what was wrong with, games that are no longer watched."""
-    intents.expire_unwatched(tx, tuple(config.games))
-    draws.close_unwatched(tx, tuple(config.games))
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Carry out intents: claim, act, commit. One lane at a time does one thing at a time."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -19,8 +20,9 @@ from helios_agent.actions import (
 )
 from helios_agent.actions.action import Action, Context
 from helios_agent.clock import SECOND_US, wait_for
+from helios_agent.config import Config
 from helios_agent.errors import HeliosError, JobFailed, Refused, WorkerLost
-from helios_agent.journal import intents
+from helios_agent.journal import draws, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 
@@ -56,8 +58,19 @@ async def run_lane(contexts: Callable[[], Context], lane: str, pulse_s: float) -
                 await wait_for(context.clock, news, min(pulse_s, pause_s))
                 continue
             intent = await context.journal.record(lambda tx: intents.claim(tx, actions))
-            if intent is not None:
-                await carry_out(contexts(), intent)
+            if intent is None:
+                continue
+            context = contexts()
+            await carry_out(context, intent)
+            config = contexts().config
+            if config is not context.config:  # what was just done may have asked for more of the old games
+                await context.journal.record(partial(forget_unwatched, config=config))
+
+
+def forget_unwatched(tx: Transaction, config: Config) -> None:
+    """Drop what waits for, and what was wrong with, games that are no longer watched."""
+    intents.expire_unwatched(tx, tuple(config.games))
+    draws.close_unwatched(tx, tuple(config.games))
 
 
 async def carry_out(context: Context, intent: Intent) -> None:

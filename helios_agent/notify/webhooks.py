@@ -102,6 +102,8 @@ class Sender:
                 news.clear()
                 due_us = await outbox.next_due_us(self._journal.store, endpoint)
                 pause_s = self._pulse_s if due_us is None else (due_us - clock.now_us()) / SECOND_US
+                if self._journal.store.trouble is not None:
+                    pause_s = self._pulse_s  # that a message was sent could not be noted: it would go twice
                 if pause_s > 0:
                     await wait_for(clock, news, min(self._pulse_s, pause_s))
                     continue

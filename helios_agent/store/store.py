@@ -82,6 +82,11 @@ class Store:
         return self._writer.trouble
 
     @property
+    def answers(self) -> int:
+        """Return how often the writer got an answer, be it that the database is locked or the disk full."""
+        return self._writer.answers
+
+    @property
     def foreign_writes(self) -> int:
         """Return how often another connection was found to have written, or to have emptied the log."""
         return self._writer.foreign_writes

@@ -87,6 +87,8 @@ class Writer:
         self.tip = Tip()
         self.listeners: dict[asyncio.Event, None] = {}  # a dict keeps the order in which they came
         """Set after every commit that appended an event."""
+        self.answers = 0
+        """How often SQLite answered, be it that the database is locked or the disk full."""
         self.foreign_writes = 0
         """How often another connection was found to have written since the last look."""
 
@@ -142,6 +144,7 @@ class Writer:
         running.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._end, batch, done))
 
     def _end(self, batch: list[_Submission], running: Future[_Committed | None]) -> None:
+        self.answers += 1
         try:
             committed = running.result()
             self._locked_tries = 0 if committed else self._locked_tries + 1

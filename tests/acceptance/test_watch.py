@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from helios_agent import agent as agents
@@ -156,3 +158,60 @@ async def test_health_names_the_part_that_gives_no_sign_of_life(agent: Agent) ->
     assert [reason.partition(" has given")[0] for reason in health.reasons] == [
         "the event loop", "the scheduler", "the writer",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("in_trouble", [False, True])
+async def test_a_writer_that_does_not_answer_is_named_even_if_the_disk_had_been_full(
+    agent: Agent, in_trouble: bool
+) -> None:
+    agent.phase = "ready"
+    writing = await agent.store.write(lambda connection: connection)
+    if in_trouble:
+        writing.execute("PRAGMA query_only = ON")
+        await pulses(agent, 5)
+        health = agent.health()
+        assert (health.ready, health.alive) == (False, True), "it does answer: that it cannot write"
+    stuck = threading.Event()
+    hanging = asyncio.create_task(agent.store.write(lambda _: stuck.wait()))
+    clock = agent.journal.clock
+    assert isinstance(clock, VirtualClock)
+    try:
+        for _ in range(5):
+            await clock.advance(PULSE_S)
+        assert agent.health().reasons[0].startswith("the writer has given no sign of life")
+        assert not agent.health().alive
+    finally:
+        stuck.set()
+        await asyncio.gather(hanging, return_exceptions=True)
+        writing.execute("PRAGMA query_only = OFF")
+
+
+async def test_a_game_that_is_removed_while_its_feed_is_asked_leaves_nothing_behind(tmp_path: Path) -> None:
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        await may_answer.wait()
+        return httpx.Response(503)
+
+    def watching(**games: Any) -> Config:
+        return Config.model_validate({"paths": {"state": tmp_path}, "games": games})
+
+    feed = {"name": "texas", "kind": "texas", "url": "http://feed.test/draws.csv"}
+    before, after = watching(simulated={"feeds": [feed]}), watching(powerball={"feeds": []})
+    ports = Ports(VirtualClock(datetime(2026, 3, 2, 12, tzinfo=UTC)), transport=httpx.MockTransport(answer))
+    async with open_agent(before, ports, lambda: after) as agent, asyncio.timeout(20):
+        agent.start(Notifier({}))
+        agent.phase = "ready"
+        intent = await agent.request("ingest", "simulated", {}, by="test")
+        await asked.wait()
+        await agent.reload()
+        may_answer.set()
+        with agent.journal.listening() as news:
+            while not await events.tail(agent.store, limit=1, kinds=["incident.closed"]):
+                news.clear()
+                await news.wait()
+        assert (await intents.find(agent.store, intent.id)).state == "done"
+        assert await incidents(agent) == []
+        assert {waiting.target for waiting in await intents.open_ones(agent.store)} <= {"powerball"}
+        await agent.supervisor.stop()

@@ -258,6 +258,27 @@ async def test_a_database_that_fails_one_message_makes_no_other_be_sent_twice(
     assert [state for state, *_ in await post.state()] == ["pending", "sent"]
 
 
+async def test_while_the_disk_is_full_nothing_is_sent_that_could_not_be_noted(
+    post: Post, receiver: Any, clock: VirtualClock
+) -> None:
+    await post.journal.append("test.happened", {})
+    writing = await post.store.write(lambda connection: connection)
+    writing.execute("PRAGMA query_only = ON")
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(PATIENCE_S):
+        with pytest.raises(StoreError, match="readonly"):  # who sends begins again after this
+            await Sender(post.journal, http, SETTINGS, [post.target], pulse_s=60).run()
+    async with post.sending(post.target):
+        for _ in range(10):
+            while not clock.sleepers:
+                await post.store.rows("SELECT 1")
+            await clock.advance(60)
+        assert len(receiver.received) == 1
+        writing.execute("PRAGMA query_only = OFF")
+        await post.journal.append("other.happened", {})
+        await post.after_attempts(1)
+    assert len({message.id for message in receiver.received}) == 1
+
+
 async def test_a_receiver_whose_answer_never_ends_holds_nobody_up(post: Post, receiver: Any) -> None:
     receiver.answer = lambda number: (200, {"x-body": "endless"})
     await post.journal.append("test.happened", {})
