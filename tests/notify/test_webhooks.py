@@ -267,7 +267,7 @@ async def test_while_the_disk_is_full_nothing_is_sent_that_could_not_be_noted(
     async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(PATIENCE_S):
         with pytest.raises(StoreError, match="readonly"):  # who sends begins again after this
             await Sender(post.journal, http, SETTINGS, [post.target], pulse_s=60).run()
-    async with post.sending(post.target):
+    async with asyncio.timeout(PATIENCE_S), post.sending(post.target):
         for _ in range(10):
             while not clock.sleepers:
                 await post.store.rows("SELECT 1")
