@@ -131,9 +131,10 @@ class Agent:
                 await self.journal.append("config.refused", {"error": str(error)})
                 raise
             await self.journal.record(partial(self._reloaded, config=config, changed=changed))
+            if config.log != self.config.log:
+                logs.to_stderr(config.log)
             self.config, self.targets, self.scheduler.config = config, targets, config
             self._http.timeout = httpx.Timeout(config.feeds.timeout)
-            logs.to_stderr(config.log)
             self.scheduler.changed.set()
             await self.supervisor.restart("webhooks")
         logger.bind(action="reload").info("settings changed: {}", ", ".join(changed) or "none")

@@ -20,10 +20,11 @@ class Turn:
 
     * mood: a host misbehaves so (text), or works again ("");
     * worker: the next worker is killed;
-    * full: the disk is full (1), or no longer (0);
+    * full: the database finds no room on the disk (1), or finds room again (0); crammed: new files find none;
     * slow: each commit takes so many seconds longer;
     * step: the wall clock is set forward by so many seconds; right: it is set right;
     * suspend: the machine sleeps so many seconds;
+    * reload: the configuration is read again;
     * restart, crash: the daemon is stopped, or killed, and started again after so many seconds;
     * strike: the daemon is killed at the so-many-th commit or exchange over HTTP from now on.
     """
@@ -64,4 +65,6 @@ def draw(seed: int, weeks: int) -> list[Turn]:
     for kind in ("restart", "crash"):
         turns += [Turn(at_s, kind, "", source.choice((5.0, 600.0, 50 * HOUR_S))) for at_s in moments(0.4)]
     turns += [Turn(at_s, "strike", "", float(source.randint(1, 40))) for at_s in moments(1.0)]
+    spell("crammed", 0.5, 60 * HOUR_S, 1.0, 0.0)
+    turns += [Turn(at_s, "reload") for at_s in moments(1.0)]
     return sorted(turns)

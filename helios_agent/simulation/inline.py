@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import importlib
+import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -35,6 +37,10 @@ class Disk:
         """How much longer each commit takes."""
         self.slowed = 0
         """How many did."""
+        self.crammed = False
+        """Whether there is no room for new files, though the database has free pages in its own."""
+        self.refused = 0
+        """How many operations on files found no room."""
         self._store: Store | None = None
         self._full = False
 
@@ -54,6 +60,12 @@ class Disk:
     async def _open_readers(self, path: Path) -> "InlineReaders":
         self.readers = InlineReaders(self, path)
         return self.readers
+
+    def on_file(self, moment: str, path: Path) -> None:
+        """Raise OSError before a file is written, or gets its name, while there is no room for it."""
+        if self.crammed and moment in ("before write", "before sync", "before rename"):
+            self.refused += 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     async def fill(self, full: bool) -> None:
         """Have no room for another page, or have room again. The next store begins with what was left."""

@@ -16,7 +16,7 @@ from loguru import logger
 from helios_agent.agent import Agent, Health, Ports, live, open_agent
 from helios_agent.clock import SECOND_US
 from helios_agent.config import Config
-from helios_agent.errors import HeliosError
+from helios_agent.errors import HeliosError, Refused, StoreError
 from helios_agent.simulation import loop as loops
 from helios_agent.simulation import world
 from helios_agent.simulation.faults import Turn
@@ -213,6 +213,15 @@ class Life:
             await self._take(turn)
         await self._sleep_until(seconds)
 
+    async def _reload(self) -> None:
+        if self._agent is None:
+            return
+        try:
+            await self._agent.reload()
+            self.met["reload"] += 1
+        except (Refused, StoreError) as error:  # not ready yet, or a full disk
+            logger.bind(action="simulation").info("no reload: {}", error)
+
     async def _sleep_until(self, at_s: float) -> None:
         await self.clock.sleep(at_s - self.clock.mono_us() / SECOND_US)
 
@@ -224,6 +233,8 @@ class Life:
                 self.engine.deadly = True
             case "full":
                 await self.disk.fill(bool(turn.value))
+            case "crammed":
+                self.disk.crammed = bool(turn.value)
             case "slow":
                 self.disk.stall_s = float(turn.value)
             case "step":
@@ -232,6 +243,8 @@ class Life:
                 self.clock.set_right()
             case "suspend":
                 self.clock.suspend(float(turn.value))
+            case "reload":
+                await self._reload()
             case "strike":
                 self.strike(int(turn.value))
             case _:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from helios_agent import files
 from helios_agent.simulation import faults, invariants
 from helios_agent.simulation.life import Life
 from helios_agent.simulation.loop import WEEK_S
@@ -48,6 +49,7 @@ def live(folder: Path, first_seed: int, lives: int, weeks: int) -> Report:
         start = date(2026, 1, 1) + timedelta(days=random.Random(f"start {seed}").randrange(4 * 365))  # noqa: S311
         place = folder / str(seed)
         life = Life(place, seed, start)
+        files.observer.set(life.disk.on_file)
         life.run(weeks * WEEK_S, faults.draw(seed, weeks))
         broken = invariants.broken(life)
         if broken:
@@ -59,7 +61,7 @@ def live(folder: Path, first_seed: int, lives: int, weeks: int) -> Report:
         report.boots += life.boots
         report.events += len(told)
         met.update(life.met + life.outside.met)
-        met.update(worker=life.engine.killed, slow=life.disk.slowed)
+        met.update(worker=life.engine.killed, slow=life.disk.slowed, crammed=life.disk.refused)
         kinds.update(event.kind for event in told)
         if not broken:
             shutil.rmtree(place)

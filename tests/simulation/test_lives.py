@@ -53,7 +53,7 @@ def test_two_hundred_weeks_break_nothing(tmp_path: Path, seed: int) -> None:
     # The lives were full of what they are meant to stand.
     for fault in (
         "down", "refused", "hangs", "busy", "malformed", "wrong", "worker", "slow", "restart", "crash",
-        "strike",
+        "strike", "crammed", "reload",
     ):  # fmt: skip
         assert report["faults"][fault] > 0, fault
     for kind in (
