@@ -4,8 +4,10 @@ A week is lived once, undisturbed, while every commit, every file operation and 
 is numbered. At each of them the process forks. The fork kills its agent there and then, boots a new
 one on the disk as it was at that moment (every other fork kills this one, too, while it recovers), lives
 the rest of the week, and compares how it ended with the undisturbed week. What happens between two of
-these moments leaves nothing behind, so these are all the states in which a kill can find the world. Run
-by itself:
+these moments leaves nothing behind, so these are all the states in which a kill can find the world.
+
+A power cut loses what was not synced. Before each commit all names of files must be: then what a power cut
+leaves is what a kill leaves a few moments before. Run by itself:
 python -m tests.simulation.sweep FOLDER STRIDE SEED [week | archiving]
 """
 
@@ -102,6 +104,7 @@ class Sweep:
         self._start, self._since_s, self._until_s = SPANS[when]
         self._forks: dict[int, Path] = {}
         self._verdict = folder
+        self._unsynced: set[Path] = set()
         self._expected = self._live_undisturbed(seed)
         self._life = Life(folder / "life", seed, self._start, LEAN, self._at_point)
 
@@ -134,6 +137,10 @@ class Sweep:
     def _at_file(self, moment: str, path: Path) -> None:
         when, _, operation = moment.partition(" ")
         if when == "after":
+            if operation in ("write", "rename"):
+                self._unsynced.add(path.parent)
+            elif operation == "sync":
+                self._unsynced.discard(path)
             self._at_point(operation)
         elif self._life.forked and path.is_relative_to(self._folder / "life"):
             raise Killed  # the dead clear nothing away
@@ -141,6 +148,8 @@ class Sweep:
     def _at_point(self, point: str) -> None:
         if self._life.forked or not self._life.config.database.exists():
             return  # a kill before there is anything is a later first start
+        if point == "commit" and self._unsynced:
+            self.outcome.differences.append(f"a commit before {self._unsynced} are on the disk")
         if self._life.clock.loop.time() < self._since_s:
             return
         self.outcome.points += 1
