@@ -5,6 +5,7 @@ Run by itself: python -m tests.simulation.lives FOLDER FIRST_SEED LIVES WEEKS
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -43,11 +44,13 @@ class Report:
 
 def live(folder: Path, first_seed: int, lives: int, weeks: int) -> Report:
     report, begun = Report(), time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)  # errors name files, and no two journals are to differ by where they were written
     met: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     for seed in range(first_seed, first_seed + lives):
         start = date(2026, 1, 1) + timedelta(days=random.Random(f"start {seed}").randrange(4 * 365))  # noqa: S311
-        place = folder / str(seed)
+        place = Path(str(seed))
         life = Life(place, seed, start)
         files.observer.set(life.disk.on_file)
         life.run(weeks * WEEK_S, faults.draw(seed, weeks))
