@@ -41,7 +41,7 @@ async def facts(context: Context, rules: Game) -> Facts:
     store, now_us = context.store, context.clock.now_us()
     newest = await draws.newest(store, rules.name, 1)
     era = rules.era_at(newest[0].draw.day if newest else from_us(now_us).date())
-    days, _ = await history.rows_of(store, rules, era)
+    known = await history.of_era(store, rules, era)
     scores = await forecasts.scores(store, rules.name, era.name)
     ledger = await history.ledger_of(store, rules, era)
     trained = await models.active(store, rules.name, era.name)
@@ -56,7 +56,7 @@ async def facts(context: Context, rules: Game) -> Facts:
         registered_gains=[s.mixture_gain for s in scores if s.basis == "registered"],
         peak_nats=ledger.peak_nats,
         weights=mixture.posterior(ledger.standings),
-        draws=len(days),
+        draws=len(known.days),
         draws_trained_on=max((model.draws for model in trained), default=None),
         missing_since_us=tuple(to_us(calendar.draw_instant(rules, day)) for day in missing),
         feed_read_us=max((f["read_us"] for f in feeds.values() if f["read_us"] is not None), default=None),

@@ -7,19 +7,18 @@ from loguru import logger
 
 from helios_agent.actions import history
 from helios_agent.actions.action import CORE, Action, Commit, Context
+from helios_agent.actions.history import EraDraws
 from helios_agent.clock import from_us, iso, to_us
 from helios_agent.errors import HeliosError, JobFailed, Refused, WorkerLost
 from helios_agent.forecasting import ledger as ledgers
-from helios_agent.forecasting import mixture
 from helios_agent.forecasting.experts import EXPERTS
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.forecasting.history import History
 from helios_agent.journal import draws, forecasts, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.journal.models import Model
 from helios_agent.lottery import calendar
-from helios_agent.lottery.games import Era, game
+from helios_agent.lottery.games import game
 from helios_agent.work import engine
 
 
@@ -27,21 +26,26 @@ class DrawAlreadyHeld(HeliosError):
     """The draw was held, or became known, before its forecast could be registered."""
 
 
+class DrawsChanged(HeliosError):
+    """An earlier draw became known while the forecast was made, which is to know it too."""
+
+
 async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
     day = calendar.next_draw_day(rules, from_us(context.clock.now_us()))
     held_us = to_us(calendar.draw_instant(rules, day))
     era = rules.era_at(day)
-    days, rows = await history.rows_of(context.store, rules, era)
-    if days and days[-1] >= day.isoformat():
+    known = await history.of_era(context.store, rules, era)
+    last_day = known.days[-1] if known.days else None
+    if last_day is not None and last_day >= day.isoformat():
         raise Refused(
-            f"The clock is wrong: it is before the draw of {day}, but that of {days[-1]} is stored."
+            f"The clock is wrong: it is before the draw of {day}, but that of {last_day} is stored."
         )
     ledger = await history.ledger_of(context.store, rules, era)
     active = await models.active(context.store, rules.name, era.name)
     basis = {
-        "draws": len(rows),
-        "last_draw": days[-1] if days else None,
+        "draws": len(known.days),
+        "last_draw": last_day,
         "scored": ledger.draws,
         "models": [model.forecaster for model in active],
     }
@@ -49,12 +53,15 @@ async def run(context: Context, intent: Intent) -> Commit:
     if existing is not None and existing.record["basis"] == basis:
         return lambda tx, cause: {"day": day.isoformat(), "digest": existing.digest, "new": False}
 
-    known = History.from_rows(rows, era.pick, era.white, era.bonus)
-    made = {name: expert(known).rounded() for name, expert in EXPERTS.items()}
+    said = await context.engine.run("forecast", known.spec(), time_limit_s=engine.SHORT_JOB_S)
+    made = {name: Forecast.from_record(record) for name, record in said["forecasters"].items()}
+    failed: dict[str, str] = said["broken"]
+    for name, error in failed.items():
+        logger.bind(action="forecast", expert=name).error("{}", error)
     broken: dict[str, str] = {}
     for model in active:
         try:
-            made[model.forecaster] = await _ask_model(context, model, era, rows)
+            made[model.forecaster] = await _ask_model(context, model, known)
         except JobFailed as error:
             if isinstance(error, WorkerLost) and intent.attempt < intent.max_attempt:
                 raise  # it may answer next time; after the last attempt the others forecast without it
@@ -72,14 +79,26 @@ async def run(context: Context, intent: Intent) -> Commit:
         "draw_at": iso(held_us),
         "basis": basis,
         "forecasters": {name: forecast.to_record() for name, forecast in made.items()},
-        "weights": {name: round(weight, 9) for name, weight in mixture.posterior(ledger.standings).items()},
+        "weights": ledger.weights(),
+        "shares": dict(ledger.shares),
     }
     digest = forecasts.digest(record)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        known = tx.rows("SELECT 1 FROM draw WHERE game = ? AND day >= ?", (rules.name, day.isoformat()))
-        if tx.now_us() >= held_us or known:
+        stored = tx.rows(
+            "SELECT count(*) AS n, max(day) AS last_day FROM draw WHERE game = ? AND day >= ?",
+            (rules.name, era.name),
+        )[0]
+        if tx.now_us() >= held_us or (stored["last_day"] or "") >= day.isoformat():
             raise DrawAlreadyHeld(f"The draw of {day} was held before its forecast could be registered.")
+        if stored["n"] != len(known.days):
+            raise DrawsChanged(f"A draw became known while the forecast of {day} was made.")
+        for name in EXPERTS:
+            key = f"expert:{rules.name}:{name}"
+            if name in failed:
+                draws.open_incident(tx, key, "expert-unusable", failed[name], cause)
+            else:
+                draws.close_incident(tx, key, cause)
         for model in active:
             key = f"model:{rules.name}:{model.forecaster}"
             if model.forecaster in broken:
@@ -101,12 +120,12 @@ async def run(context: Context, intent: Intent) -> Commit:
 ACTION = Action("forecast", CORE, run)
 
 
-async def _ask_model(context: Context, model: Model, era: Era, rows: list[list[int]]) -> Forecast:
+async def _ask_model(context: Context, model: Model, known: EraDraws) -> Forecast:
     """Return a trained network's forecast. Raises JobFailed when it has none."""
     folder = context.config.paths.models / model.name / model.version
     said = await context.engine.run(
         "model-forecast",
-        {"artefact": str(folder), "draws": rows, "version": model.version},
+        {"artefact": str(folder), "draws": known.rows, "version": model.version},
         time_limit_s=engine.SHORT_JOB_S,
     )
-    return Forecast(said["white"], said["bonus"], era.pick).rounded()
+    return Forecast(said["white"], said["bonus"], known.era.pick).rounded()

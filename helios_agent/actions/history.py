@@ -1,8 +1,12 @@
 """What several actions read: an era's draws as rows, its ledger, and which eras are still to be scored."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
-from helios_agent.forecasting.experts import EXPERTS
+from helios_agent.forecasting import ledger as ledgers
+from helios_agent.forecasting.experts import PRIORS
 from helios_agent.forecasting.ledger import Ledger
 from helios_agent.journal import draws, forecasts
 from helios_agent.lottery import calendar
@@ -14,20 +18,54 @@ def as_date(day: str) -> date:
     return date.fromisoformat(day)
 
 
-async def rows_of(store: Reader, rules: Game, era: Era) -> tuple[list[str], list[list[int]]]:
-    """Return the days of an era's stored draws, and each draw as [whites…, bonus], oldest first."""
-    stored = [
-        s.draw
-        for s in await draws.stored(store, rules.name, since=era.name)
-        if rules.era_at(s.draw.day) == era
-    ]
-    return [d.day.isoformat() for d in stored], [[*d.whites, d.bonus] for d in stored]
+@dataclass(frozen=True)
+class EraDraws:
+    """The stored draws of an era, oldest first.
+
+    days: ISO dates. rows: [whites…, bonus]. ordered: whether the whites stand in the order drawn. seqs: the
+    events that stored them.
+    """
+
+    era: Era
+    days: Sequence[str]
+    rows: Sequence[list[int]]
+    ordered: Sequence[bool]
+    seqs: Sequence[int]
+
+    def spec(self, count: int | None = None) -> dict[str, Any]:
+        """Return the first `count` draws, by default all, as the spec of a job: see `History.from_spec`."""
+        return {
+            "rows": [*self.rows[:count]],
+            "ordered": [*self.ordered[:count]],
+            "pick": self.era.pick,
+            "white": self.era.white,
+            "bonus": self.era.bonus,
+        }
+
+    def drawn_again(self, index: int, before_seq: int) -> bool:
+        """Return whether draw `index` has the main balls of an earlier draw stored before an event."""
+        balls = set(self.rows[index][:-1])
+        earlier = zip(self.rows[:index], self.seqs[:index], strict=True)
+        return any(seq < before_seq and set(row[:-1]) == balls for row, seq in earlier)
+
+
+async def of_era(store: Reader, rules: Game, era: Era) -> EraDraws:
+    """Return the stored draws of an era."""
+    stored = await draws.stored(store, rules.name, since=era.name)
+    found = [(s.draw, s.seq) for s in stored if rules.era_at(s.draw.day) == era]
+    return EraDraws(
+        era,
+        [draw.day.isoformat() for draw, _ in found],
+        [[*draw.whites, draw.bonus] for draw, _ in found],
+        [draw.ordered for draw, _ in found],
+        [seq for _, seq in found],
+    )
 
 
 async def ledger_of(store: Reader, rules: Game, era: Era) -> Ledger:
     """Return the ledger of an era after its last scored draw, a new one before the first."""
     state = await forecasts.ledger(store, rules.name, era.name)
-    return Ledger.from_record(state.record) if state else Ledger.start(EXPERTS)
+    return ledgers.admit(Ledger.from_record(state.record), PRIORS) if state else Ledger.start(PRIORS)
 
 
 async def eras_to_score(store: Reader, rules: Game) -> list[Era]:

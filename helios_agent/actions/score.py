@@ -13,11 +13,13 @@ from loguru import logger
 
 from helios_agent.actions import history
 from helios_agent.actions.action import CORE, Action, Commit, Context
+from helios_agent.actions.history import EraDraws
 from helios_agent.clock import to_us
+from helios_agent.forecasting import forecast
 from helios_agent.forecasting import ledger as ledgers
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.ledger import Ledger
-from helios_agent.journal import forecasts, models
+from helios_agent.journal import draws, forecasts, models
 from helios_agent.journal.forecasts import Registered
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -34,23 +36,26 @@ class _Pending:
 
     index: int
     day: str
-    row: list[int]
     registered: Registered | None
 
 
 async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
     scored: list[dict[str, Any]] = []
+    broken: dict[str, str] = {}
     late = 0
     for era in await history.eras_to_score(context.store, rules):
-        entries, passed_over = await _score_era(context, rules, era)
+        entries, failed, passed_over = await _score_era(context, rules, era)
         scored += entries
+        broken |= failed
         late += passed_over
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
         for entry in scored:
             kind = "forecast.scored" if entry["basis"] == REGISTERED else "history.scored"
             tx.append(kind, entry, cause)
+        for name, error in broken.items():
+            draws.open_incident(tx, f"expert:{rules.name}:{name}", "expert-unusable", error, cause)
         result = {
             "game": rules.name,
             "scored": len(scored),
@@ -72,70 +77,69 @@ async def run(context: Context, intent: Intent) -> Commit:
 ACTION = Action("score", CORE, run)
 
 
-async def _score_era(context: Context, rules: Game, era: Era) -> tuple[list[dict[str, Any]], int]:
-    """Return the ledger entries of an era's unscored draws, and how many came too late to be scored.
+async def _score_era(
+    context: Context, rules: Game, era: Era
+) -> tuple[list[dict[str, Any]], dict[str, str], int]:
+    """Return an era's new ledger entries, the experts that failed, and how many draws came too late.
 
     A draw that becomes known after a later one was scored is passed over: the mixture's weights
     have seen what came after it.
     """
-    days, rows = await history.rows_of(context.store, rules, era)
+    known = await history.of_era(context.store, rules, era)
     state = await forecasts.ledger(context.store, rules.name, era.name)
     ledger = await history.ledger_of(context.store, rules, era)
     after = state.day if state else ""
     scored_days = {s.day for s in await forecasts.scores(context.store, rules.name, era.name)}
-    passed_over = sum(day <= after and day not in scored_days for day in days)
+    passed_over = sum(day <= after and day not in scored_days for day in known.days)
     pending = []
-    for index, day in enumerate(days):
+    for index, day in enumerate(known.days):
         if day > after:
             held_us = to_us(calendar.draw_instant(rules, history.as_date(day)))
             found = await forecasts.registered(context.store, rules.name, day, before_us=held_us)
-            pending.append(_Pending(index, day, rows[index], found))
+            pending.append(_Pending(index, day, found))
     priors = {m.forecaster: m.prior for m in await models.of_era(context.store, rules.name, era.name)}
 
     entries: list[dict[str, Any]] = []
+    broken: dict[str, str] = {}
     for has_forecast, group in groupby(pending, key=lambda p: p.registered is not None):
-        draws = list(group)
         if has_forecast:
-            made, ledger = _by_registered(draws, era, ledger, priors)
+            made, ledger = _by_registered(list(group), known, ledger, priors)
         else:
-            made, ledger = await _by_walk_forward(context, draws, era, ledger, rows)
+            made, failed, ledger = await _by_walk_forward(context, list(group), known, ledger)
+            broken |= failed
         entries += made
-    return [{"game": rules.name, "era": era.name, **entry} for entry in entries], passed_over
+    return [{"game": rules.name, "era": era.name, **entry} for entry in entries], broken, passed_over
 
 
 def _by_registered(
-    draws: Sequence[_Pending], era: Era, ledger: Ledger, priors: Mapping[str, float]
+    pending: Sequence[_Pending], known: EraDraws, ledger: Ledger, priors: Mapping[str, float]
 ) -> tuple[list[dict[str, Any]], Ledger]:
     entries = []
-    for draw in draws:
+    for draw in pending:
         if draw.registered is None:
             raise ValueError(f"the draw of {draw.day} has no registered forecast")
         made = {n: Forecast.from_record(r) for n, r in draw.registered.record["forecasters"].items()}
         for name in made.keys() - ledger.standings.keys():
             ledger = ledgers.join(ledger, name, priors[name])
-        ledger, scored = ledgers.score(ledger, made, draw.row[: era.pick], draw.row[era.pick])
+        *whites, bonus = known.rows[draw.index]
+        again = known.drawn_again(draw.index, draw.registered.seq)
+        gains = forecast.gains([*made.values()], whites, bonus, known.ordered[draw.index], again)
+        ledger, scored = ledgers.score(ledger, dict(zip(made, gains.tolist(), strict=True)))
         entries.append(_entry(draw, REGISTERED, draw.registered.seq, scored, ledger))
     return entries, ledger
 
 
 async def _by_walk_forward(
-    context: Context, draws: Sequence[_Pending], era: Era, ledger: Ledger, rows: list[list[int]]
-) -> tuple[list[dict[str, Any]], Ledger]:
-    spec = {
-        "rows": rows[: draws[-1].index + 1],
-        "pick": era.pick,
-        "white": era.white,
-        "bonus": era.bonus,
-        "first": draws[0].index,
-        "ledger": ledger.to_record(),
-    }
+    context: Context, pending: Sequence[_Pending], known: EraDraws, ledger: Ledger
+) -> tuple[list[dict[str, Any]], dict[str, str], Ledger]:
+    spec = known.spec(pending[-1].index + 1) | {"first": pending[0].index, "ledger": ledger.to_record()}
     result = await context.engine.run("walk-forward", spec, time_limit_s=engine.SHORT_JOB_S)
     entries = []
-    for draw, done in zip(draws, result["scored"], strict=True):
+    for draw, done in zip(pending, result["scored"], strict=True):
         ledger = Ledger.from_record(done["ledger"])
         scored = ledgers.Scored(done["gains"], done["weights"], done["mixture_gain"])
         entries.append(_entry(draw, WALK_FORWARD, None, scored, ledger))
-    return entries, ledger
+    return entries, result["broken"], ledger
 
 
 def _entry(

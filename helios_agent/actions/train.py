@@ -28,7 +28,8 @@ async def run(context: Context, intent: Intent) -> Commit:
     if not newest:
         raise Refused(f"There are no draws of {rules.title} to train on.")
     era = rules.era_at(newest[0].draw.day)
-    days, rows = await history.rows_of(context.store, rules, era)
+    known = await history.of_era(context.store, rules, era)
+    days, rows = known.days, known.rows
     learning, models = context.config.learning, context.config.paths.models
     staging = models / STAGING / f"{intent.id}-{intent.attempt}"
     await asyncio.to_thread(files.remove, staging)

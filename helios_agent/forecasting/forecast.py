@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from helios_agent.forecasting import subsets
-from helios_agent.forecasting.history import History
+from helios_agent.forecasting.history import Drawn, History
 
 Floats = NDArray[np.float64]
 
@@ -21,58 +21,133 @@ CENTRED_WITHIN = 1e-6  # a centred vector rounded to RECORD_DECIMALS has a mean 
 
 
 @dataclass(frozen=True, eq=False)
+class Repeat:
+    """That the machine draws the main balls of an earlier draw again.
+
+    share: (...) float64, with which probability it does, from 0 to below 1.
+    draws: (...) int64, how many different earlier draws there are; each is as likely.
+    counts: (..., N) int64, in how many of them each ball is.
+    """
+
+    share: Floats
+    draws: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Forecast:
     """A distribution over the next draw of a game.
 
-    The main balls follow the conditional Bernoulli law of `subsets`, the bonus ball independently a softmax.
+    The main balls follow the conditional Bernoulli law of `subsets`, mixed with those of earlier draws if
+    there is a `repeat`. Given which balls are drawn, their order follows a Plackett-Luce law (R. D. Luce
+    1959, Individual Choice Behavior): at each place one of the balls still to come is drawn, in proportion to
+    its weight for that place; without an `order`, every order is equally likely. The bonus ball independently
+    follows a softmax.
 
-    white: (N,) float64 log-weights of the main balls, centred to sum zero.
-    bonus: (B,) float64 log-weights of the bonus ball, centred to sum zero; normalised when scored.
+    white: (..., N) float64 log-weights of the main balls, centred to sum zero.
+    bonus: (..., B) float64 log-weights of the bonus ball, centred to sum zero; normalised when scored.
     pick: how many main balls are drawn (k).
+    order: (..., k, N) float64 log-weights by place and ball, or None.
 
-    Log-weights are determined up to a constant only, so any may be passed in: they are centred here.
-    Raises ValueError, naming the field, for values that are not finite or beyond ±1,000.
+    Leading axes are independent runs; what is registered has none. Log-weights are determined up to a
+    constant only, so any may be passed in: they are centred here. Raises ValueError, naming the field, for
+    values that are not finite or beyond ±1,000.
     """
 
     white: Floats
     bonus: Floats
     pick: int
+    order: Floats | None = None
+    repeat: Repeat | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "white", _log_weights("white", self.white))
-        object.__setattr__(self, "bonus", _log_weights("bonus", self.bonus))
-        if not 1 <= self.pick <= self.white.size:
-            raise ValueError(f"pick is {self.pick}; expected 1..{self.white.size}, the number of white balls")
+        object.__setattr__(self, "white", _log_weights("white", self.white, 1))
+        object.__setattr__(self, "bonus", _log_weights("bonus", self.bonus, 1))
+        N = self.white.shape[-1]
+        if not 1 <= self.pick <= N:
+            raise ValueError(f"pick is {self.pick}; expected 1..{N}, the number of white balls")
+        if self.order is not None:
+            object.__setattr__(self, "order", _log_weights("order", self.order, 2))
+            if self.order.shape[-2:] != (self.pick, N):
+                raise ValueError(
+                    f"order has shape {self.order.shape}; expected ({self.pick}, {N}) at the end"
+                )
+        if self.repeat is not None:
+            _check_repeat(self.repeat, N)
 
     @classmethod
     def uniform(cls, white_count: int, bonus_count: int, pick: int) -> Forecast:
         """Return the forecast of a fair machine."""
         return cls(np.zeros(white_count), np.zeros(bonus_count), pick)
 
-    def gain(self, whites: Sequence[int], bonus: int) -> float:
+    def gain(self, whites: Sequence[int], bonus: int, ordered: bool = False, again: bool = False) -> float:
         """Return the log score of a draw less a fair machine's, in nats.
 
+        `ordered` says that `whites` stand in the order drawn, `again` that an earlier draw had the same.
         Exactly 0.0 for the uniform forecast. Raises DrawInvalid if the draw is not one of this game.
         """
-        return float(gains([self], whites, bonus)[0])
+        return float(gains([self], whites, bonus, ordered, again)[0])
 
     def log_score(self, whites: Sequence[int], bonus: int) -> float:
-        """Return the log-probability of a draw, in nats; -19.493 for a fair Powerball machine."""
+        """Return the log-probability of a draw whose order is not told, in nats; -19.493 for a fair
+        Powerball."""
         fair = -math.log(math.comb(self.white.size, self.pick)) - math.log(self.bonus.size)
         return fair + self.gain(whites, bonus)
 
+    def log_ratio(self, drawn: Drawn) -> Floats:
+        """Return the log score of each run's draw less a fair machine's, shape (...), in nats.
+
+        `drawn` is taken to be a draw of this game. Exactly 0.0 where the forecast is uniform.
+        """
+        balls = np.sort(drawn.whites, axis=-1) - 1
+        total = np.zeros(balls.shape[:-1])
+        if self.white.any():
+            chosen = np.take_along_axis(self.white, balls, axis=-1).sum(axis=-1)
+            fair = math.log(math.comb(self.white.shape[-1], self.pick))
+            total += chosen - subsets.log_normaliser(self.white, self.pick) + fair
+        if self.repeat is not None and self.repeat.draws.any():
+            share = self.repeat.share
+            subset_count = math.comb(self.white.shape[-1], self.pick)
+            hit = share * subset_count / np.maximum(self.repeat.draws, 1)
+            total = np.log((1.0 - share) * np.exp(total) + np.where(drawn.again, hit, 0.0))
+        if self.order is not None:
+            total += np.where(drawn.ordered, _order_ratio(self.order, drawn.whites - 1), 0.0)
+        if self.bonus.any():
+            chosen = np.take_along_axis(self.bonus, drawn.bonus[..., np.newaxis] - 1, axis=-1)[..., 0]
+            largest = self.bonus.max(axis=-1, keepdims=True)
+            total += chosen - largest[..., 0] - np.log(np.exp(self.bonus - largest).mean(axis=-1))
+        return np.asarray(total, dtype=np.float64)
+
     def inclusion(self) -> Floats:
-        """Return the probability that each main ball is drawn, shape (N,), summing to `pick`."""
-        return subsets.inclusion_probabilities(self.white, self.pick)
+        """Return the probability that each main ball is drawn, shape (..., N), summing to `pick`."""
+        independent = subsets.inclusion_probabilities(self.white, self.pick)
+        if self.repeat is None:
+            return independent
+        share = self.repeat.share[..., np.newaxis]
+        again = self.repeat.counts / np.maximum(self.repeat.draws, 1)[..., np.newaxis]
+        return np.asarray((1.0 - share) * independent + share * again)
 
     def bonus_probabilities(self) -> Floats:
-        """Return the probability of each bonus ball, shape (B,), summing to 1."""
-        shares = np.exp(self.bonus - self.bonus.max())
-        return np.asarray(shares / shares.sum(), dtype=np.float64)
+        """Return the probability of each bonus ball, shape (..., B), summing to 1."""
+        shares = np.exp(self.bonus - self.bonus.max(axis=-1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=-1, keepdims=True), dtype=np.float64)
 
     def to_record(self) -> dict[str, Any]:
-        """Return the forecast as JSON-ready values, log-weights rounded to 6 decimals."""
-        return {"pick": self.pick, "white": _decimals(self.white), "bonus": _decimals(self.bonus)}
+        """Return a forecast without leading axes as JSON-ready values, log-weights rounded to 6 decimals."""
+        record: dict[str, Any] = {
+            "pick": self.pick,
+            "white": _rounded(self.white).tolist(),
+            "bonus": _rounded(self.bonus).tolist(),
+        }
+        if self.order is not None:
+            record["order"] = _rounded(self.order).tolist()
+        if self.repeat is not None:
+            record["repeat"] = {
+                "share": float(_rounded(self.repeat.share)),
+                "draws": int(self.repeat.draws),
+                "counts": self.repeat.counts.tolist(),
+            }
+        return record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Forecast:
@@ -80,18 +155,37 @@ class Forecast:
         for name in ("white", "bonus", "pick"):
             if name not in record:
                 raise ValueError(f"{name} is missing from the record of a forecast")
-        return cls(record["white"], record["bonus"], int(record["pick"]))
+            if name != "pick" and np.ndim(record[name]) != 1:
+                raise ValueError(
+                    f"{name} has {np.ndim(record[name])} dimensions; expected one log-weight per ball"
+                )
+        told = record.get("repeat")
+        repeat = told and Repeat(
+            np.array(told["share"], dtype=np.float64),
+            np.array(told["draws"], dtype=np.int64),
+            np.array(told["counts"], dtype=np.int64),
+        )
+        return cls(record["white"], record["bonus"], int(record["pick"]), record.get("order"), repeat)
 
     def rounded(self) -> Forecast:
         """Return the forecast as its record holds it: this, not the unrounded one, is what is registered."""
-        return Forecast.from_record(self.to_record())
+        return Forecast(
+            _rounded(self.white),
+            _rounded(self.bonus),
+            self.pick,
+            None if self.order is None else _rounded(self.order),
+            self.repeat and replace(self.repeat, share=_rounded(self.repeat.share)),
+        )
 
 
-def gains(forecasts: Sequence[Forecast], whites: Sequence[int], bonus: int) -> Floats:
-    """Return the gain of each forecast on one draw, shape (len(forecasts),), in nats.
-
-    One pass over all of them: the laws are stacked, with the uniform one last as the reference.
-    """
+def gains(
+    forecasts: Sequence[Forecast],
+    whites: Sequence[int],
+    bonus: int,
+    ordered: bool = False,
+    again: bool = False,
+) -> Floats:
+    """Return the gain of each forecast on one draw, shape (len(forecasts),), in nats: see `Forecast.gain`."""
     if not forecasts:
         return np.zeros(0)
     first = forecasts[0]
@@ -100,35 +194,50 @@ def gains(forecasts: Sequence[Forecast], whites: Sequence[int], bonus: int) -> F
         for f in forecasts
     ):
         raise ValueError("forecasts are of different games; expected equal numbers of balls and equal pick")
-    draw = History.from_rows([[*whites, bonus]], first.pick, first.white.size, first.bonus.size)
-    thetas = np.stack([*(f.white for f in forecasts), np.zeros(first.white.size)])
-    logits = np.stack([f.bonus for f in forecasts])
-
-    normalisers = subsets.log_normaliser(thetas, first.pick)
-    chosen = thetas[:-1, np.sort(draw.whites[0]) - 1].sum(axis=1)
-    largest = logits.max(axis=1)
-    log_mean_weight = largest + np.log(np.exp(logits - largest[:, np.newaxis]).mean(axis=1))
-    white_gains = chosen - (normalisers[:-1] - normalisers[-1])
-    return np.asarray(white_gains + logits[:, draw.bonus[0] - 1] - log_mean_weight, dtype=np.float64)
+    History.from_rows([[*whites, bonus]], first.pick, first.white.size, first.bonus.size)
+    drawn = Drawn(np.array(whites), np.array(bonus), np.array(ordered), np.array(again))
+    return np.array([forecast.log_ratio(drawn) for forecast in forecasts])
 
 
-def _log_weights(field: str, values: Any) -> Floats:
+def _order_ratio(order: Floats, balls: NDArray[np.int64]) -> Floats:
+    """Return the log-probability of the order of `balls` ((..., k), 0-based) less that of any order."""
+    total = np.zeros(balls.shape[:-1])
+    for place in range(balls.shape[-1] - 1):  # the last ball has no choice
+        left = np.take_along_axis(order[..., place, :], balls[..., place:], axis=-1)
+        largest = left.max(axis=-1)
+        total += left[..., 0] - largest - np.log(np.exp(left - largest[..., np.newaxis]).mean(axis=-1))
+    return total
+
+
+def _log_weights(field: str, values: ArrayLike, axes: int) -> Floats:
+    """Return log-weights, whose last `axes` axes are one law's, checked and centred along the last one."""
     weights = np.array(values, dtype=np.float64)
-    if weights.ndim != 1 or weights.size == 0:
+    if weights.ndim < axes or weights.shape[-1] == 0:
         raise ValueError(f"{field} has shape {weights.shape}; expected one log-weight per ball")
-    if not np.abs(weights).max() <= LARGEST_LOG_WEIGHT:  # false for nan as well
-        worst = int(np.argmin(np.abs(weights) <= LARGEST_LOG_WEIGHT))
+    if not np.abs(weights).max(initial=0.0) <= LARGEST_LOG_WEIGHT:  # false for nan as well
+        worst = np.unravel_index(int(np.argmin(np.abs(weights) <= LARGEST_LOG_WEIGHT)), weights.shape)
         raise ValueError(
-            f"{field} of ball {worst + 1} is {weights[worst]}; "
+            f"{field} of ball {worst[-1] + 1} is {weights[worst]}; "
             f"expected a finite log-weight within ±{LARGEST_LOG_WEIGHT:.0f}"
         )
-    mean = weights.mean()
-    if abs(mean) > CENTRED_WITHIN:  # a record is kept digit for digit
+    mean = weights.mean(axis=-1, keepdims=True)
+    if np.abs(mean).max(initial=0.0) > CENTRED_WITHIN:  # a record is kept digit for digit
         weights -= mean
     weights.setflags(write=False)
     return weights
 
 
-def _decimals(values: Floats) -> list[float]:
-    rounded: list[float] = (np.round(values, RECORD_DECIMALS) + 0.0).tolist()  # + 0.0: no minus zero in JSON
-    return rounded
+def _check_repeat(repeat: Repeat, white_count: int) -> None:
+    if not (np.all(repeat.share >= 0.0) and np.all(repeat.share < 1.0)):  # false for nan as well
+        raise ValueError(f"share of repeat is {repeat.share}; expected a probability below 1")
+    if np.any(repeat.draws < 0) or np.any((repeat.draws == 0) & (repeat.share > 0.0)):
+        raise ValueError(f"draws of repeat is {repeat.draws}; expected at least 1 where the share is above 0")
+    if repeat.counts.shape[-1:] != (white_count,):
+        raise ValueError(
+            f"counts of repeat has shape {repeat.counts.shape}; expected {white_count} at the end"
+        )
+
+
+def _rounded(values: Floats) -> Floats:
+    rounded = np.round(values, RECORD_DECIMALS) + 0.0  # + 0.0: no minus zero in JSON
+    return np.asarray(rounded)

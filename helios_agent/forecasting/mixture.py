@@ -1,24 +1,32 @@
 """The Bayesian mixture of all forecasters.
 
-Prior weights are fixed in advance: 1/2 to the uniform forecaster for ever, 1/4 shared by the static
-experts, 1/4 kept in reserve for models that join later. The reserve forecasts uniform until it is taken,
-so its wealth stays 1 and a newcomer joins exactly as if it had forecast uniform before it existed. With the
-posterior weights before each draw, the mixture's cumulative gain over uniform is log Σ_j prior_j exp(gain_j)
-(N. Cesa-Bianchi & G. Lugosi 2006, Prediction, Learning, and Games, chapter 9), so it can never fall below
-log 1/2. In expectation over a fair machine's draws exp(cumulative gain) stays 1: it is a test martingale.
+Prior weights are fixed in advance: 1/2 to the uniform forecaster for ever, the rest to the static experts and
+to a reserve for models that join later. The reserve forecasts uniform until it is taken, so its wealth stays
+1 and a newcomer joins exactly as if it had forecast uniform before it existed. With the posterior weights
+before each draw, the mixture's cumulative gain over uniform is log Σ_j prior_j exp(gain_j) (N. Cesa-Bianchi &
+G. Lugosi 2006, Prediction, Learning, and Games, chapter 9), so it can never fall below log 1/2. In
+expectation over a fair machine's draws exp(cumulative gain) stays 1: it is a test martingale.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 UNIFORM = "uniform"
 RESERVE = "reserve"
-STATIC = "static"
+SWITCHING = "switching"
 
-PRIORS: Mapping[str, float] = {UNIFORM: 0.5, STATIC: 0.25, RESERVE: 0.25}
+RESERVE_PRIOR = 0.005
+"""Prior weight that is kept for models."""
+SWITCH_RATE = 0.002
+"""What share of its weights `switch` gives out anew at each draw."""
 
 _SLACK = 1e-9  # how far sums of prior weights may exceed 1 by rounding
 
@@ -37,12 +45,6 @@ class Standing:
             raise ValueError(f"gain_nats is {self.gain_nats}; expected a finite number")
 
 
-def static_priors(names: Iterable[str]) -> dict[str, float]:
-    """Return the prior weight of uniform and of each static expert named."""
-    others = [name for name in dict.fromkeys(names) if name != UNIFORM]
-    return {UNIFORM: PRIORS[UNIFORM]} | {name: PRIORS[STATIC] / len(others) for name in others}
-
-
 def newcomer_prior(ordinal: int) -> float:
     """Return the prior weight of the `ordinal`-th model (from 1) to join after the static experts.
 
@@ -50,7 +52,7 @@ def newcomer_prior(ordinal: int) -> float:
     """
     if ordinal < 1:
         raise ValueError(f"ordinal is {ordinal}; expected 1 for the first model to join")
-    return PRIORS[RESERVE] / (ordinal * (ordinal + 1))
+    return RESERVE_PRIOR / (ordinal * (ordinal + 1))
 
 
 def reserve(standings: Mapping[str, Standing]) -> float:
@@ -84,3 +86,26 @@ def posterior(standings: Mapping[str, Standing]) -> dict[str, float]:
         for name, standing in standings.items()
     }
     return weights | {RESERVE: reserve(standings) * math.exp(-wealth)}
+
+
+def effective(weights: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, float]:
+    """Return the mixture's weights with that of the switching forecaster passed on to those it is made of."""
+    switching = weights.get(SWITCHING, 0.0)
+    return {
+        name: weight + switching * shares.get(name, 0.0)
+        for name, weight in weights.items()
+        if name != SWITCHING
+    }
+
+
+def switch(shares: Floats, priors: Floats, gains: Floats) -> tuple[Floats, Floats]:
+    """Return what the switching forecaster gained on a draw, (...), and its shares after it, (..., J).
+
+    It is a mixture of the other J forecasters that forgets: after Bayes' rule a part SWITCH_RATE of all
+    shares goes back to the `priors` ((J,), summing to 1), so that one that was bad for long and is good now
+    has its say after log(1/SWITCH_RATE) nats. `gains` are (..., J), in nats. M. Herbster & M. K. Warmuth
+    (1998), Tracking the best expert, Machine Learning 32, 151-178.
+    """
+    wealths = shares * np.exp(gains)
+    total = wealths.sum(axis=-1)
+    return np.log(total), (1.0 - SWITCH_RATE) * wealths / total[..., np.newaxis] + SWITCH_RATE * priors

@@ -6,8 +6,8 @@ hypergeometric law. Only the ratios of weights matter.
 
 Source: S. X. Chen, A. P. Dempster and J. S. Liu (1994), Weighted finite population sampling to maximize
 entropy, Biometrika 81(3), 457-469: the recursion for e_k (their R(k, C)), the inclusion probabilities
-and the sampling of one ball after another. All of it is done on logarithms and adds positive terms only,
-so weights from 1e-12 to 1e12 lose no precision.
+and the sampling of one ball after another. Positive terms alone are added, so weights from 1e-12 to 1e12
+lose no precision.
 
 Shapes: `theta` is (..., N) float64 log-weights; leading axes are independent laws. Balls are numbered from 1.
 """
@@ -19,11 +19,26 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+LARGEST_EXPONENT = 700.0
+"""exp of more leaves the range of floats."""
+
 
 def log_normaliser(theta: ArrayLike, k: int) -> Floats:
-    """Return log e_k(exp(theta)), shape (...), in nats."""
+    """Return log e_k(exp(theta)), shape (...), in nats.
+
+    Weights are divided by the k-th largest, so that e_k >= 1, and e_j of the first i of them is the running
+    sum of w_i e_{j-1} of those before i. Weights too far apart for that are added up as logarithms.
+    """
     weights = _checked(theta, k)
-    return np.asarray(_prefix_table(weights, k)[-1, k], dtype=np.float64)
+    kth = np.partition(weights, -k, axis=-1)[..., -k, np.newaxis]
+    if k * np.max(weights - kth, initial=0.0) > LARGEST_EXPONENT:
+        return np.asarray(_prefix_table(weights, k)[-1, k], dtype=np.float64)
+    shares = np.exp(weights - kth)
+    sums = np.cumsum(shares, axis=-1)
+    for _ in range(k - 1):
+        sums[..., 1:] = np.cumsum(shares[..., 1:] * sums[..., :-1], axis=-1)
+        sums[..., 0] = 0.0
+    return np.asarray(np.log(sums[..., -1]) + k * kth[..., 0], dtype=np.float64)
 
 
 def log_probability(theta: ArrayLike, subset: ArrayLike) -> Floats:

@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from helios_agent.forecasting import experts, mixture
 from helios_agent.forecasting import ledger as ledgers
-from helios_agent.forecasting.experts import EXPERTS, Expert
-from helios_agent.forecasting.history import History
+from helios_agent.forecasting.experts import PRIORS
+from helios_agent.forecasting.history import Drawn, History, Matrix, drawn_again
 from helios_agent.forecasting.ledger import Ledger, Scored
+from helios_agent.forecasting.panel import Panel
+
+Floats = NDArray[np.float64]
 
 REPORT_EVERY_DRAWS = 100
 
 
 def walk_forward(
-    history: History, first: int, ledger: Ledger, experts: Mapping[str, Expert] = EXPERTS
+    history: History, first: int, ledger: Ledger, panel: Panel
 ) -> Iterator[tuple[int, Scored, Ledger]]:
     """Yield (t, what draw t did, the ledger after it) for t = first..T-1.
 
-    The forecasts of draw t are made from the t draws before it, and rounded as registered ones are.
+    The forecasts of draw t are made from the t draws before it, and rounded as registered ones are. `panel`
+    has taken in the draws before `first`.
     """
     if not 0 <= first <= len(history):
         raise ValueError(f"first is {first}; expected 0..{len(history)}, the number of draws")
     for t in range(first, len(history)):
-        known = history.before(t)
-        forecasts = {name: expert(known).rounded() for name, expert in experts.items()}
-        ledger, scored = ledgers.score(ledger, forecasts, history.whites[t].tolist(), int(history.bonus[t]))
+        made, drawn = panel.forecasts(), history.draw(t)
+        gains = {name: float(forecast.log_ratio(drawn)) for name, forecast in made.items()}
+        ledger, scored = ledgers.score(ledger, gains)
+        panel.update(drawn)
         yield t, scored, ledger
 
 
 def run(spec: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Carry out a walk-forward job described in JSON, reporting {"done": draws, "total": draws} as it goes.
 
-    spec: {"rows": [[main balls…, bonus], …] oldest first, "pick", "white", "bonus": the game's matrix,
-    "first": index of the first draw to score, "ledger": record of the ledger before it}.
-    Returns {"scored": [one entry per draw]}, nats rounded to 9 decimals; "ledger" is the record of
-    the ledger after the draw.
+    spec: see `History.from_spec`, and "first": index of the first draw to score, "ledger": record of the
+    ledger before it.
+    Returns {"scored": [one entry per draw], "broken": {expert: what failed}}, nats rounded to 9 decimals;
+    "ledger" is the record of the ledger after the draw.
     """
-    history = History.from_rows(spec["rows"], spec["pick"], spec["white"], spec["bonus"])
+    history = History.from_spec(spec)
     first = int(spec["first"])
     total = len(history) - first
+    panel = Panel.after(history.before(min(first, len(history))))
     entries: list[dict[str, Any]] = []
-    for t, scored, ledger in walk_forward(history, first, Ledger.from_record(spec["ledger"])):
+    for t, scored, ledger in walk_forward(history, first, Ledger.from_record(spec["ledger"]), panel):
         entries.append(
             {
                 "index": t,
@@ -53,4 +63,32 @@ def run(spec: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[
         )
         if len(entries) % REPORT_EVERY_DRAWS == 0 or len(entries) == total:
             report({"done": len(entries), "total": total})
-    return {"scored": entries}
+    return {"scored": entries, "broken": panel.broken}
+
+
+def evidence_of_runs(
+    whites: NDArray[np.int64], bonus: NDArray[np.int64], ordered: bool, matrix: Matrix
+) -> Floats:
+    """Return the mixture's cumulative gain after each draw of independent runs, shape (runs, draws), in nats.
+
+    whites: (runs, draws, k) and bonus: (runs, draws), 1-based. What `walk_forward` computes for one history,
+    without rounding, for many at once.
+    """
+    runs, draws, _ = whites.shape
+    again = np.array([drawn_again(run) for run in whites])
+    members = experts.start(matrix, (runs,))
+    priors = np.array([PRIORS[name] for name in members])
+    shares = np.broadcast_to(priors / priors.sum(), (runs, len(members)))
+    totals, switched = np.zeros((runs, len(members))), np.zeros(runs)
+    evidence = np.empty((runs, draws))
+    held = np.array([*priors, PRIORS[mixture.SWITCHING], 1.0 - sum(PRIORS.values())])
+    for t in range(draws):
+        drawn = Drawn(whites[:, t], bonus[:, t], np.full(runs, ordered), again[:, t])
+        gains = np.stack([expert.forecast().log_ratio(drawn) for expert in members.values()], axis=-1)
+        for expert in members.values():
+            expert.update(drawn)
+        gained, shares = mixture.switch(shares, priors / priors.sum(), gains)
+        totals, switched = totals + gains, switched + gained
+        wealths = np.concatenate([totals, switched[:, np.newaxis], np.zeros((runs, 1))], axis=-1)
+        evidence[:, t] = np.logaddexp.reduce(np.log(held) + wealths, axis=-1)
+    return evidence

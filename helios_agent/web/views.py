@@ -10,6 +10,7 @@ from helios_agent.clock import Clock, from_us, iso, to_us
 from helios_agent.config import Config
 from helios_agent.config.model import UPKEEP_ACTIONS, ActionName
 from helios_agent.errors import NotFound, Refused
+from helios_agent.forecasting import mixture
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.journal import draws, events, forecasts, intents, models, outbox
 from helios_agent.journal.forecasts import Registered
@@ -139,7 +140,7 @@ def summary(item: Registered) -> dict[str, Any]:
 def mixture_probabilities(record: Mapping[str, Any]) -> tuple[list[float], list[float]]:
     """Return the mixture's probability of each white ball to be drawn, and of each bonus ball."""
     made = {name: Forecast.from_record(r) for name, r in record["forecasters"].items()}
-    weights: Mapping[str, float] = record["weights"]
+    weights = mixture.effective(record["weights"], record.get("shares", {}))
     # Weight of forecasters that say nothing of this draw counts as uniform.
     silent = sum(weight for name, weight in weights.items() if name not in made)
     first = next(iter(made.values()))

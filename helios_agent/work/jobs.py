@@ -9,4 +9,5 @@ JOBS: Mapping[str, str] = {
     "train": "helios_agent.learning.training:run",
     "model-forecast": "helios_agent.learning.forecasting:run",
     "walk-forward": "helios_agent.forecasting.walk_forward:run",
+    "forecast": "helios_agent.forecasting.panel:run",
 }

@@ -1,6 +1,6 @@
 import json
 import math
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -8,13 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helios_agent.errors import DrawInvalid
-from helios_agent.forecasting.forecast import Forecast, gains
+from helios_agent.forecasting.forecast import Forecast, Repeat, gains
+from helios_agent.forecasting.history import Drawn
 
 LOG_WEIGHTS = st.lists(st.floats(-30.0, 30.0), min_size=4, max_size=12)
 
 
 def small_forecast() -> Forecast:
     return Forecast(np.array([0.4, -0.1, 0.9, -1.0, 0.2, 0.0]), np.array([0.5, -0.7, 0.1]), 3)
+
+
+def repeat(share: float, draws: int, counts: list[int]) -> Repeat:
+    return Repeat(np.array(share), np.array(draws), np.array(counts))
+
+
+def full_forecast() -> Forecast:
+    """All that a forecast can say, with {1, 2, 3} and {2, 4, 6} drawn before."""
+    rng = np.random.default_rng(2)
+    small = small_forecast()
+    return Forecast(small.white, small.bonus, 3, rng.normal(size=(3, 6)), repeat(0.2, 2, [1, 2, 1, 1, 0, 1]))
 
 
 def test_a_fair_powerball_draw_scores_minus_19_493_nats() -> None:
@@ -101,8 +113,19 @@ def test_a_record_that_is_not_a_forecast_is_refused_by_name() -> None:
         Forecast.from_record({"white": [0.0], "pick": 1})
     with pytest.raises(ValueError, match=r"pick is 4; expected 1\.\.3"):
         Forecast(np.zeros(3), np.zeros(3), 4)
-    with pytest.raises(ValueError, match="white has shape"):
-        Forecast(np.zeros((3, 1)), np.zeros(3), 2)
+    with pytest.raises(ValueError, match="white has 2 dimensions"):
+        Forecast.from_record({"white": [[0.0]], "bonus": [0.0], "pick": 1})
+    with pytest.raises(ValueError, match=r"order has shape \(3, 2\); expected \(2, 3\) at the end"):
+        Forecast(np.zeros(3), np.zeros(3), 2, np.zeros((3, 2)))
+    for share, draws, message in (
+        (1.0, 3, "share of repeat"),
+        (math.nan, 3, "share"),
+        (0.1, 0, "draws of repeat"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Forecast(np.zeros(3), np.zeros(3), 2, repeat=repeat(share, draws, [1, 1, 1]))
+    with pytest.raises(ValueError, match="counts of repeat"):
+        Forecast(np.zeros(3), np.zeros(3), 2, repeat=repeat(0.1, 1, [1, 1]))
 
 
 def test_a_draw_or_a_forecast_of_another_game_is_refused() -> None:
@@ -110,3 +133,70 @@ def test_a_draw_or_a_forecast_of_another_game_is_refused() -> None:
         small_forecast().gain([1, 2, 7], 1)
     with pytest.raises(ValueError, match="different games"):
         gains([small_forecast(), Forecast.uniform(7, 3, 3)], [1, 2, 3], 1)
+
+
+def test_the_probabilities_of_all_ordered_draws_sum_to_one_and_to_those_of_the_sets() -> None:
+    forecast, earlier = full_forecast().rounded(), ({1, 2, 3}, {2, 4, 6})
+    total = 0.0
+    for balls in combinations(range(1, 7), 3):
+        again = set(balls) in earlier
+        orders = [math.exp(forecast.gain(order, 1, True, again)) / 6 for order in permutations(balls)]
+        assert math.fsum(orders) == pytest.approx(math.exp(forecast.gain(balls, 1, False, again)), rel=1e-12)
+        total += math.fsum(orders)
+    assert total / math.comb(6, 3) * math.exp(-forecast.gain([1, 2, 4], 1)) == pytest.approx(
+        math.exp(-Forecast(forecast.white, np.zeros(3), 3, repeat=forecast.repeat).gain([1, 2, 4], 1)),
+        rel=1e-12,
+    )
+
+
+def test_an_order_is_drawn_ball_by_ball_from_those_still_to_come() -> None:
+    weights = np.arange(1.0, 19.0).reshape(3, 6)
+    forecast = Forecast(np.zeros(6), np.zeros(2), 3, np.log(weights))
+    first = weights[0, 3] / (weights[0, 3] + weights[0, 0] + weights[0, 5])
+    second = weights[1, 0] / (weights[1, 0] + weights[1, 5])
+    assert math.exp(forecast.gain([4, 1, 6], 1, ordered=True)) == pytest.approx(6 * first * second, rel=1e-12)
+    assert forecast.gain([4, 1, 6], 1) == 0.0
+
+
+def test_a_repeat_shares_its_probability_between_the_earlier_draws() -> None:
+    forecast = Forecast(np.zeros(6), np.zeros(2), 3, repeat=repeat(0.2, 2, [1, 2, 1, 1, 0, 1]))
+    assert math.exp(forecast.gain([1, 2, 3], 1, again=True)) == pytest.approx(0.8 + 0.2 * 20 / 2, rel=1e-12)
+    assert math.exp(forecast.gain([1, 2, 4], 1)) == pytest.approx(0.8, rel=1e-12)
+
+
+def test_inclusion_counts_the_repeats_in() -> None:
+    forecast, earlier = full_forecast(), ({1, 2, 3}, {2, 4, 6})
+    mass = {
+        balls: math.exp(forecast.gain(balls, 1, again=set(balls) in earlier))
+        for balls in combinations(range(1, 7), 3)
+    }
+    total = math.fsum(mass.values())
+    expected = [math.fsum(p for balls, p in mass.items() if i in balls) / total for i in range(1, 7)]
+    np.testing.assert_allclose(forecast.inclusion(), expected, rtol=1e-12)
+    assert forecast.inclusion().sum() == pytest.approx(3.0, abs=1e-12)
+
+
+def test_a_full_record_is_the_forecast() -> None:
+    forecast = full_forecast()
+    record = json.loads(json.dumps(forecast.to_record()))
+    again = Forecast.from_record(record)
+    assert again.to_record() == record == forecast.rounded().to_record()
+    for ordered, seen in ((True, True), (True, False), (False, True)):
+        assert again.gain([2, 4, 6], 2, ordered, seen) == forecast.rounded().gain([2, 4, 6], 2, ordered, seen)
+
+
+def test_independent_runs_score_as_they_do_alone() -> None:
+    rng = np.random.default_rng(4)
+    white, bonus, order = rng.normal(size=(5, 9)), rng.normal(size=(5, 4)), rng.normal(size=(5, 3, 9))
+    runs = Forecast(white, bonus, 3, order)
+    draws = rng.permuted(np.tile(np.arange(1, 10), (5, 1)), axis=1)[:, :3]
+    drawn = Drawn(
+        draws, np.array([1, 2, 3, 4, 1]), np.array([True, False, True, True, False]), np.zeros(5, dtype=bool)
+    )
+    alone = [
+        Forecast(white[i], bonus[i], 3, order[i]).gain(
+            draws[i].tolist(), int(drawn.bonus[i]), bool(drawn.ordered[i])
+        )
+        for i in range(5)
+    ]
+    np.testing.assert_allclose(runs.log_ratio(drawn), alone, rtol=1e-12)

@@ -29,8 +29,27 @@ def test_a_draw_that_does_not_exist_yet_cannot_be_reached() -> None:
             history.before(t)
 
 
+def test_a_draw_knows_whether_an_earlier_one_had_the_same_main_balls() -> None:
+    rows = [[5, 1, 3, 2], [2, 4, 6, 1], [3, 5, 1, 3], [6, 4, 2, 1], [1, 2, 3, 1], [1, 3, 5, 2]]
+    history = History.from_rows(rows, 3, 6, 3, [True, False, True, True, False, False])
+    assert history.again.tolist() == [False, False, True, True, False, True]
+    drawn = history.draw(2)
+    assert (drawn.whites.tolist(), int(drawn.bonus)) == ([3, 5, 1], 3)
+    assert (bool(drawn.ordered), bool(drawn.again)) == (True, True)
+    assert drawn.balls(6).tolist() == [True, False, True, False, True, False]
+    assert history.before(2).again.tolist() == [False, False]
+
+
+def test_a_job_describes_a_history_in_json() -> None:
+    spec = {"rows": ROWS, "ordered": [True, False, True], "pick": 3, "white": 6, "bonus": 3}
+    history = History.from_spec(spec)
+    assert history.matrix == (6, 3, 3)
+    assert (history.whites.tolist(), history.ordered.tolist()) == ([r[:3] for r in ROWS], spec["ordered"])
+
+
 def test_no_rows_are_an_empty_history() -> None:
     history = History.from_rows([], 5, 69, 26)
+    assert history.again.tolist() == []
     assert (len(history), history.pick, history.whites.shape) == (0, 5, (0, 5))
 
 
@@ -52,6 +71,8 @@ def test_a_row_that_breaks_the_matrix_is_named(row: list[int], message: str) -> 
 
 def test_a_history_whose_parts_do_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="expected \\(draws, pick\\)"):
-        History(np.ones((3, 2), dtype=np.int64), np.ones(2, dtype=np.int64), 6, 3)
+        History(np.ones((3, 2), dtype=np.int64), np.ones(2, dtype=np.int64), 6, 3, np.ones(2, dtype=bool))
+    with pytest.raises(ValueError, match=r"ordered has shape \(2,\) .*expected \(3,\) and bool"):
+        History.from_rows(ROWS, 3, 6, 3, [True, False])
     with pytest.raises(ValueError, match="pick 7, white_count 6"):
         History.from_rows([], 7, 6, 3)

@@ -1,34 +1,28 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helios_agent.forecasting import mixture
-from helios_agent.forecasting.mixture import PRIORS, Standing
+from helios_agent.forecasting.experts import PRIORS
+from helios_agent.forecasting.mixture import Standing
 
 
-def test_prior_weights_are_a_half_a_quarter_and_a_quarter() -> None:
-    assert PRIORS == {"uniform": 0.5, "static": 0.25, "reserve": 0.25}
-    assert mixture.static_priors(["uniform", "tilt", "recency"]) == {
-        "uniform": 0.5,
-        "tilt": 0.125,
-        "recency": 0.125,
-    }
-
-
-def test_uniform_holds_its_half_even_when_nobody_names_it() -> None:
-    assert mixture.static_priors([]) == {"uniform": 0.5}
-    assert mixture.static_priors(["tilt", "tilt"]) == {"uniform": 0.5, "tilt": 0.25}
+def test_uniform_holds_half_and_something_is_left_for_models() -> None:
+    assert PRIORS["uniform"] == 0.5
+    assert 1.0 - math.fsum(PRIORS.values()) == pytest.approx(mixture.RESERVE_PRIOR, abs=1e-12)
 
 
 def test_newcomers_leave_room_for_any_number_of_others() -> None:
     priors = [mixture.newcomer_prior(m) for m in range(1, 1001)]
-    assert priors[:3] == [0.125, 0.25 / 6, 0.25 / 12]
+    reserve = mixture.RESERVE_PRIOR
+    assert priors[:3] == [reserve / 2, reserve / 6, reserve / 12]
     assert all(later < earlier for earlier, later in pairwise(priors))
     for m in (1, 2, 10, 1000):
-        assert 0.25 - math.fsum(priors[:m]) == pytest.approx(0.25 / (m + 1), rel=1e-12)
+        assert reserve - math.fsum(priors[:m]) == pytest.approx(reserve / (m + 1), rel=1e-9)
     with pytest.raises(ValueError, match="ordinal is 0"):
         mixture.newcomer_prior(0)
 
@@ -67,3 +61,33 @@ def test_more_prior_weight_than_one_is_refused() -> None:
         Standing(0.5, math.nan)
     with pytest.raises(ValueError, match="'reserve'"):
         mixture.posterior({"reserve": Standing(0.5, 0.0)})
+
+
+def test_switching_gains_what_its_shares_gain_and_gives_a_part_of_them_out_anew() -> None:
+    priors = np.array([0.5, 0.3, 0.2])
+    shares = np.array([[0.9, 0.05, 0.05], [0.2, 0.2, 0.6]])
+    gains = np.log([[1.0, 2.0, 0.5], [1.0, 1.0, 3.0]])
+    gain, moved = mixture.switch(shares, priors, gains)
+    np.testing.assert_allclose(np.exp(gain), [0.9 + 0.1 + 0.025, 0.4 + 1.8], rtol=1e-14)
+    kept = (1.0 - mixture.SWITCH_RATE) * np.array([0.2, 0.2, 1.8]) / 2.2
+    np.testing.assert_allclose(moved[1], kept + mixture.SWITCH_RATE * priors, rtol=1e-14)
+    np.testing.assert_allclose(moved.sum(axis=-1), 1.0, rtol=1e-14)
+
+
+def test_who_was_bad_for_long_has_its_say_soon_after_it_is_good() -> None:
+    priors = np.array([0.5, 0.5])
+    shares, total = priors, 0.0
+    for _ in range(1000):
+        _, shares = mixture.switch(shares, priors, np.array([0.0, -1.0]))
+    for _ in range(10):
+        gain, shares = mixture.switch(shares, priors, np.array([0.0, 1.0]))
+        total += float(gain)
+    assert shares[1] > 0.9
+    assert total > 10.0 - math.log(2.0 / mixture.SWITCH_RATE) - 0.1
+
+
+def test_what_the_switching_forecaster_holds_is_passed_on_to_those_it_is_made_of() -> None:
+    weights = {"uniform": 0.5, "a": 0.2, "switching": 0.2, "reserve": 0.1}
+    passed_on = mixture.effective(weights, {"uniform": 0.25, "a": 0.75})
+    assert passed_on == pytest.approx({"uniform": 0.55, "a": 0.35, "reserve": 0.1})
+    assert mixture.effective({"uniform": 0.5, "a": 0.5}, {}) == {"uniform": 0.5, "a": 0.5}

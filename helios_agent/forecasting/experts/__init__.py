@@ -1,18 +1,80 @@
 """The static experts: forecasters without training, one file each.
 
-Each has a `NAME` and a pure function `forecast(history) -> Forecast` for the draw after the history.
+Each watches for one way in which a machine can be unfair. It owns what it has learned, gives its forecast of
+the next draw at any time, and takes in one draw after another, at a cost that does not grow with the history.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
 
-from helios_agent.forecasting.experts import recency, tilt, uniform
+from helios_agent.forecasting import mixture
+from helios_agent.forecasting.experts.ball import Ball
+from helios_agent.forecasting.experts.bonus import Bonus
+from helios_agent.forecasting.experts.counts import Counts
+from helios_agent.forecasting.experts.groups import Groups
+from helios_agent.forecasting.experts.last_draw import LastDraw
+from helios_agent.forecasting.experts.missing import Missing
+from helios_agent.forecasting.experts.places import Places
+from helios_agent.forecasting.experts.repeats import Repeats
+from helios_agent.forecasting.experts.uniform import Uniform
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.forecasting.history import History
+from helios_agent.forecasting.history import Drawn, Matrix
 
-Expert = Callable[[History], Forecast]
 
-EXPERTS: Mapping[str, Expert] = {
-    uniform.NAME: uniform.forecast,
-    tilt.NAME: tilt.forecast,
-    recency.NAME: recency.forecast,
+class Expert(Protocol):
+    """A forecaster that learns draw by draw.
+
+    Made for a matrix and the leading axes of independent runs, each with a history of its own; the forecasts
+    that are registered have no leading axes.
+    """
+
+    def forecast(self) -> Forecast:
+        """Return the forecast of the next draw."""
+
+    def update(self, drawn: Drawn) -> None:
+        """Take in the next draw of each run."""
+
+
+EXPERTS: Mapping[str, Callable[[Matrix, tuple[int, ...]], Expert]] = {
+    mixture.UNIFORM: Uniform,
+    "ball": Ball,
+    "missing": Missing,
+    "counts-0.1": partial(Counts, spread=0.1),
+    "counts-0.2": partial(Counts, spread=0.2),
+    "counts-0.4": partial(Counts, spread=0.4),
+    "recent-50": partial(Counts, spread=0.2, half_life=50.0),
+    "recent-200": partial(Counts, spread=0.2, half_life=200.0),
+    "groups": Groups,
+    "last-draw": LastDraw,
+    "repeats": Repeats,
+    "places": Places,
+    "bonus": Bonus,
 }
+
+PRIORS: Mapping[str, float] = {
+    mixture.UNIFORM: 0.5,
+    "ball": 0.24,
+    "missing": 0.04,
+    "counts-0.1": 0.01,
+    "counts-0.2": 0.08,
+    "counts-0.4": 0.05,
+    "recent-50": 0.005,
+    "recent-200": 0.01,
+    "groups": 0.025,
+    "last-draw": 0.01,
+    "repeats": 0.005,
+    "places": 0.005,
+    "bonus": 0.01,
+    mixture.SWITCHING: 0.005,
+}
+"""The mixture's prior weights; the rest is its reserve for models.
+
+A weight p costs log(1/p) nats, which is what must be learned before the alarm. It is small change where one
+repeat is worth seven nats, and many draws where a single ball is twice as heavy: hence the differences.
+"""
+
+
+def start(matrix: Matrix, lead: tuple[int, ...] = ()) -> dict[str, Expert]:
+    """Return every expert before the first draw."""
+    return {name: make(matrix, lead) for name, make in EXPERTS.items()}

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.forecasting.history import History
-
-NAME = "uniform"
+from helios_agent.forecasting.history import Drawn, Matrix
 
 
-def forecast(history: History) -> Forecast:
-    """Forecast every draw with the same probability, whatever came before."""
-    return Forecast.uniform(history.white_count, history.bonus_count, history.pick)
+class Uniform:
+    """Forecasts every draw with the same probability, whatever came before."""
+
+    def __init__(self, matrix: Matrix, lead: tuple[int, ...] = ()) -> None:
+        self._forecast = Forecast(
+            np.zeros((*lead, matrix.white)), np.zeros((*lead, matrix.bonus)), matrix.pick
+        )
+
+    def forecast(self) -> Forecast:
+        return self._forecast
+
+    def update(self, drawn: Drawn) -> None:
+        """Learn nothing."""
