@@ -15,7 +15,7 @@ def weighted_machine(draws: int, log_sd: float, seed: int) -> History:
     """Return draws of 5/69 + 1/26 by a machine whose balls' log-weights have that spread; fair bonus."""
     rng = np.random.default_rng(seed)
     theta = rng.normal(0.0, log_sd, 69)
-    whites = subsets.sample(np.broadcast_to(theta, (draws, 69)), 5, rng)
+    whites = subsets.sample(theta, 5, rng, draws)
     return History(whites, rng.integers(1, 27, draws), 69, 26)
 
 
