@@ -14,6 +14,8 @@ Shapes: `theta` is (..., N) float64 log-weights; leading axes are independent la
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -73,30 +75,40 @@ def inclusion_probabilities(theta: ArrayLike, k: int) -> Floats:
     return np.asarray(np.exp(log_inclusion), dtype=np.float64)
 
 
-def sample(theta: ArrayLike, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw one k-subset exactly from each law: (..., k) int64, 1-based, ascending.
+def sample(theta: ArrayLike, k: int, rng: np.random.Generator, size: int | None = None) -> NDArray[np.int64]:
+    """Draw k-subsets exactly from each law: int64, 1-based, ascending.
 
-    Goes through the balls from the last to the first; ball i is taken with its probability given that
-    `left` balls are still to come from 1..i: w_i e_{left-1}(1..i-1) / e_left(1..i). For many draws of one
-    law broadcast `theta` to (draws, N).
+    One of each law, shape (..., k), or `size` of each, shape (..., size, k), for which the table of a law is
+    built once. A log-weight of minus infinity leaves its ball out; ValueError if fewer than k are left.
+
+    Goes from the largest ball down: the largest of `left` balls out of 1..i is at most m with probability
+    e_left(1..m) / e_left(1..i), which is inverted by bisection.
     """
     weights = _checked(theta, k)
-    table = _prefix_table(weights, k)
-    lead = weights.shape[:-1]
-    left = np.full(lead, k, dtype=np.int64)
-    subset = np.zeros((*lead, k), dtype=np.int64)
-    for ball in range(weights.shape[-1], 0, -1):
-        slot = np.maximum(left - 1, 0)
-        without = np.take_along_axis(table[ball - 1], slot[np.newaxis], axis=0)[0]
-        total = np.take_along_axis(table[ball], (slot + 1)[np.newaxis], axis=0)[0]
-        log_take = np.where(left > 0, weights[..., ball - 1] + without - total, -np.inf)
-        taken = -rng.standard_exponential(lead) <= log_take
-        held = np.take_along_axis(subset, slot[..., np.newaxis], axis=-1)[..., 0]
-        np.put_along_axis(
-            subset, slot[..., np.newaxis], np.where(taken, ball, held)[..., np.newaxis], axis=-1
-        )
-        left = left - taken
-    return subset
+    if size is not None and size < 0:
+        raise ValueError(f"size is {size}; expected how many subsets to draw of each law, 0 or more")
+    if not (weights < np.inf).all():
+        raise ValueError("theta holds infinity or what is not a number; expected log-weights below infinity")
+    count, lead = weights.shape[-1], weights.shape[:-1]
+    laws, each = math.prod(lead), 1 if size is None else size
+    table = _prefix_table(weights, k).reshape(count + 1, k + 1, laws)
+    if not np.isfinite(table[-1, k]).all():
+        raise ValueError(f"theta leaves fewer than k = {k} balls of positive weight")
+    entries = table.T.ravel()  # law by law, then size of the subset, then how many balls it is out of
+    first = (k + 1) * np.arange(laws)[:, np.newaxis]
+    subset = np.empty((laws, each, k), dtype=np.int64)
+    top = np.full((laws, each), count)
+    for left in range(k, 0, -1):
+        column = (first + left) * (count + 1)
+        target = entries[column + top] - rng.standard_exponential((laws, each))
+        low, high = np.full_like(top, left - 1), top  # the entry at low is below the target, that at high not
+        for _ in range(count.bit_length()):
+            middle = (low + high) >> 1
+            reached = entries[column + middle] >= target
+            low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+        subset[..., left - 1] = high
+        top = high - 1
+    return subset.reshape(*lead, k) if size is None else subset.reshape(*lead, size, k)
 
 
 def _prefix_table(theta: Floats, k: int) -> Floats:

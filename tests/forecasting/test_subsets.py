@@ -96,6 +96,37 @@ def test_samples_come_with_the_frequencies_of_the_law() -> None:
     assert stats.chisquare(counts, 40_000 * np.array(list(law.values()))).pvalue > 0.001
 
 
+def test_many_draws_of_each_of_several_laws_come_with_their_frequencies() -> None:
+    thetas = np.array([[1.0, -0.5, 0.3, 0.0, -1.2], [-2.0, 3.0, 0.0, 0.5, 0.0]])
+    drawn = subsets.sample(thetas, 2, np.random.default_rng(8), 20_000)
+    assert drawn.shape == (2, 20_000, 2)
+    for theta, of_one in zip(thetas, drawn, strict=True):
+        law = enumerate_law(theta, 2)
+        found, counts = np.unique(of_one, axis=0, return_counts=True)
+        assert [tuple(s) for s in found.tolist()] == list(law)
+        assert stats.chisquare(counts, 20_000 * np.array(list(law.values()))).pvalue > 0.001
+
+
+def test_a_ball_without_weight_is_never_drawn_and_the_others_as_if_it_were_not_there() -> None:
+    theta = np.array([0.4, -np.inf, 0.0, -0.8, -np.inf])
+    drawn = subsets.sample(theta, 2, np.random.default_rng(9), 10_000)
+    law = enumerate_law(theta[np.isfinite(theta)], 2)
+    found, counts = np.unique(drawn, axis=0, return_counts=True)
+    assert found.tolist() == [[1, 3], [1, 4], [3, 4]]
+    assert stats.chisquare(counts, 10_000 * np.array(list(law.values()))).pvalue > 0.001
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="fewer than k = 2 balls of positive weight"):
+        subsets.sample(np.array([0.0, -np.inf, -np.inf]), 2, rng)
+    with pytest.raises(ValueError, match="not a number"):
+        subsets.sample(np.array([0.0, np.nan, 1.0]), 2, rng)
+    with pytest.raises(ValueError, match="size is -1; expected how many"):
+        subsets.sample(np.zeros(3), 2, rng, -1)
+    assert subsets.sample(np.zeros(3), 2, rng, 0).shape == (0, 2)
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(-27.6, 27.6), min_size=1, max_size=30), st.data())
 def test_a_sample_is_k_different_balls_in_ascending_order(weights: list[float], data: st.DataObject) -> None:
