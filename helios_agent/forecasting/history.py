@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +14,30 @@ from numpy.typing import NDArray
 from helios_agent.errors import DrawInvalid
 
 
-class Matrix(NamedTuple):
-    """What a game draws from: the numbers of main balls (N) and bonus balls (B), and how many main ones
-    (k)."""
+@dataclass(frozen=True)
+class Matrix:
+    """What a game draws from: `pick` (k) different balls of 1..white (N), and one of 1..bonus (B).
+
+    A game without a bonus ball has bonus 1. Raises ValueError, naming the field, for what cannot be drawn.
+    """
 
     white: int
     bonus: int
     pick: int
+
+    def __post_init__(self) -> None:
+        for field, holds, expected in (
+            ("white", self.white >= 1, "1 or more balls"),
+            ("bonus", self.bonus >= 1, "1 or more balls, 1 for a game without a bonus ball"),
+            ("pick", 1 <= self.pick <= self.white, f"1..{self.white}, the white balls"),
+        ):
+            if not holds:
+                raise ValueError(f"{field} is {getattr(self, field)}; expected {expected}")
+
+    @property
+    def outcomes(self) -> int:
+        """How many different draws there are, the order of the white balls not counting."""
+        return math.comb(self.white, self.pick) * self.bonus
 
 
 class Drawn(NamedTuple):
@@ -75,11 +93,7 @@ class History:
                 f"ordered has shape {self.ordered.shape} and kind {self.ordered.dtype}; "
                 f"expected {self.bonus.shape} and bool, one for each draw"
             )
-        if not 1 <= self.pick <= self.white_count or self.bonus_count < 1:
-            raise ValueError(
-                f"pick {self.pick}, white_count {self.white_count}, bonus_count {self.bonus_count}; "
-                "expected 1 <= pick <= white_count and bonus_count >= 1"
-            )
+        _ = self.matrix  # which refuses what cannot be drawn
 
     @property
     def pick(self) -> int:

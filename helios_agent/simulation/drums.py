@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from helios_agent.forecasting.history import Matrix
 from helios_agent.simulation.laws import (
     CONDITIONAL_BERNOULLI,
     Floats,
@@ -15,7 +16,7 @@ from helios_agent.simulation.laws import (
     Law,
     conditional_bernoulli_kl,
 )
-from helios_agent.simulation.machines import Drawn, Matrix, check_counts, factored, log_weights, require
+from helios_agent.simulation.machines import Drawn, check_counts, factored, log_weights, require
 
 
 @dataclass(frozen=True, eq=False)

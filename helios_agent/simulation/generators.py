@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from helios_agent.forecasting.history import Matrix
 from helios_agent.simulation.drums import fair
 from helios_agent.simulation.laws import CONDITIONAL_BERNOULLI, Floats, Ints, Law
-from helios_agent.simulation.machines import Drawn, Matrix, check_counts, factored, log_weights, require
+from helios_agent.simulation.machines import Drawn, check_counts, factored, log_weights, require
 
 
 @dataclass(frozen=True)

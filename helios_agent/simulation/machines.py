@@ -14,32 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from helios_agent.lottery.games import Era
+from helios_agent.forecasting.history import Matrix
 from helios_agent.simulation.laws import Floats, Ints
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """What is drawn: `pick` different balls of 1..white, and one of 1..bonus (1: there is no bonus ball)."""
-
-    white: int
-    bonus: int
-    pick: int
-
-    def __post_init__(self) -> None:
-        require(self.white >= 1, "white", self.white, "1 or more balls")
-        require(self.bonus >= 1, "bonus", self.bonus, "1 or more balls, 1 for a game without a bonus ball")
-        require(1 <= self.pick <= self.white, "pick", self.pick, f"1..{self.white}, the white balls")
-
-    @classmethod
-    def of(cls, era: Era) -> Matrix:
-        """Return the matrix of an era of a real game."""
-        return cls(era.white, era.bonus, era.pick)
-
-    @property
-    def outcomes(self) -> int:
-        """How many different draws there are, the order of the white balls not counting."""
-        return math.comb(self.white, self.pick) * self.bonus
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from helios_agent.forecasting.history import Matrix
 from helios_agent.simulation import drums, generators
-from helios_agent.simulation.machines import ChangePoint, Machine, Matrix
+from helios_agent.simulation.machines import ChangePoint, Machine
 
 
 def scenarios(matrix: Matrix, change_at: int = 200) -> dict[str, Machine]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from helios_agent.errors import DrawInvalid
-from helios_agent.forecasting.history import History
+from helios_agent.forecasting.history import History, Matrix
 
 ROWS = [[5, 1, 3, 2], [2, 4, 6, 1], [1, 2, 3, 3]]
 
@@ -43,7 +43,7 @@ def test_a_draw_knows_whether_an_earlier_one_had_the_same_main_balls() -> None:
 def test_a_job_describes_a_history_in_json() -> None:
     spec = {"rows": ROWS, "ordered": [True, False, True], "pick": 3, "white": 6, "bonus": 3}
     history = History.from_spec(spec)
-    assert history.matrix == (6, 3, 3)
+    assert history.matrix == Matrix(6, 3, 3)
     assert (history.whites.tolist(), history.ordered.tolist()) == ([r[:3] for r in ROWS], spec["ordered"])
 
 
@@ -74,5 +74,5 @@ def test_a_history_whose_parts_do_not_fit_is_refused() -> None:
         History(np.ones((3, 2), dtype=np.int64), np.ones(2, dtype=np.int64), 6, 3, np.ones(2, dtype=bool))
     with pytest.raises(ValueError, match=r"ordered has shape \(2,\) .*expected \(3,\) and bool"):
         History.from_rows(ROWS, 3, 6, 3, [True, False])
-    with pytest.raises(ValueError, match="pick 7, white_count 6"):
+    with pytest.raises(ValueError, match="pick is 7"):
         History.from_rows([], 7, 6, 3)

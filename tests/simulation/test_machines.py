@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from helios_agent.forecasting import evidence, subsets
+from helios_agent.forecasting.history import Matrix
 from helios_agent.lottery.games import MEGAMILLIONS, POWERBALL, SIMULATED
 from helios_agent.simulation import drums, generators
 from helios_agent.simulation.laws import CONDITIONAL_BERNOULLI, PLACKETT_LUCE, Floats, Law
-from helios_agent.simulation.machines import ChangePoint, Drawn, Machine, Matrix
+from helios_agent.simulation.machines import ChangePoint, Drawn, Machine
 from helios_agent.simulation.scenarios import scenarios
 
-BIG = Matrix.of(POWERBALL.eras[-1])
+BIG = Matrix(69, 26, 5)
 SMALL = Matrix(white=6, bonus=4, pick=3)
 ONE_OF_FOUR = Matrix(white=4, bonus=1, pick=1)
 THETA = np.array([1.0, -0.5, -np.inf, 0.3, 0.0, -1.2])
@@ -388,7 +389,8 @@ def test_what_was_really_drawn_is_told_across_a_change() -> None:
 
 @pytest.mark.parametrize("game", [POWERBALL, MEGAMILLIONS, SIMULATED], ids=lambda game: game.name)
 def test_every_scenario_draws_what_its_matrix_allows_and_the_same_from_the_same_seed(game: Any) -> None:
-    matrix = Matrix.of(game.eras[-1])
+    era = game.eras[-1]
+    matrix = Matrix(era.white, era.bonus, era.pick)
     for name, machine in scenarios(matrix, change_at=20).items():
         one, two, other = (draw(machine, 3, 60, seed) for seed in (5, 5, 6))
         np.testing.assert_array_equal(one.whites, two.whites, err_msg=name)
