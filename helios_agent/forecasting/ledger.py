@@ -104,24 +104,25 @@ def score(
     if strangers:
         raise ValueError(f"forecasts are by {strangers}, who have no standing; expected them to join first")
     values = forecast.gains(list(forecasts.values()), whites, bonus)
-    gains = {name: _rounded(float(value)) for name, value in zip(forecasts, values, strict=True)}
+    gains = {name: rounded(float(value)) for name, value in zip(forecasts, values, strict=True)}
     if gains.get(mixture.UNIFORM, 0.0) != 0.0:
         raise ValueError(
             f"the forecast of {mixture.UNIFORM!r} gained {gains[mixture.UNIFORM]} nats; "
             "expected the uniform forecast, which bounds the loss of the mixture"
         )
     standings = {
-        name: replace(standing, gain_nats=_rounded(standing.gain_nats + gains.get(name, 0.0)))
+        name: replace(standing, gain_nats=rounded(standing.gain_nats + gains.get(name, 0.0)))
         for name, standing in ledger.standings.items()
     }
-    weights = {name: _rounded(weight) for name, weight in mixture.posterior(ledger.standings).items()}
+    weights = {name: rounded(weight) for name, weight in mixture.posterior(ledger.standings).items()}
     # The change in log-wealth is log Σ w_j exp(gain_j), and adding changes up lets no rounding accumulate.
     before, after = mixture.log_wealth(ledger.standings), mixture.log_wealth(standings)
-    mixture_gain = _rounded(_rounded(after) - _rounded(before))
-    mixture_nats = _rounded(ledger.mixture_nats + mixture_gain)
+    mixture_gain = rounded(rounded(after) - rounded(before))
+    mixture_nats = rounded(ledger.mixture_nats + mixture_gain)
     moved = Ledger(standings, mixture_nats, max(ledger.peak_nats, mixture_nats), ledger.draws + 1)
     return moved, Scored(gains, weights, mixture_gain)
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """Return a figure as every account keeps it."""
     return round(value, DECIMALS) + 0.0  # + 0.0: no minus zero

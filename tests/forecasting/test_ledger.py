@@ -162,3 +162,10 @@ def test_the_uniform_seat_is_for_the_uniform_forecast_only() -> None:
 def test_a_draw_of_another_game_is_not_scored() -> None:
     with pytest.raises(DrawInvalid):
         ledgers.score(Ledger.start([]), {"uniform": FAIR}, [1, 7], 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [(-1e-12, "0.0"), (0.1 + 0.2, "0.3"), (-19.4930012345678, "-19.493001235")]
+)
+def test_figures_have_nine_decimals_and_no_minus_zero(value: float, kept: str) -> None:
+    assert str(ledgers.rounded(value)) == kept
