@@ -1,9 +1,9 @@
 """How soon the served mixture finds out machines that are not fair, and what a fair one costs it.
 
-Each unfair machine is drawn in independent runs until nearly all of them are found out: the mixture's log score
-gain over chance reaches log(1/alpha). Beside it stand the oracle, log(1/alpha) / KL(machine ‖ fair), the mean
-delay of one who knows the machine, and a chi-square of the main balls looked at every month under Bonferroni's
-correction for the months of ten years. Then a fair machine, and the replay of the real draws.
+Each unfair machine is drawn in independent runs until nearly all of them are found out: the mixture's log
+score gain over chance reaches log(1/alpha). Beside it stand the oracle, log(1/alpha) / KL(machine ‖ fair), the
+mean delay of one who knows the machine, and a chi-square of the main balls looked at every month under
+Bonferroni's correction for the months of ten years. Then a fair machine, and the replay of the real draws.
 
     python benchmarks/evidence.py [RUNS] [FAIR_RUNS] [SEED]
 """
@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +79,7 @@ def monthly_chi_square(drawn: Drawn) -> NDArray[np.float64]:
     months = np.arange(DRAWS_A_MONTH, draws + 1, DRAWS_A_MONTH)
     rejected = np.full((runs, len(months)), False)
     for run in range(runs):
-        ordered = np.ones(draws, dtype=np.bool_)
-        history = History(drawn.whites[run], drawn.bonus[run], POWERBALL.white, POWERBALL.bonus, ordered)
+        history = History(drawn.whites[run], drawn.bonus[run], 69, 26, np.ones(draws, dtype=np.bool_))
         for month, until in enumerate(months):
             found = audit.whites(history.before(int(until)))
             rejected[run, month] = found is not None and found.p <= ALPHA / MONTHS
@@ -139,10 +138,12 @@ def replay() -> None:
     times = [time.perf_counter()]
     while list(islice(stages, 352)):
         times.append(time.perf_counter())
-    quarters = [1000 * (b - a) / 352 for a, b in zip(times, times[1:], strict=False)]
+    quarters = [1000 * (b - a) / 352 for a, b in pairwise(times)]
     print(f"\nreplay of {len(history):,} real draws, all experts and the mixture")
     print(f"  {times[-1] - times[0]:.2f} s on one core (bar: <= 3 s on two)")
-    print(f"  a draw costs, quarter by quarter: {', '.join(f'{ms:.2f}' for ms in quarters)} ms (bar: constant)")
+    print(
+        f"  a draw costs, quarter by quarter: {', '.join(f'{ms:.2f}' for ms in quarters)} ms (bar: constant)"
+    )
 
 
 def main() -> None:

@@ -93,3 +93,27 @@ def smallest_visible_factor(draws: int, white_count: int, pick: int, alpha: floa
         else:
             high = middle
     return math.exp(high)
+
+
+def e_bh(log_e_values: Mapping[str, float], alpha: float) -> list[str]:
+    """Return the names whose null hypothesis e-BH rejects at level `alpha`, largest e-value first.
+
+    With the K e-values in falling order, the first k are rejected, k the largest with e_(k) >= K/(k alpha).
+    The expected share of false ones among them is at most alpha, however the e-values depend on each other
+    (R. Wang & A. Ramdas 2022, False discovery rate control with e-values, JRSS B 84(3), 822-852), at one
+    moment, chosen as one likes: rejections collected over several moments have no such bound.
+
+    `log_e_values` are in nats, -inf for an e-value of 0: of a game, the cumulative gain of its mixture *now*.
+    A running maximum is not an e-value. Raises ValueError for nan and for an alpha outside (0, 1).
+    """
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha is {alpha}; expected a probability between 0 and 1")
+    for name, log_e in log_e_values.items():
+        if math.isnan(log_e):
+            raise ValueError(f"log_e_values of {name!r} is nan; expected a number of nats")
+    names = sorted(log_e_values, key=lambda name: (-log_e_values[name], name))
+    rejected = 0
+    for k, name in enumerate(names, start=1):
+        if log_e_values[name] >= math.log(len(names) / (k * alpha)):
+            rejected = k
+    return names[:rejected]

@@ -202,3 +202,10 @@ def test_a_gain_that_is_not_finite_is_refused_by_name() -> None:
 def test_nobody_but_the_ledger_scores_the_switching_forecaster() -> None:
     with pytest.raises(ValueError, match="no standing"):
         ledgers.score(Ledger.start(PRIORS), {SWITCHING: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [(-1e-12, "0.0"), (0.1 + 0.2, "0.3"), (-19.4930012345678, "-19.493001235")]
+)
+def test_figures_have_nine_decimals_and_no_minus_zero(value: float, kept: str) -> None:
+    assert str(ledgers.rounded(value)) == kept
