@@ -1,8 +1,8 @@
 """How soon the served mixture finds out machines that are not fair, and what a fair one costs it.
 
 Each unfair machine is drawn in independent runs until nearly all of them are found out: the mixture's log
-score gain over chance reaches log(1/alpha). Beside it stand the oracle, log(1/alpha) / KL(machine ‖ fair), the
-mean delay of one who knows the machine, and a chi-square of the main balls looked at every month under
+score gain over chance reaches log(1/alpha). Beside it stand the oracle, log(1/alpha) / KL(machine ‖ fair),
+the mean delay of one who knows the machine, and a chi-square of the main balls looked at every month under
 Bonferroni's correction for the months of ten years. Then a fair machine, and the replay of the real draws.
 
     python benchmarks/evidence.py [RUNS] [FAIR_RUNS] [SEED]
@@ -148,7 +148,7 @@ def replay() -> None:
 
 def main() -> None:
     arguments = [int(word) for word in sys.argv[1:]]
-    runs, fair_runs, seed = (*arguments, *(200, 1000, 1)[len(arguments) :])
+    runs, fair_runs, seed = (*arguments, *(800, 1000, 1)[len(arguments) :])
     replay()
     print(f"\ndraws until found out at alpha = {ALPHA:g}, {runs} runs each; seed {seed}")
     print(f"{'machine (5 of 69)':<24}{'oracle':>8}{'median':>9} {'':<8}{'quartiles':>10}{'chi-square':>12}"
