@@ -2,21 +2,24 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from loguru import logger
 
 from helios_agent.actions.action import CORE, Action, Commit, Context
-from helios_agent.clock import SECOND_US
+from helios_agent.clock import SECOND_US, from_us
 from helios_agent.config import Config
 from helios_agent.decisions import engine
 from helios_agent.errors import Refused
+from helios_agent.forecasting import detection
 from helios_agent.journal import intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
-from helios_agent.lottery.games import game
+from helios_agent.lottery.games import Game, game
 
 HOUR_S = 3600
+DAYS_PER_WEEK, DAYS_PER_YEAR = 7, 365.25
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -32,7 +35,11 @@ async def run(context: Context, intent: Intent) -> Commit:
             raise Refused(f"{rules.title} has not been assessed yet, so there is nothing to decide from.")
         signals = json.loads(assessed[0]["payload"])["signals"]
         decision = engine.decide(
-            rules.name, signals, policy(context.config), _hours_since(tx), _under_way(tx)
+            rules.name,
+            signals,
+            policy(context.config, rules, from_us(tx.now_us())),
+            _hours_since(tx),
+            _under_way(tx),
         )
         payload = {
             "game": rules.name,
@@ -53,13 +60,15 @@ async def run(context: Context, intent: Intent) -> Commit:
 ACTION = Action("decide", CORE, run)
 
 
-def policy(config: Config) -> engine.Policy:
-    """Return the configured limits as the engine's policy."""
+def policy(config: Config, rules: Game, now: datetime) -> engine.Policy:
+    """Return the configured limits as the engine's policy for a game."""
     settings = config.decisions
+    draws_per_year = len(rules.weekdays_at(now.date())) * DAYS_PER_YEAR / DAYS_PER_WEEK
     return engine.Policy(
         retrain_after_draws=settings.retrain_after_draws,
         backup_after_hours=settings.backup_after / HOUR_S,
         alarm_level=settings.alarm_level,
+        change_alarm_nats=detection.threshold_nats(settings.change_alarm_years, draws_per_year),
         cooldown_hours=settings.cooldown / HOUR_S,
         fewest_draws=config.learning.draws_needed,
         autonomy={str(action): level for action, level in settings.autonomy.items()},

@@ -207,6 +207,7 @@ class Decisions(Section):
     retrain_after_draws: int = Field(13, ge=1)
     backup_after: Seconds = Field(129_600, ge=60)
     alarm_level: float = Field(0.01, gt=0, lt=0.5)
+    change_alarm_years: float = Field(20, ge=1, le=10_000)
     cooldown: Seconds = Field(86_400, ge=0)
 
 

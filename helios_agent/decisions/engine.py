@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from helios_agent.forecasting import detection
+
 WAIT_SCORE = 1.0
 
 
@@ -19,6 +21,8 @@ class Policy:
     retrain_after_draws: int
     backup_after_hours: float
     alarm_level: float
+    change_alarm_nats: float
+    """The evidence for a change at which to alert."""
     cooldown_hours: float
     fewest_draws: int
     """Draws of an era below which a network cannot be trained."""
@@ -86,6 +90,7 @@ def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) 
         else None
     )
     age, peak = signals["backup_age"] or 0.0, signals["evidence_peak"] or 0.0
+    change, clearest = signals.get("change") or 0.0, signals.get("change_clearest") or 0.0
     alarm_nats = math.log(1 / policy.alarm_level)
     return [
         Candidate(
@@ -97,6 +102,12 @@ def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) 
         Candidate(
             "alert", f"{game}/evidence", peak / alarm_nats,
             f"the evidence against fairness reached {peak:.2f} nats; the alarm is at {alarm_nats:.2f}",
+        ),
+        Candidate(
+            "alert", f"{game}/change", detection.alarm(change, clearest, policy.change_alarm_nats),
+            f"the evidence that the machine has changed, most likely {signals.get('change_age') or 0.0:.0f} "
+            f"draws ago, is {change:.2f} nats, {clearest:.2f} for that moment; the alarm is at "
+            f"{policy.change_alarm_nats:.2f} and {detection.CLEAR_NATS:g}",
         ),
         Candidate(
             "backup", "journal", age / policy.backup_after_hours,

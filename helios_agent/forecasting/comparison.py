@@ -38,7 +38,7 @@ import numpy as np
 
 from helios_agent.forecasting import forecast, subsets
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.forecasting.ledger import rounded
+from helios_agent.forecasting.mixture import rounded
 
 # Stakes per nat. The best for small d is E[d]/E[d²]: 1/2 if the challenger is the truth, more if it is timid,
 # less if it is bold. For every best from 1/8 to 16 one of these grows at 0.64 of its rate or faster: r times

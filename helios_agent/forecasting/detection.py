@@ -1,21 +1,21 @@
 """A watch for the day a machine changes, that may run for ever.
 
 A test of fairness counts from its first draw, so a long fair past weighs against a late change. An e-detector
-adds up, or takes the largest of, the e-processes begun at every draw so far. Where L_t is exp of the
-mixture's gain on draw t, a fair machine has E[L_t | past] = 1, and
+adds up, or takes the largest of, the e-processes begun at every draw so far. Where L_t is exp of a
+forecaster's gain on draw t, a fair machine has E[L_t | past] = 1, and
 
     Shiryaev-Roberts  M_t = L_t (1 + M_{t-1}),      M_0 = 0: the sum over all beginnings,
     CUSUM             C_t = L_t max(1, C_{t-1}),    C_0 = 0: the largest of them.
 
 On a fair machine M_t - t is a martingale and C_t <= M_t, so the first time that either reaches c comes after
 c draws or more on average (optional stopping): the average run length to a false alarm is at least c. For
-equal c Shiryaev-Roberts is never later, so it raises the alarm; CUSUM tells where the change most likely
-began. Begun anew after an alarm, the detector has the same guarantee again.
+equal c Shiryaev-Roberts is never later, so it decides; CUSUM tells where the change most likely began. Begun
+anew after an alarm, the detector has the same guarantee again.
 
-Shiryaev-Roberts spends that allowance whether or not there is anything to see: a mixture that has become
-uniform has L_t = 1, so M_t = t reaches c after c draws, while C_t stays at 1. An alarm with a CUSUM near 1
-(0 nats) is of this kind. Nor is all of the past forgotten: the e-processes begin anew, but with the weights
-that the mixture had learnt by then, and forecasters that lost much before a change must regain theirs first.
+Shiryaev-Roberts spends that allowance whether or not there is anything to see: a forecaster that has become
+uniform has L_t = 1, so M_t = t reaches c after c draws, while C_t stays at 1. So an alarm asks, besides, for
+one beginning that speaks for itself, CLEAR_NATS of CUSUM: a further condition makes no alarm earlier. Nor is
+all of the past forgotten: the e-processes begin anew, but with what the forecaster had learnt by then.
 
 Source: J. Shin, A. Ramdas and A. Rinaldo (2024), E-detectors: a nonparametric framework for sequential change
 detection, New England Journal of Statistics in Data Science 2(2), 229-260, section 2.
@@ -30,7 +30,10 @@ from typing import Any
 
 import numpy as np
 
-from helios_agent.forecasting.ledger import rounded
+from helios_agent.forecasting.mixture import rounded
+
+CLEAR_NATS = 3.0
+"""The CUSUM of an alarm: odds of 20 to 1 for a change at the likeliest moment."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,6 @@ class Detector:
     cusum_nats: float | None = None
     suspected_draws: int = 0
     draws: int = 0
-
-    def alarms(self, threshold_nats: float) -> bool:
-        """Return whether Shiryaev-Roberts has reached the threshold."""
-        return self.shiryaev_roberts_nats is not None and self.shiryaev_roberts_nats >= threshold_nats
 
     def to_record(self) -> dict[str, Any]:
         """Return the detector as JSON-ready values."""
@@ -89,6 +88,14 @@ def update(detector: Detector, gain_nats: float) -> Detector:
         detector.suspected_draws + 1 if running > 0.0 else 1,
         detector.draws + 1,
     )
+
+
+def alarm(shiryaev_roberts_nats: float, cusum_nats: float, threshold_nats: float) -> float:
+    """Return how near to an alarm a detector is: from 1 on there is one.
+
+    The smaller of Shiryaev-Roberts over its threshold and CUSUM over CLEAR_NATS, at least 0.
+    """
+    return max(0.0, min(shiryaev_roberts_nats / threshold_nats, cusum_nats / CLEAR_NATS))
 
 
 def threshold_nats(years: float, draws_per_year: float) -> float:

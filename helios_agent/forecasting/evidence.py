@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike
 from helios_agent.forecasting import mixture
 
 TIGHTEST_AT_DRAWS = 500  # for which skill_interval is tuned: about three years of Powerball
-LARGEST_LOG_FACTOR = 50.0  # a ball this heavy is drawn every time
-BISECTIONS = 60
 
 
 class SkillInterval(NamedTuple):
@@ -64,35 +62,30 @@ def predictability(weights: Mapping[str, float]) -> float:
     return min(1.0, max(0.0, 1.0 - believed))
 
 
-def divergence_of_one_ball(factor: float, white_count: int, pick: int) -> float:
-    """Return KL(machine ‖ fair) in nats per draw when one main ball weighs `factor` times each other.
+def smallest_visible_factor(
+    draws: int, white_count: int, pick: int, alpha: float, hypotheses: Mapping[float, float]
+) -> float | None:
+    """Return how many times as heavy as each other a single ball must be to have shown by now, on average.
 
-    p log r - log(1 + (k/N)(r-1)), with p = r(k/N) / (1 + (k/N)(r-1)) the chance that the ball is drawn.
-    """
-    share = pick / white_count
-    total = 1.0 + share * (factor - 1.0)
-    return factor * share / total * math.log(factor) - math.log(total)
-
-
-def smallest_visible_factor(draws: int, white_count: int, pick: int, alpha: float) -> float | None:
-    """Return the smallest weight factor of a single heavy ball that could have been found in `draws` draws.
-
-    The factor r > 1 at which log(1/alpha)/KL(r), the mean delay of one who knows the ball and the factor,
-    equals `draws`; nobody who must learn them is faster. None if no factor is large enough.
+    `hypotheses` has, for each factor f that the mixture believes possible, the prior weight p of one given
+    ball with it. Where the ball really weighs r, it is drawn with probability π = rs/(1 + s(r - 1)), s = k/N,
+    and the hypothesis gains π log f - log(1 + s(f - 1)) nats a draw; it alone takes the mixture to 1/alpha
+    when it has gained log(1/(alpha p)). Returned is the smallest r > 1 whose mean gain over `draws` is that
+    much, for any f > 1; None if no r is large enough.
     """
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha is {alpha}; expected a probability between 0 and 1")
-    low, high = 0.0, LARGEST_LOG_FACTOR
-    if draws * divergence_of_one_ball(math.exp(high), white_count, pick) < -math.log(alpha):
+    if draws < 1:
         return None
-    needed = -math.log(alpha) / draws
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low + high)
-        if divergence_of_one_ball(math.exp(middle), white_count, pick) < needed:
-            low = middle
-        else:
-            high = middle
-    return math.exp(high)
+    share = pick / white_count
+    found = []
+    for factor, prior in hypotheses.items():
+        if factor > 1.0:
+            needed = -math.log(alpha * prior) / draws
+            drawn = (needed + math.log1p(share * (factor - 1.0))) / math.log(factor)
+            if drawn < 1.0:
+                found.append(drawn * (1.0 - share) / (share * (1.0 - drawn)))
+    return min(found, default=None)
 
 
 def e_bh(log_e_values: Mapping[str, float], alpha: float) -> list[str]:

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from helios_agent.forecasting import mixture
-from helios_agent.forecasting.mixture import SWITCHING, UNIFORM, Standing
-
-DECIMALS = 9
+from helios_agent.forecasting import detection, mixture
+from helios_agent.forecasting.detection import Detector
+from helios_agent.forecasting.mixture import SWITCHING, UNIFORM, Standing, rounded
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Ledger:
     mixture_nats: the mixture's cumulative gain, log of a test martingale under a fair machine; >= -ln 2.
     peak_nats: the largest mixture_nats so far, at least 0.
     shares: what part each forecaster has in the switching one, which is not among them; they sum to 1.
+    detector: the watch for a change, fed by the switching forecaster, which is quickest to see one.
     """
 
     standings: Mapping[str, Standing]
@@ -50,6 +50,7 @@ class Ledger:
     peak_nats: float = 0.0
     draws: int = 0
     shares: Mapping[str, float] = field(default_factory=dict)
+    detector: Detector = field(default_factory=Detector)
 
     @classmethod
     def start(cls, priors: Mapping[str, float]) -> Ledger:
@@ -67,6 +68,7 @@ class Ledger:
             "peak_nats": self.peak_nats,
             "draws": self.draws,
             "shares": dict(self.shares),
+            "detector": self.detector.to_record(),
         }
 
     @classmethod
@@ -81,6 +83,7 @@ class Ledger:
             float(record["peak_nats"]),
             int(record["draws"]),
             {name: float(share) for name, share in record.get("shares", {}).items()},
+            Detector.from_record(record["detector"]) if "detector" in record else Detector(),
         )
 
     def weights(self) -> dict[str, float]:
@@ -127,9 +130,10 @@ def score(ledger: Ledger, gains: Mapping[str, float]) -> tuple[Ledger, Scored]:
             "expected the uniform forecast, which bounds the loss of the mixture"
         )
     made = {name: rounded(gain) for name, gain in gains.items()}
-    shares = ledger.shares
+    shares, detector = ledger.shares, ledger.detector
     if SWITCHING in ledger.standings:
         made[SWITCHING], shares = _switch(ledger, made)
+        detector = detection.update(detector, made[SWITCHING])
     standings = {
         name: replace(standing, gain_nats=rounded(standing.gain_nats + made.get(name, 0.0)))
         for name, standing in ledger.standings.items()
@@ -138,7 +142,9 @@ def score(ledger: Ledger, gains: Mapping[str, float]) -> tuple[Ledger, Scored]:
     before, after = mixture.log_wealth(ledger.standings), mixture.log_wealth(standings)
     mixture_gain = rounded(rounded(after) - rounded(before))
     mixture_nats = rounded(ledger.mixture_nats + mixture_gain)
-    moved = Ledger(standings, mixture_nats, max(ledger.peak_nats, mixture_nats), ledger.draws + 1, shares)
+    moved = Ledger(
+        standings, mixture_nats, max(ledger.peak_nats, mixture_nats), ledger.draws + 1, shares, detector
+    )
     return moved, Scored(made, ledger.weights(), mixture_gain)
 
 
@@ -161,8 +167,3 @@ def _shares(standings: Mapping[str, Standing]) -> dict[str, float]:
     priors = {name: standing.prior for name, standing in standings.items() if name != SWITCHING}
     total = math.fsum(priors.values())
     return {name: rounded(prior / total) for name, prior in priors.items()}
-
-
-def rounded(value: float) -> float:
-    """Round as every figure of an account is."""
-    return round(value, DECIMALS) + 0.0  # + 0.0: no minus zero

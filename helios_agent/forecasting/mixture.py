@@ -28,6 +28,7 @@ RESERVE_PRIOR = 0.005
 SWITCH_RATE = 0.002
 """What share of its weights `switch` gives out anew at each draw."""
 
+DECIMALS = 9
 _SLACK = 1e-9  # how far sums of prior weights may exceed 1 by rounding
 
 
@@ -109,3 +110,8 @@ def switch(shares: Floats, priors: Floats, gains: Floats) -> tuple[Floats, Float
     wealths = shares * np.exp(gains)
     total = wealths.sum(axis=-1)
     return np.log(total), (1.0 - SWITCH_RATE) * wealths / total[..., np.newaxis] + SWITCH_RATE * priors
+
+
+def rounded(value: float) -> float:
+    """Return a figure as every account keeps it."""
+    return round(value, DECIMALS) + 0.0  # + 0.0: no minus zero

@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from helios_agent.forecasting import evidence
+from helios_agent.forecasting.detection import Detector
+from helios_agent.forecasting.experts import single_ball_hypotheses
 
 ALPHA = 0.05
+VISIBLE_ALPHA = 0.01
 HOUR_US = 3_600_000_000
 
 
@@ -27,6 +30,10 @@ class Facts:
     peak_nats: float
     weights: Mapping[str, float]
     """The mixture's weights for the next draw, by forecaster, the reserve among them."""
+    forecaster_nats: Mapping[str, float]
+    """What each forecaster gained on uniform in the current era, nats."""
+    detector: Detector
+    """The watch for a change, after the last scored draw."""
     draws: int
     """Draws of the current era that are stored."""
     draws_trained_on: int | None
@@ -118,10 +125,30 @@ SIGNALS: tuple[Signal, ...] = (
         lambda f: evidence.predictability(f.weights),
     ),
     Signal(
+        "regret", "nats",
+        "What the best forecaster gained on uniform in this era, less what the mixture did.",
+        lambda f: max(f.forecaster_nats.values(), default=0.0) - sum(f.gains),
+    ),
+    Signal(
+        "change", "nats",
+        "Evidence that the machine has changed: log of Shiryaev and Roberts' sum over all moments.",
+        lambda f: f.detector.shiryaev_roberts_nats,
+    ),
+    Signal(
+        "change_clearest", "nats",
+        "The part of it that speaks for one moment alone: log of the CUSUM.",
+        lambda f: f.detector.cusum_nats,
+    ),
+    Signal(
+        "change_age", "draws",
+        "How many draws ago that moment was.",
+        lambda f: float(f.detector.suspected_draws) if f.detector.draws else None,
+    ),
+    Signal(
         "smallest_visible_factor", "times",
-        "The smallest weight of one ball, against 1 of the others, that who knew it would have found by now.",
-        lambda f: (
-            evidence.smallest_visible_factor(len(f.gains), f.white_count, f.pick, 0.01) if f.gains else None
+        "The smallest weight of one ball, against 1 of the others, that the mixture would have found by now.",
+        lambda f: evidence.smallest_visible_factor(
+            len(f.gains), f.white_count, f.pick, VISIBLE_ALPHA, single_ball_hypotheses(f.white_count)
         ),
     ),
     Signal(
@@ -179,8 +206,7 @@ def verdict(title: str, signals: Mapping[str, float | None], alarm_level: float)
     visible = (
         ""
         if factor is None
-        else f" A single ball {factor:.2f} times as likely as the others could have shown by now, "
-        "to one who knew which to watch."
+        else f" A single ball {factor:.2f} times as heavy as each other would on average have shown by now."
     )
     count = "1 scored draw" if draws == 1 else f"{draws:,} scored draws"
     return f"No sign that {title} can be predicted, after {count}.{visible}"

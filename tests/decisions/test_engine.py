@@ -11,16 +11,17 @@ from helios_agent.decisions.engine import Candidate, Decision, Policy
 
 GAME = "powerball"
 POLICY = Policy(
-    retrain_after_draws=13, backup_after_hours=36, alarm_level=0.01, cooldown_hours=24,
+    retrain_after_draws=13, backup_after_hours=36, alarm_level=0.01, change_alarm_nats=8.0, cooldown_hours=24,
     fewest_draws=87, autonomy={},
 )  # fmt: skip
 QUIET = {
     "draws_known": 1408.0, "staleness": 3.0, "backup_age": 9.0,
-    "evidence_peak": 0.5,
+    "evidence_peak": 0.5, "change": 0.0, "change_clearest": -1.0, "change_age": 1.0,
 }  # fmt: skip
 KEYS = [
     ("train", GAME),
     ("alert", f"{GAME}/evidence"),
+    ("alert", f"{GAME}/change"),
     ("backup", "journal"),
 ]
 
@@ -53,6 +54,7 @@ def test_a_score_is_how_far_a_signal_has_gone_towards_its_limit() -> None:
     assert {(c.action, c.target): c.score for c in decision.candidates} == {
         ("train", GAME): 2.0,
         ("alert", f"{GAME}/evidence"): pytest.approx(0.5, rel=1e-12),
+        ("alert", f"{GAME}/change"): 0.0,
         ("backup", "journal"): 0.25,
         ("wait", GAME): 1.0,
     }
@@ -66,7 +68,7 @@ def test_a_score_is_how_far_a_signal_has_gone_towards_its_limit() -> None:
     [
         ("staleness", 13.0, KEYS[0]),
         ("evidence_peak", math.log(1 / 0.01), KEYS[1]),
-        ("backup_age", 36.0, KEYS[2]),
+        ("backup_age", 36.0, KEYS[3]),
     ],
 )
 def test_what_is_at_its_limit_outscores_waiting_and_what_is_below_does_not(
@@ -86,7 +88,8 @@ def test_several_things_may_be_done_at_once_the_most_pressing_first() -> None:
     assert decision.rationale == (
         "Chose backup (the last backup is 360.0 h old; the limit is 36 h); "
         f"train ({named(decision, 'train').reason}); "
-        "alert (the evidence against fairness reached 6.00 nats; the alarm is at 4.61)."
+        "alert (the evidence against fairness reached 6.00 nats; the alarm is at 4.61). "
+        f"Not alert: waiting scores higher ({named(decision, 'alert', f'{GAME}/change').reason})."
     )
     assert "26" in named(decision, "train").reason
 
@@ -137,6 +140,7 @@ policies = st.builds(
     retrain_after_draws=st.integers(1, 100),
     backup_after_hours=st.floats(0.1, 1000),
     alarm_level=st.floats(1e-6, 0.49),
+    change_alarm_nats=st.floats(0.1, 20),
     cooldown_hours=st.floats(0, 100),
     fewest_draws=st.integers(1, 2_000_000),
     autonomy=st.dictionaries(
@@ -187,3 +191,17 @@ def test_a_new_era_is_not_trained_on_before_it_has_enough_draws() -> None:
     assert not blocked.chosen
     assert blocked.blocked == "this era has too few draws to train on: 86 of 87"
     assert named(decide(staleness=87.0, draws_known=87.0), "train").chosen
+
+
+@pytest.mark.parametrize(
+    ("change", "clearest", "score"),
+    [(8.0, 3.0, 1.0), (9.0, 2.9, 2.9 / 3), (7.0, 6.0, 7 / 8), (None, None, 0.0)],
+)
+def test_a_change_alarms_when_it_is_both_likely_and_clear(
+    change: float | None, clearest: float | None, score: float
+) -> None:
+    decision = decide(change=change, change_clearest=clearest, change_age=40.0)
+    alert = named(decision, "alert", f"{GAME}/change")
+    assert alert.score == pytest.approx(score)
+    assert alert.chosen == (score >= 1.0)
+    assert "most likely 40 draws ago" in alert.reason

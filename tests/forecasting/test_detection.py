@@ -125,7 +125,7 @@ def test_a_fair_machine_raises_a_false_alarm_after_the_threshold_on_average_or_l
     until, reached = [], []
     for _ in range(runs):
         detector = Detector()
-        while not detector.alarms(math.log(threshold)):
+        while (detector.shiryaev_roberts_nats or -math.inf) < math.log(threshold):
             detector = detection.update(detector, hit if rng.random() < 0.3 else miss)
         assert detector.shiryaev_roberts_nats is not None
         until.append(detector.draws)
@@ -145,18 +145,30 @@ def test_shiryaev_roberts_is_never_later_than_cusum() -> None:
         detector = Detector()
         while detector.cusum_nats is None or detector.cusum_nats < level:
             detector = detection.update(detector, hit if rng.random() < share else miss)
-        assert detector.alarms(level)
+        assert detector.shiryaev_roberts_nats is not None
+        assert detector.shiryaev_roberts_nats >= level
 
 
-def test_where_nothing_is_gained_the_alarm_comes_by_the_passing_of_time_and_cusum_shows_it() -> None:
-    detector = watch([0.0] * 24)
-    assert not detector.alarms(math.log(25.0) - 1e-6)
-    detector = detection.update(detector, 0.0)
-    assert detector.alarms(math.log(25.0) - 1e-6)
+def test_where_nothing_is_gained_the_passing_of_time_alone_raises_no_alarm() -> None:
+    detector = watch([0.0] * 5_000)
+    assert detector.shiryaev_roberts_nats == pytest.approx(math.log(5_000), abs=1e-4)
     assert (detector.cusum_nats, detector.suspected_draws) == (0.0, 1)
+    assert detection.alarm(math.log(5_000), 0.0, math.log(3_130)) == 0.0
+
+
+def test_an_alarm_is_both_likely_and_clear() -> None:
+    assert detection.alarm(8.0, 3.0, 8.0) == 1.0
+    assert detection.alarm(8.0, 1.5, 8.0) == 0.5
+    assert detection.alarm(4.0, 9.0, 8.0) == 0.5
+    assert detection.alarm(4.0, -2.0, 8.0) == 0.0
 
 
 # A machine that changes
+
+
+def alarms(detector: Detector, threshold: float) -> bool:
+    total, largest = detector.shiryaev_roberts_nats, detector.cusum_nats
+    return total is not None and largest is not None and detection.alarm(total, largest, threshold) >= 1.0
 
 
 def test_a_change_after_a_long_fair_past_is_found_and_dated() -> None:
@@ -172,9 +184,9 @@ def test_a_change_after_a_long_fair_past_is_found_and_dated() -> None:
         gains = np.where(rng.random(1500) < 5 / 69, hit, miss).tolist()
         detector = Detector()
         for gain in gains:
-            detector = detection.update(Detector() if detector.alarms(threshold) else detector, gain)
+            detector = detection.update(Detector() if alarms(detector, threshold) else detector, gain)
         before = detector.draws
-        while not detector.alarms(threshold):
+        while not alarms(detector, threshold):
             gains.append(hit if rng.random() < share else miss)
             detector = detection.update(detector, gains[-1])
         delays.append(detector.draws - before)
@@ -183,10 +195,6 @@ def test_a_change_after_a_long_fair_past_is_found_and_dated() -> None:
     assert max(wealth) < 0.0
     assert np.mean(delays) < threshold / (share * hit + (1 - share) * miss)
     assert np.median(errors) < 10
-
-
-def test_an_alarm_needs_a_draw() -> None:
-    assert not Detector().alarms(-math.inf)
 
 
 # The threshold

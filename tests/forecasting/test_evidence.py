@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from helios_agent.forecasting import evidence, subsets
 from helios_agent.forecasting.evidence import SkillInterval
+from helios_agent.forecasting.experts import single_ball_hypotheses
 
 
 def test_anytime_p_is_one_over_the_peak_wealth_and_never_above_one() -> None:
@@ -83,42 +84,61 @@ def test_predictability_is_the_weight_of_those_who_claim_to_know() -> None:
     assert evidence.predictability({"uniform": 0.666666667, "reserve": 0.333333334}) == 0.0
 
 
-def test_divergence_of_one_heavy_ball_equals_brute_force() -> None:
-    theta = np.array([math.log(3.0), 0, 0, 0, 0, 0, 0])
+def mean_gain(weight: float, factor: float) -> float:
+    """Return what believing in `factor` gains a draw of 3 of 7 when ball 1 weighs `weight`."""
+    theta, believed = np.zeros(7), np.zeros(7)
+    theta[0], believed[0] = math.log(weight), math.log(factor)
     balls = np.array(list(combinations(range(1, 8), 3)))
     log_p = subsets.log_probability(theta, balls)
-    expected = float((np.exp(log_p) * (log_p + math.log(35))).sum())
-    assert evidence.divergence_of_one_ball(3.0, 7, 3) == pytest.approx(expected, rel=1e-12)
+    return float((np.exp(log_p) * (subsets.log_probability(believed, balls) + math.log(35))).sum())
+
+
+def test_the_smallest_visible_factor_gains_on_average_what_the_alarm_needs() -> None:
+    hypotheses = {0.5: 0.1, 2.0: 0.02, 4.0: 0.03}
+    for draws in (60, 200, 2_000):
+        factor = evidence.smallest_visible_factor(draws, 7, 3, 0.01, hypotheses)
+        assert factor is not None
+        wealths = [
+            math.log(prior) + draws * mean_gain(factor, believed)
+            for believed, prior in hypotheses.items()
+            if believed > 1
+        ]
+        assert max(wealths) == pytest.approx(math.log(100), rel=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("factor", "nats", "draws"), [(1.5, 0.0069, 664), (2.0, 0.024, 194), (3.0, 0.073, 63), (5.0, 0.198, 23)]
+    ("factor", "nats", "oracle"), [(1.5, 0.0069, 664), (2.0, 0.024, 194), (3.0, 0.073, 63), (5.0, 0.198, 23)]
 )
-def test_visible_factors_match_the_known_delays_of_5_of_69(factor: float, nats: float, draws: int) -> None:
-    divergence = evidence.divergence_of_one_ball(factor, 69, 5)
+def test_who_knows_ball_and_factor_sees_them_after_the_known_delays_of_5_of_69(
+    factor: float, nats: float, oracle: int
+) -> None:
+    theta = np.zeros(69)
+    theta[0] = math.log(factor)
+    chance = float(subsets.inclusion_probabilities(theta, 5)[0])
+    divergence = chance * theta[0] - math.log(1 + 5 / 69 * (factor - 1))
     assert divergence == pytest.approx(nats, rel=0.03)
-    assert round(math.log(100) / divergence) == draws
-    assert evidence.smallest_visible_factor(draws, 69, 5, 0.01) == pytest.approx(factor, rel=0.02)
+    assert round(math.log(100) / divergence) == oracle
+    assert evidence.smallest_visible_factor(oracle, 69, 5, 0.01, {factor: 1.0}) == pytest.approx(
+        factor, rel=0.02
+    )
 
 
 def test_more_draws_show_smaller_factors() -> None:
-    previous = math.inf
-    for draws in (10, 100, 1408, 100_000):
-        factor = evidence.smallest_visible_factor(draws, 69, 5, 0.01)
-        assert factor is not None
-        assert 1.0 < factor < previous
-        assert draws * evidence.divergence_of_one_ball(factor, 69, 5) == pytest.approx(
-            math.log(100), rel=1e-9
-        )
-        previous = factor
+    hypotheses = single_ball_hypotheses(69)
+    seen = [evidence.smallest_visible_factor(draws, 69, 5, 0.01, hypotheses) for draws in (50, 500, 5_000)]
+    assert seen == sorted(filter(None, seen), reverse=True)
+    assert seen[-1] is not None
+    assert 1.0 < seen[-1] < 1.5
 
 
-def test_with_a_single_draw_nothing_could_be_seen() -> None:
-    assert evidence.smallest_visible_factor(0, 69, 5, 0.01) is None
-    assert evidence.smallest_visible_factor(1, 69, 5, 0.01) is None
-    assert evidence.smallest_visible_factor(2, 69, 5, 0.01) is not None
+def test_in_few_draws_nothing_could_be_seen() -> None:
+    hypotheses = single_ball_hypotheses(69)
+    assert [evidence.smallest_visible_factor(draws, 69, 5, 0.01, hypotheses) for draws in (0, 1, 3)] == [
+        None
+    ] * 3
+    assert evidence.smallest_visible_factor(1_000, 69, 5, 0.01, {0.5: 1.0}) is None
     with pytest.raises(ValueError, match="alpha is 0"):
-        evidence.smallest_visible_factor(100, 69, 5, 0.0)
+        evidence.smallest_visible_factor(100, 69, 5, 0.0, hypotheses)
 
 
 def test_e_bh_rejects_step_by_step() -> None:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from helios_agent.forecasting import subsets
 from helios_agent.forecasting.experts import EXPERTS, PRIORS, Expert, start
+from helios_agent.forecasting.experts.ball import FACTORS
 from helios_agent.forecasting.experts.bonus import CONCENTRATIONS
 from helios_agent.forecasting.experts.counts import Counts
 from helios_agent.forecasting.experts.groups import profiles
@@ -147,7 +148,7 @@ def test_what_was_ruled_out_comes_back_when_it_comes_true() -> None:
 
 def test_ball_gives_each_ball_its_expected_weight() -> None:
     expert = after("ball", [[1, 2, 3, 1]], SMALL)
-    factors, prior = np.array([0.5, 2.0, 3.0, 5.0]), np.array([0.05, 0.3, 0.25, 0.4]) * (1 - FAIR) / 6
+    factors, prior = np.array(list(FACTORS)), np.array(list(FACTORS.values())) * (1 - FAIR) / 6
     other = prior / (1.0 + 0.5 * (factors - 1.0))
     grown = np.stack([other * factors] * 3 + [other] * 3)
     total = grown.sum() + FAIR

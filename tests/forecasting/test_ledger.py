@@ -208,4 +208,4 @@ def test_nobody_but_the_ledger_scores_the_switching_forecaster() -> None:
     ("value", "kept"), [(-1e-12, "0.0"), (0.1 + 0.2, "0.3"), (-19.4930012345678, "-19.493001235")]
 )
 def test_figures_have_nine_decimals_and_no_minus_zero(value: float, kept: str) -> None:
-    assert str(ledgers.rounded(value)) == kept
+    assert str(mixture.rounded(value)) == kept

@@ -4,6 +4,8 @@ from dataclasses import replace
 import pytest
 
 from helios_agent.forecasting import evidence
+from helios_agent.forecasting.detection import Detector
+from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.metacognition import signals
 from helios_agent.metacognition.signals import Facts
 
@@ -17,6 +19,8 @@ FACTS = Facts(
     registered_gains=[0.2, -0.25],
     peak_nats=0.45,
     weights={"uniform": 0.5, "reserve": 0.125, "recency": 0.25, "shrinkage": 0.125},
+    forecaster_nats={"uniform": 0.0, "recency": 0.75, "shrinkage": -2.0},
+    detector=Detector(2.5, 1.25, 17, 5),
     draws=1408,
     draws_trained_on=1400,
     missing_since_us=(NOW_US - 10 * HOUR_US, NOW_US - 58 * HOUR_US),
@@ -32,6 +36,8 @@ NOTHING = Facts(
     registered_gains=[],
     peak_nats=0.0,
     weights={"uniform": 0.75, "reserve": 0.25},
+    forecaster_nats={"uniform": 0.0},
+    detector=Detector(),
     draws=0,
     draws_trained_on=None,
     missing_since_us=(),
@@ -60,6 +66,10 @@ EXPECTED = {
     "skill_low": 0.04 - half_width(),
     "skill_high": 0.04 + half_width(),
     "confidence": 0.375,
+    "regret": 0.55,
+    "change": 2.5,
+    "change_clearest": 1.25,
+    "change_age": 17.0,
     "smallest_visible_factor": None,  # see the test of its own
     "staleness": 8.0,
     "missing_draws": 2.0,
@@ -81,23 +91,20 @@ def test_every_signal_has_a_name_a_unit_and_a_definition_of_its_own() -> None:
     assert all(signal.unit and signal.definition.endswith(".") for signal in signals.SIGNALS)
 
 
-def test_the_smallest_visible_factor_is_one_whose_delay_is_the_draws_so_far() -> None:
+def test_the_smallest_visible_factor_is_that_of_the_served_mixture() -> None:
     facts = replace(FACTS, gains=[0.0] * 1000)
-    factor = signals.assess(facts)["smallest_visible_factor"]
-    assert factor is not None
-    share = 5 / 69
-    drawn = factor * share / (1 + share * (factor - 1))
-    nats = drawn * math.log(factor) - math.log(1 + share * (factor - 1))
-    assert 1000 * nats == pytest.approx(math.log(100), rel=1e-6)
-    assert signals.assess(FACTS)["smallest_visible_factor"] == pytest.approx(
-        evidence.smallest_visible_factor(5, 69, 5, 0.01)
+    assert signals.assess(facts)["smallest_visible_factor"] == pytest.approx(
+        evidence.smallest_visible_factor(1000, 69, 5, 0.01, single_ball_hypotheses(69))
     )
 
 
 def test_what_cannot_be_said_yet_is_not_made_up() -> None:
     measured = signals.assess(NOTHING)
     unknown = {name for name, value in measured.items() if value is None}
-    assert unknown == {"skill", "skill_low", "skill_high", "smallest_visible_factor", "feed_silence"}
+    assert unknown == {
+        "skill", "skill_low", "skill_high", "change", "change_clearest", "change_age",
+        "smallest_visible_factor", "feed_silence",
+    }  # fmt: skip
     assert measured["fairness_p"] == 1.0
     assert measured["confidence"] == 0.0
     assert {name: value for name, value in measured.items() if value and name != "fairness_p"} == {}
@@ -130,8 +137,7 @@ def test_before_the_first_draw_nothing_can_be_said() -> None:
 def test_without_a_sign_it_says_so_and_what_could_have_been_seen() -> None:
     assert verdict(replace(FACTS, gains=[0.0] * 1408)) == (
         "No sign that Powerball can be predicted, after 1,408 scored draws. "
-        "A single ball 1.33 times as likely as the others could have shown by now, "
-        "to one who knew which to watch."
+        "A single ball 1.59 times as heavy as each other would on average have shown by now."
     )
 
 

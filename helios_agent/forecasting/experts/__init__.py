@@ -9,13 +9,14 @@ from functools import partial
 from typing import Protocol
 
 from helios_agent.forecasting import mixture
-from helios_agent.forecasting.experts.ball import Ball
+from helios_agent.forecasting.experts.ball import FACTORS, Ball
 from helios_agent.forecasting.experts.bonus import Bonus
 from helios_agent.forecasting.experts.counts import Counts
 from helios_agent.forecasting.experts.groups import Groups
 from helios_agent.forecasting.experts.last_draw import LastDraw
 from helios_agent.forecasting.experts.missing import Missing
 from helios_agent.forecasting.experts.places import Places
+from helios_agent.forecasting.experts.posterior import FAIR
 from helios_agent.forecasting.experts.repeats import Repeats
 from helios_agent.forecasting.experts.uniform import Uniform
 from helios_agent.forecasting.forecast import Forecast
@@ -78,3 +79,9 @@ repeat is worth seven nats, and many draws where a single ball is twice as heavy
 def start(matrix: Matrix, lead: tuple[int, ...] = ()) -> dict[str, Expert]:
     """Return every expert before the first draw."""
     return {name: make(matrix, lead) for name, make in EXPERTS.items()}
+
+
+def single_ball_hypotheses(white_count: int) -> dict[float, float]:
+    """Return the mixture's prior weight of a given main ball being so many times as heavy as each other."""
+    belief = PRIORS["ball"] * (1.0 - FAIR) / sum(FACTORS.values()) / white_count
+    return {factor: belief * prior for factor, prior in FACTORS.items()}

@@ -8,7 +8,7 @@ from helios_agent.forecasting.experts.posterior import Posterior
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.history import Drawn, Matrix
 
-FACTORS = {0.5: 0.05, 2.0: 0.3, 3.0: 0.25, 5.0: 0.4}
+FACTORS = {0.5: 0.04, 1.5: 0.06, 2.0: 0.28, 3.0: 0.24, 5.0: 0.38}
 """How many times as heavy as each other ball, with its prior weight."""
 
 
