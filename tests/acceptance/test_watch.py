@@ -3,9 +3,11 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import httpx
 import pytest
 
 from helios_agent import agent as agents
-from helios_agent.agent import Agent, Ports, open_agent
+from helios_agent.agent import STALE_PULSES, Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.errors import Refused
@@ -27,12 +29,21 @@ TASKS = 7
 
 
 @pytest.fixture
-async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
+def writing() -> Iterator[ThreadPoolExecutor]:
+    """The thread that uses the agent's writing connection."""
+    with ThreadPoolExecutor(1) as thread:
+        yield thread
+
+
+@pytest.fixture
+async def agent(tmp_path: Path, writing: ThreadPoolExecutor) -> AsyncIterator[Agent]:
     """An agent whose tasks all run, on a clock that the test moves."""
     config = Config.model_validate(
         {"paths": {"state": tmp_path, "models": tmp_path / "models"}, "games": {"simulated": {}}}
     )
-    async with open_agent(config, Ports(VirtualClock(datetime(2026, 3, 2, 12, tzinfo=UTC)))) as agent:
+    clock = VirtualClock(datetime(2026, 3, 2, 12, tzinfo=UTC))
+    ports = Ports(clock, open_store=partial(Store.open, executor=writing))
+    async with open_agent(config, ports) as agent:
         agent.start(Notifier({}))
         await all_asleep(agent)
         yield agent
@@ -162,28 +173,28 @@ async def test_health_names_the_part_that_gives_no_sign_of_life(agent: Agent) ->
 
 @pytest.mark.parametrize("in_trouble", [False, True])
 async def test_a_writer_that_does_not_answer_is_named_even_if_the_disk_had_been_full(
-    agent: Agent, in_trouble: bool
+    agent: Agent, writing: ThreadPoolExecutor, in_trouble: bool
 ) -> None:
     agent.phase = "ready"
-    writing = await agent.store.write(lambda connection: connection)
+    connection = await agent.store.write(lambda connection: connection)
     if in_trouble:
-        writing.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA query_only = ON")
         await pulses(agent, 5)
         health = agent.health()
         assert (health.ready, health.alive) == (False, True), "it does answer: that it cannot write"
-    stuck = threading.Event()
-    hanging = asyncio.create_task(agent.store.write(lambda _: stuck.wait()))
     clock = agent.journal.clock
     assert isinstance(clock, VirtualClock)
+    answers, may_go_on = agent.store.answers, threading.Event()
+    writing.submit(may_go_on.wait)
     try:
-        for _ in range(5):
+        for _ in range(STALE_PULSES + 2):  # the first one still sees the answers to the last ones
             await clock.advance(PULSE_S)
+        assert agent.store.answers == answers
         assert agent.health().reasons[0].startswith("the writer has given no sign of life")
         assert not agent.health().alive
     finally:
-        stuck.set()
-        await asyncio.gather(hanging, return_exceptions=True)
-        writing.execute("PRAGMA query_only = OFF")
+        may_go_on.set()
+        connection.execute("PRAGMA query_only = OFF")
 
 
 async def test_a_game_that_is_removed_while_its_feed_is_asked_leaves_nothing_behind(tmp_path: Path) -> None:
