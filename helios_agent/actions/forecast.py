@@ -21,6 +21,8 @@ from helios_agent.lottery import calendar
 from helios_agent.lottery.games import game
 from helios_agent.work import engine
 
+MODEL_LIMIT_S = engine.SHORT_JOB_S
+
 
 class DrawAlreadyHeld(HeliosError):
     """The draw was held, or became known, before its forecast could be registered."""
@@ -126,6 +128,6 @@ async def _ask_model(context: Context, model: Model, known: EraDraws) -> Forecas
     said = await context.engine.run(
         "model-forecast",
         {"artefact": str(folder), "draws": known.rows, "version": model.version},
-        time_limit_s=engine.SHORT_JOB_S,
+        time_limit_s=MODEL_LIMIT_S,
     )
     return Forecast(said["white"], said["bonus"], known.era.pick).rounded()

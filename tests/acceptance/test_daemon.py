@@ -21,6 +21,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from helios_agent.forecasting.experts import PRIORS
 from tests.acceptance.conftest import PACKAGED, SECRET, Daemon, World
 
 NewDaemon = Callable[..., Daemon]
@@ -46,7 +47,7 @@ def test_the_first_start_lives_through_the_whole_path(new_daemon: NewDaemon) -> 
     assert game["draws"] == len(PACKAGED) == 2000
     assert game["newest_draw"]["day"] == "2026-09-16"
     assert game["assessment"]["verdict"].startswith("No sign that Powerball can be predicted, after 1,408")
-    assert {s["forecaster"] for s in game["standings"]} == {"uniform", "tilt", "recency"}
+    assert {s["forecaster"] for s in game["standings"]} == PRIORS.keys()
     assert game["decision"]["candidates"]
     model = game["models"][0]
     assert model["role"] == "challenger"

@@ -15,6 +15,7 @@ from helios_agent.actions import runner
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
+from helios_agent.forecasting.experts import EXPERTS
 from helios_agent.journal import draws, events, forecasts, intents
 from helios_agent.lottery.draws import Draw
 from tests.acceptance.conftest import SMALL_NETWORK, World, settle
@@ -65,16 +66,15 @@ async def test_a_registered_forecast_is_scored_when_its_draw_comes_in(tmp_path: 
     async with living(configuration(tmp_path, world, decisions=WITH_NETWORK), clock) as agent:
         last = (await forecasts.recent(agent.store, "powerball", 1))[0]
         assert last.day == "2026-09-19"
-        assert [name.partition("@")[0] for name in last.record["forecasters"]] == [
-            "powerballnet", "recency", "tilt", "uniform",
-        ]  # fmt: skip
+        named = [name.partition("@")[0] for name in last.record["forecasters"]]
+        assert named == sorted([*EXPERTS, "powerballnet"])
         await clock.advance(48 * HOUR)
         world.rows.append(SATURDAY)
         await ask(agent, "ingest")
         score = (await forecasts.scores(agent.store, "powerball", ERA))[-1]
         assert (score.day, score.basis, score.forecast) == ("2026-09-19", "registered", last.seq)
         entry = (await kinds(agent, "forecast.scored"))[0]
-        assert set(entry["gains"]) == set(last.record["forecasters"])
+        assert set(entry["gains"]) == {*last.record["forecasters"], "switching"}
         assert entry["gains"]["uniform"] == 0.0
         assert entry["weights"] == last.record["weights"]
         assert (await forecasts.recent(agent.store, "powerball", 1))[0].day == "2026-09-21"
@@ -194,7 +194,7 @@ async def test_a_model_that_cannot_be_read_is_an_incident_and_the_others_forecas
         (incident,) = await draws.open_incidents(agent.store)
         assert incident.kind == "model-unusable"
         forecast = (await forecasts.recent(agent.store, "powerball", 1))[0]
-        assert list(forecast.record["forecasters"]) == ["recency", "tilt", "uniform"]
+        assert list(forecast.record["forecasters"]) == sorted(EXPERTS)
 
 
 async def test_a_forecast_made_with_the_draw_already_known_is_never_used_whatever_the_clock_says(
@@ -355,7 +355,7 @@ async def test_where_a_network_never_answers_the_others_forecast_without_it(
     async with living(configuration(tmp_path, world, decisions=WITH_NETWORK), clock) as agent:
         await clock.advance(48 * HOUR)
         # A worker that is given no time at all hangs for all we can tell.
-        monkeypatch.setattr("helios_agent.work.engine.SHORT_JOB_S", 0.0)
+        monkeypatch.setattr("helios_agent.actions.forecast.MODEL_LIMIT_S", 0.0)
         await ask(agent, "forecast")
         for _ in range(2):
             assert await draws.open_incidents(agent.store) == []
@@ -364,9 +364,7 @@ async def test_where_a_network_never_answers_the_others_forecast_without_it(
         (incident,) = await draws.open_incidents(agent.store)
         assert incident.kind == "model-unusable"
         forecast = (await forecasts.recent(agent.store, "powerball", 1))[0]
-        assert (forecast.day, list(forecast.record["forecasters"])) == (
-            "2026-09-21", ["recency", "tilt", "uniform"],
-        )  # fmt: skip
+        assert (forecast.day, list(forecast.record["forecasters"])) == ("2026-09-21", sorted(EXPERTS))
         monkeypatch.undo()
         await ask(agent, "forecast")
         assert await draws.open_incidents(agent.store) == []
