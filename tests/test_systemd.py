@@ -28,6 +28,14 @@ def test_states_arrive_in_one_datagram_each_on_a_line(manager: tuple[str, socket
     assert channel.recv(4096) == b"WATCHDOG=1"
 
 
+def test_a_service_manager_that_does_not_read_is_not_waited_for(manager: tuple[str, socket.socket]) -> None:
+    address, channel = manager
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    for number in range(10_000):
+        notifier.send(STATUS=number)
+    assert channel.recv(4096) == b"STATUS=0"
+
+
 def test_without_a_service_manager_nothing_is_sent() -> None:
     notifier = Notifier({})
     notifier.send(READY=1)

@@ -1,6 +1,7 @@
 """What the tests of the packaging share: the repository, and a daemon that lived once."""
 
 import os
+import select
 import signal
 import socket
 import sqlite3
@@ -17,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 WATCHDOG_USEC = 400_000
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 
 QUIET: Mapping[str, str] = {
     "HELIOS_HTTP__PORT": "0",
@@ -75,7 +76,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
         try:
             _listen(manager, told, "READY")
             _listen(manager, told, "WATCHDOG")
-            _wait_for(folder / "state/helios.db", "decision.made")
+            _wait_for(folder / "state/helios.db", "decision.made", manager, told)
             daemon.send_signal(signal.SIGTERM)
             _listen(manager, told, "STOPPING")
             exit_code = daemon.wait()
@@ -89,15 +90,20 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
 
 def _listen(manager: socket.socket, told: list[dict[str, str]], sign: str) -> None:
     while not told or sign not in told[-1]:
-        lines = manager.recv(4096).decode().splitlines()
-        told.append(dict(line.split("=", 1) for line in lines))
+        _hear(manager, told)
 
 
-def _wait_for(database: Path, kind: str) -> None:
-    """Wait until an event of this kind stands in the journal."""
+def _hear(manager: socket.socket, told: list[dict[str, str]]) -> None:
+    lines = manager.recv(4096).decode().splitlines()
+    told.append(dict(line.split("=", 1) for line in lines))
+
+
+def _wait_for(database: Path, kind: str, manager: socket.socket, told: list[dict[str, str]]) -> None:
+    """Wait until an event of this kind stands in the journal; listen meanwhile."""
     deadline = time.monotonic() + LIMIT_S
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as journal:
         while not journal.execute("SELECT 1 FROM event WHERE kind = ?", (kind,)).fetchone():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no event {kind} came")
-            time.sleep(0.05)
+            if select.select([manager], [], [], 0.05)[0]:
+                _hear(manager, told)
