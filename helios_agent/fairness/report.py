@@ -113,7 +113,8 @@ def _test(result: audit.Result, history: History) -> dict[str, Any]:
         "statistic": result.statistic,
         "df": result.df,
         "p": result.p,
-        "largest": asdict(result.largest) | {"of": deviations.get(result.name, 1)},
+        "largest": asdict(result.largest)
+        | {"balls": [*result.largest.balls], "of": deviations.get(result.name, 1)},
     }
 
 

@@ -65,7 +65,7 @@ def between(found: Found, first: date | None, last: date | None) -> Found:
     held = [d for d in found.draws if (first or date.min) <= d.day <= (last or date.max)]
     if not held:
         raise NotFound(
-            f"--from is {first or 'not given'} and --to is {last or 'not given'}, between which no "
-            f"{found.game.title} draw is known; expected days of {found.draws[0].day} to {found.draws[-1].day}"
+            f"--from is {first or 'not given'} and --to is {last or 'not given'}, between which no draw of "
+            f"{found.game.name} is known; expected days of {found.draws[0].day} to {found.draws[-1].day}"
         )
     return replace(found, draws=held)

@@ -41,7 +41,14 @@ LARGEST_WRITTEN_OUT_NATS = math.log(1e6)
 
 def deviation(test: Record) -> str:
     """Say what the largest deviation of a test is, and leave the judgement to the test as a whole."""
-    largest, of = test["largest"], test["largest"]["of"]
+    of = test["largest"]["of"]
+    judgement = "unusual" if test["unusual"] else "nothing unusual"
+    return observed(test) + (f"; the largest of {of:,} deviations, together {judgement}" if of > 1 else "")
+
+
+def observed(test: Record) -> str:
+    """Say what a test counted where it deviates most."""
+    largest = test["largest"]
     balls = " and ".join(map(str, largest["balls"]))
     times = "once" if largest["observed"] == 1 else f"{largest['observed']:,} times"
     what = {
@@ -51,24 +58,27 @@ def deviation(test: Record) -> str:
         "repeats": f"a ball of one draw came again in the next {times}",
         "positions": f"ball {balls} came {times} in place {largest['place']}",
     }[test["name"]]
-    said = f"{what}; about {count(largest['expected'])} expected"
-    if of == 1:
-        return said
-    judgement = "unusual" if test["unusual"] else "nothing unusual"
-    return f"{said}; the largest of {of:,} deviations, together {judgement}"
+    return f"{what}; about {count(largest['expected'])} expected"
 
 
 def era_verdict(era: Record) -> str:
     """Say in a few sentences what the tests and the evidence make of an era."""
-    names = [test["name"] for test in era["tests"] if test["unusual"]]
+    unusual = [test for test in era["tests"] if test["unusual"]]
+    if not era["unusual"]:
+        return f"Nothing unusual in {draws(era)}. {blind_spot(era)}"
+    names = [test["name"] for test in unusual]
     found = [f"the {and_(names)} {'tests' if names[1:] else 'test'}"] if names else []
     found += ["the evidence"] if era["evidence"]["unusual"] else []
-    if not found:
-        return f"Nothing unusual in {draws(era)}. {blind_spot(era)}"
     says = "say" if len(found) > 1 or len(names) > 1 else "says"
-    return (
-        f"Not what fair machines give. So {says} {and_(found)} of {draws(era)}. "
-        "Whether a machine is at fault or the draws on record, numbers alone cannot say."
+    farthest = (
+        [f"Farthest off: {observed(min(unusual, key=lambda test: float(test['p'])))}."] if unusual else []
+    )
+    return " ".join(
+        (
+            f"Not what fair machines give. So {says} {and_(found)} of {draws(era)}.",
+            *farthest,
+            "Whether a machine is at fault or the draws on record, numbers alone cannot say.",
+        )
     )
 
 
@@ -89,21 +99,26 @@ def verdict(report: Record) -> str:
     named = [f"{era['name']} ({_grounds(era)})" for era in eras if era["unusual"]]
     if named:
         return (
-            f"Some {title} draws are not what fair machines give. They are those under the rules since "
-            f"{and_(named)}. A mistake in the record looks the same as a faulty machine: check the draws first."
+            f"Some {title} draws are not what fair machines give. They were made under the rules "
+            f"since {and_(named)}. A mistake in the record looks like a faulty machine: check it first."
         )
     under = f"under any of the {len(eras)} sets of rules" if len(eras) > 1 else "under their rules"
-    tests = f"None of the {report['tests']} tests tells" if report["tests"] else "They are too few to test"
+    neither = (
+        f"None of the {report['tests']} tests tells them from those of fair machines, "
+        f"nor does the evidence {under}."
+        if report["tests"]
+        else f"They are too few for the tests, and there is no evidence {under}."
+    )
     return (
-        f"Nothing unusual in {draws(report, title)}. {tests} them from those of fair machines, nor does the "
-        f"evidence {under}. That is no proof that the machines are fair: small faults would still be hidden."
+        f"Nothing unusual in {draws(report, title)}. {neither} "
+        "That is no proof that the machines are fair: small faults would still be hidden."
     )
 
 
 def _grounds(era: Record) -> str:
     tests = [f"{t['name']} test, adjusted p {probability(t['p_holm'])}" for t in era["tests"] if t["unusual"]]
     if era["evidence"]["unusual"]:
-        tests.append(f"evidence, at most {stake(era['evidence']['peak_nats'])} times the stake")
+        tests.append(f"evidence, up to {stake(era['evidence']['peak_nats'])} times the stake")
     return "; ".join(tests)
 
 
@@ -174,7 +189,7 @@ def skill(era: Record, level: float) -> str:
         return "There are too few draws to tell the gain per draw."
     return (
         f"The mixture's gain over chance is {signed(mean, 4)} nats a draw, between {signed(low, 4)} and "
-        f"{signed(high, 4)} with {share(1 - level)} confidence at any time."
+        f"{signed(high, 4)} with {share(1 - level)} confidence at any time: a coarser measure."
     )
 
 
@@ -200,7 +215,7 @@ def probability(p: float) -> str:
 
 def statistic(test: Record) -> str:
     """Write a test's statistic: chi-square, or z."""
-    return f"z {test['statistic']:+.2f}" if test["df"] is None else f"{test['statistic']:,.1f}"
+    return f"z {signed(test['statistic'])}" if test["df"] is None else f"{test['statistic']:,.1f}"
 
 
 def count(value: float) -> str:

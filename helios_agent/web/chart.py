@@ -197,8 +197,8 @@ def counts(drawn: Sequence[int], pick: int) -> Dots:
         ),
         tuple(Mark(dots[b - 1][0], str(b), "middle") for b in range(1, N + 1) if b == 1 or b % 5 == 0),
         f"How often each ball from 1 to {N} came: {min(drawn):,} to {max(drawn):,} times, about "
-        f"{expected:.0f} expected; farthest off is ball {far + 1} with {drawn[far]:,}. Chance takes hardly any ball out of "
-        f"{low:.0f} to {high:.0f}; outside {'is ' + ', '.join(outside) if outside else 'is none'}.",
+        f"{expected:.0f} expected; farthest off is ball {far + 1} with {drawn[far]:,}. Chance takes hardly "
+        f"any ball out of {low:.0f} to {high:.0f}; outside: {', '.join(outside) or 'none'}.",
     )
 
 
