@@ -37,6 +37,7 @@ WATCHES_FOR: Mapping[str, str] = {
 """What each forecaster of the mixture makes its gain from."""
 
 LARGEST_WRITTEN_OUT_NATS = math.log(1e6)
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def deviation(test: Record) -> str:
@@ -100,7 +101,7 @@ def verdict(report: Record) -> str:
     if named:
         return (
             f"Some {title} draws are not what fair machines give. They were made under the rules "
-            f"since {and_(named)}. A mistake in the record looks like a faulty machine: check it first."
+            f"since {and_(named)}. The record may be at fault, too: check it first."
         )
     under = f"under any of the {len(eras)} sets of rules" if len(eras) > 1 else "under their rules"
     neither = (
@@ -201,7 +202,7 @@ def draws(of: Record, title: str = "") -> str:
 def stake(nats: float) -> str:
     """Write what a stake of 1 has become."""
     if nats > LARGEST_WRITTEN_OUT_NATS:
-        return f"10^{nats / math.log(10):.0f}"
+        return "10" + f"{nats / math.log(10):.0f}".translate(RAISED)
     value = math.exp(nats)
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 

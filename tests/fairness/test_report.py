@@ -182,7 +182,7 @@ def test_the_report_is_json_and_the_same_when_made_again(drawn: Drawn, matrix: M
 
 def test_what_a_stake_has_become_is_written_whatever_it_is() -> None:
     assert [words.stake(nats) for nats in (-0.658, 0.0, math.log(300), 27_000.0)] == [
-        "0.518", "1", "300", "10^11726"
+        "0.518", "1", "300", "10¹¹⁷²⁶"
     ]  # fmt: skip
 
 
