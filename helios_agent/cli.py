@@ -19,6 +19,7 @@ from helios_agent.clock import SystemClock, from_us, iso, to_us
 from helios_agent.config import Config, load
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
 from helios_agent.journal import archives, audit, chain, events, rebuild
+from helios_agent.lottery import games
 from helios_agent.notify import webhooks
 from helios_agent.store import Connection, Readers, backup, lock
 from helios_agent.systemd import Notifier
@@ -126,6 +127,41 @@ def forecast(
     if not found:
         raise NotFound(f"No forecast of {rules.title} is registered yet.")
     _show(found, text.forecasts, as_json)
+
+
+@app.command("audit")
+def audit_game(
+    game: Annotated[
+        str | None, typer.Argument(metavar="[GAME]", help="Which game; the first configured if not given.")
+    ] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="Only draws of this day and later.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="Only draws of this day and earlier.")
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a page with plots, too; - for stdout instead.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge by all the draws there are whether a game's machines could be fair."""
+    from helios_agent.fairness import page, report, sources  # loads scipy, which nothing else needs
+    from helios_agent.fairness import text as fairness_text
+
+    settings = _load(config)
+    rules = views.chosen_game(settings, None) if game is None else games.game(game)
+    days = sources.day("--from", first), sources.day("--to", last)
+    known = settings.database.exists()
+    stored = _read(settings, lambda store: sources.read(store, rules)) if known else []
+    found = sources.between(sources.find(rules, stored, settings.database), *days)
+    with audit.output(html, "--html") if html else contextlib.nullcontext() as file:
+        seen = report.report(found, settings.decisions.alarm_level)
+        if file is not None:
+            file.write(page.render(seen).encode())
+    if html != "-":
+        _show(seen, fairness_text.report, as_json)
 
 
 @app.command()

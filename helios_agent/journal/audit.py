@@ -58,20 +58,25 @@ def parse_head(text: str) -> Head:
 
 
 @contextmanager
-def output(name: str) -> Iterator[IO[bytes]]:
-    """Open a file that appears once it is whole; `-` is standard output. Raises Refused when it cannot be."""
+def output(name: str, option: str = "output") -> Iterator[IO[bytes]]:
+    """Open a file that appears once it is whole; `-` is standard output.
+
+    Raises Refused, naming the option that names the file, when it cannot be written.
+    """
     if name == "-":
         with suppress(BrokenPipeError):
             yield sys.stdout.buffer
         return
     path = Path(name)
+    if path.exists() and not path.is_file():
+        raise Refused(f"{option} is {name!r}, which is no file; expected the name of one, or - for stdout")
     partial = path.with_name(f"{path.name}.partial")
     try:
         with partial.open("wb") as file:
             yield file
         partial.replace(path)
     except OSError as error:
-        raise Refused(f"output is {name!r}, which cannot be written: {error.strerror}") from error
+        raise Refused(f"{option} is {name!r}, which cannot be written: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -7,12 +7,14 @@ width, and `y` is in pixels. Curves have their own grid of WIDTH by HEIGHT, stre
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 WIDTH, HEIGHT, MARGIN = 1000, 240, 10
 LABEL_PX = 15  # the least distance of two labels that can both be read
 TICKS_MOST = 6
 FLOOR_NATS = -math.log(2)
+INSIDE = 0.95  # the part of fair counts that a band holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,23 @@ class Bars:
     chance_y: float
     description: str
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """One dot a ball (x in percent, y in pixels, its number, whether it is outside the outer band).
+
+    bands: (y, height) in pixels of what chance gives, the outer before the inner. farthest: the dot that is
+    farthest from what is expected.
+    """
+
+    dots: tuple[tuple[float, float, int, bool], ...]
+    farthest: tuple[float, float, int, bool]
+    bands: tuple[tuple[float, float], ...]
+    lines: tuple[Line, ...]
+    ticks: tuple[Mark, ...]
+    description: str
+    height: int = HEIGHT
 
 
 def evidence(series: Sequence[Mapping[str, Any]], alarm_level: float) -> Drawing | None:
@@ -144,6 +163,42 @@ def bars(probabilities: Sequence[float], chance: float, height: int = 56) -> Bar
         f"Probability of each ball from 1 to {len(probabilities)}: between {min(probabilities):.2%} and "
         f"{max(probabilities):.2%}; chance gives each {chance:.2%}.",
         height,
+    )
+
+
+def counts(drawn: Sequence[int], pick: int) -> Dots:
+    """Draw how often each of the balls came, of which `pick` are in a draw, with what chance gives.
+
+    In fair draws a given ball is inside the inner band with a chance of about INSIDE, and all of them are
+    inside the outer one with at least about that chance (Bonferroni, normal approximation).
+    """
+    N, expected = len(drawn), sum(drawn) / len(drawn)
+    sd = math.sqrt(expected * (1 - pick / N))
+    inner, outer = (NormalDist().inv_cdf(1 - (1 - INSIDE) / 2 / balls) * sd for balls in (1, N))
+    low, high = max(0.0, expected - outer), expected + outer
+    scale = _Scale(min(low, *drawn), max(high, *drawn) or 1.0)
+    dots = tuple(
+        (round((i + 0.5) / N * 100, 2), scale.y(value), i + 1, not low <= value <= high)
+        for i, value in enumerate(drawn)
+    )
+    far = max(range(N), key=lambda i: abs(drawn[i] - expected))
+    outside = [str(ball) for _, _, ball, out in dots if out]
+    return Dots(
+        dots,
+        dots[far],
+        tuple(
+            (top := scale.y(expected + half), round(scale.y(max(0.0, expected - half)) - top, 1))
+            for half in (outer, inner)
+        ),
+        scale.lines(
+            (high, f"{high:.0f}", "bound"),
+            (expected, f"expected {expected:.0f}", "chance"),
+            (low, f"{low:.0f}", "bound"),
+        ),
+        tuple(Mark(dots[b - 1][0], str(b), "middle") for b in range(1, N + 1) if b == 1 or b % 5 == 0),
+        f"How often each ball from 1 to {N} came: {min(drawn):,} to {max(drawn):,} times, about "
+        f"{expected:.0f} expected; farthest off is ball {far + 1} with {drawn[far]:,}. Chance takes hardly "
+        f"any ball out of {low:.0f} to {high:.0f}; outside: {', '.join(outside) or 'none'}.",
     )
 
 
