@@ -1,6 +1,7 @@
 """Forecast: register, before it is held, what every forecaster and the mixture say of the next draw."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -24,18 +25,18 @@ from helios_agent.work import engine
 MODEL_LIMIT_S = engine.SHORT_JOB_S
 
 
-class DrawAlreadyHeld(HeliosError):
-    """The draw was held, or became known, before its forecast could be registered."""
+class SalesClosed(HeliosError):
+    """Sales for the draw closed while its forecast was made."""
 
 
 class DrawsChanged(HeliosError):
-    """An earlier draw became known while the forecast was made, which is to know it too."""
+    """Another draw became known while the forecast was made, which is to know it too."""
 
 
 async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
     day = calendar.next_draw_day(rules, from_us(context.clock.now_us()))
-    held_us = to_us(calendar.draw_instant(rules, day))
+    closes_us = to_us(calendar.sales_close(rules, day))
     era = rules.era_at(day)
     known = await history.of_era(context.store, rules, era)
     last_day = known.days[-1] if known.days else None
@@ -54,6 +55,8 @@ async def run(context: Context, intent: Intent) -> Commit:
     existing = await forecasts.registered(context.store, rules.name, day.isoformat())
     if existing is not None and existing.record["basis"] == basis:
         return lambda tx, cause: {"day": day.isoformat(), "digest": existing.digest, "new": False}
+    if context.clock.now_us() >= closes_us:
+        return partial(_refuse, rules.name, day.isoformat(), closes_us)
 
     said = await context.engine.run("forecast", known.spec(), time_limit_s=engine.SHORT_JOB_S)
     made = {name: Forecast.from_record(record) for name, record in said["forecasters"].items()}
@@ -78,7 +81,8 @@ async def run(context: Context, intent: Intent) -> Commit:
         "game": rules.name,
         "day": day.isoformat(),
         "era": era.name,
-        "draw_at": iso(held_us),
+        "draw_at": iso(to_us(calendar.draw_instant(rules, day))),
+        "sales_close_at": iso(closes_us),
         "basis": basis,
         "forecasters": {name: forecast.to_record() for name, forecast in made.items()},
         "weights": ledger.weights(),
@@ -88,11 +92,10 @@ async def run(context: Context, intent: Intent) -> Commit:
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
         stored = tx.rows(
-            "SELECT count(*) AS n, max(day) AS last_day FROM draw WHERE game = ? AND day >= ?",
-            (rules.name, era.name),
+            "SELECT count(*) AS n FROM draw WHERE game = ? AND day >= ?", (rules.name, era.name)
         )[0]
-        if tx.now_us() >= held_us or (stored["last_day"] or "") >= day.isoformat():
-            raise DrawAlreadyHeld(f"The draw of {day} was held before its forecast could be registered.")
+        if tx.now_us() >= closes_us:
+            raise SalesClosed(f"Sales for the draw of {day} closed before its forecast could be registered.")
         if stored["n"] != len(known.days):
             raise DrawsChanged(f"A draw became known while the forecast of {day} was made.")
         for name in EXPERTS:
@@ -120,6 +123,13 @@ async def run(context: Context, intent: Intent) -> Commit:
 
 
 ACTION = Action("forecast", CORE, run)
+
+
+def _refuse(game_name: str, day: str, closes_us: int, tx: Transaction, cause: int) -> Mapping[str, Any]:
+    reason = f"Sales for the draw of {day} closed at {iso(closes_us)}: nothing more is registered for it."
+    logger.bind(action="forecast", game=game_name).warning("{}", reason)
+    tx.append("forecast.refused", {"game": game_name, "day": day, "reason": reason}, cause)
+    return {"day": day, "digest": None, "new": False}
 
 
 async def _ask_model(context: Context, model: Model, known: EraDraws) -> Forecast:

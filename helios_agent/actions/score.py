@@ -1,6 +1,6 @@
 """Score: bring the ledger up to the newest draw, in the order of the draws.
 
-A draw whose forecast stood in the journal before it was held is scored by that forecast. Any other
+A draw whose forecast stood in the journal before sales for it closed is scored by that forecast. Any other
 is scored by walk-forward: the experts forecast it from the draws before it alone.
 """
 
@@ -94,8 +94,8 @@ async def _score_era(
     pending = []
     for index, day in enumerate(known.days):
         if day > after:
-            held_us = to_us(calendar.draw_instant(rules, history.as_date(day)))
-            found = await forecasts.registered(context.store, rules.name, day, before_us=held_us)
+            closes_us = to_us(calendar.sales_close(rules, history.as_date(day)))
+            found = await forecasts.registered(context.store, rules.name, day, before_us=closes_us)
             pending.append(_Pending(index, day, found))
     priors = {m.forecaster: m.prior for m in await models.of_era(context.store, rules.name, era.name)}
 

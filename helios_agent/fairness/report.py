@@ -13,7 +13,7 @@ import numpy as np
 from helios_agent.fairness import words
 from helios_agent.fairness.sources import Found
 from helios_agent.forecasting import audit, evidence, mixture
-from helios_agent.forecasting.experts import PRIORS, single_ball_hypotheses
+from helios_agent.forecasting.experts import PRIORS, WATCHES_FOR, single_ball_hypotheses
 from helios_agent.forecasting.history import History
 from helios_agent.forecasting.ledger import Ledger
 from helios_agent.forecasting.mixture import rounded
@@ -137,7 +137,7 @@ def _replayed(history: History, days: Sequence[str]) -> dict[str, Any]:
             "series": {"days": list(days), "nats": nats},
         },
         "forecasters": [
-            {"name": name, "watches_for": words.WATCHES_FOR[name], **_evidence(row.gain_nats, peaks[name])}
+            {"name": name, "watches_for": WATCHES_FOR[name], **_evidence(row.gain_nats, peaks[name])}
             for name, row in ledger.standings.items()
             if name != mixture.UNIFORM
         ],

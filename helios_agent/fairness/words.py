@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from helios_agent.forecasting import mixture
 from helios_agent.web.chart import signed
 
 Record = Mapping[str, Any]
@@ -17,24 +16,6 @@ ASKS: Mapping[str, str] = {
     "positions": "Do white balls prefer a place in the order in which they are drawn?",
 }
 """What each test asks."""
-
-WATCHES_FOR: Mapping[str, str] = {
-    mixture.UNIFORM: "nothing: every draw is equally likely",
-    "ball": "one white ball heavier or lighter than the others",
-    "missing": "a white ball that never comes",
-    "counts-0.1": "white balls that differ, a little",
-    "counts-0.2": "white balls that differ, more",
-    "counts-0.4": "white balls that differ, much",
-    "recent-50": "white balls that differ, for some 50 draws",
-    "recent-200": "white balls that differ, for some 200 draws",
-    "groups": "low or high, odd or even, middle or end numbers",
-    "last-draw": "white balls that come again in the next draw, or avoid it",
-    "repeats": "whole draws that come again",
-    "places": "white balls that prefer a place in the drawn order",
-    "bonus": "bonus balls that differ",
-    mixture.SWITCHING: "a change from one of these to another",
-}
-"""What each forecaster of the mixture makes its gain from."""
 
 LARGEST_WRITTEN_OUT_NATS = math.log(1e6)
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")

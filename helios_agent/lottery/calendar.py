@@ -18,6 +18,11 @@ def draw_instant(game: games.Game, day: date) -> datetime:
     return local.astimezone(UTC)
 
 
+def sales_close(game: games.Game, day: date) -> datetime:
+    """Return the instant, in UTC, after which nobody can buy a ticket for the draw on `day`."""
+    return draw_instant(game, day) - game.sales_end
+
+
 def is_draw_day(game: games.Game, day: date) -> bool:
     """Return whether the game's calendar holds a draw on `day`."""
     return day.weekday() in game.weekdays_at(day)

@@ -7,7 +7,7 @@ draws may be counted together. The weekdays of the draws change at other times t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, time, timedelta
 from types import MappingProxyType
 
 from helios_agent import errors
@@ -41,13 +41,15 @@ class Game:
     """A lottery game: when and where it is drawn, and its eras, oldest first.
 
     `days` holds pairs (from this date on, these weekdays), oldest first; weekdays are Python's,
-    Monday being 0. `draw_time` is the nominal time of a draw in `timezone`.
+    Monday being 0. `draw_time` is the nominal time of a draw in `timezone`; the last tickets for it are sold
+    `sales_end` before that.
     """
 
     name: str
     title: str
     timezone: str
     draw_time: time
+    sales_end: timedelta
     days: tuple[tuple[date, tuple[int, ...]], ...]
     eras: tuple[Era, ...]
 
@@ -73,6 +75,7 @@ POWERBALL = Game(
     title="Powerball",
     timezone="America/New_York",
     draw_time=time(22, 59),
+    sales_end=timedelta(hours=1),  # one to two hours, by state
     days=((date(1992, 4, 22), (WED, SAT)), (date(2021, 8, 23), (MON, WED, SAT))),
     eras=(
         Era(date(1992, 4, 22), white=45, bonus=45, price=1),
@@ -90,6 +93,7 @@ MEGAMILLIONS = Game(
     title="Mega Millions",
     timezone="America/New_York",
     draw_time=time(23, 0),
+    sales_end=timedelta(minutes=15),  # a quarter of an hour to two hours, by state
     days=((date(2002, 5, 17), (TUE, FRI)),),
     eras=(
         Era(date(2002, 5, 17), white=52, bonus=52, price=1),
@@ -105,6 +109,7 @@ SIMULATED = Game(
     title="Simulated lottery",
     timezone="America/New_York",
     draw_time=time(22, 59),
+    sales_end=timedelta(hours=1),
     days=((date(2000, 1, 1), (MON, WED, SAT)),),
     eras=(Era(date(2000, 1, 1), white=35, bonus=10, price=0),),
 )

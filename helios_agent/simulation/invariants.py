@@ -211,17 +211,17 @@ def _draws(life: Life, connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _scores(connection: sqlite3.Connection) -> Iterator[str]:
-    """Every draw has one score: by its last forecast that was registered before it, if there is one."""
+    """Every draw has one score: by its last forecast that was registered while tickets were sold, if any."""
     rows = connection.execute(
         "SELECT d.day, d.seq AS known, s.basis, s.forecast FROM draw d LEFT JOIN score s USING (game, day)"
     ).fetchall()
     for row in rows:
-        held_us = round(
-            calendar.draw_instant(SIMULATED, date.fromisoformat(row["day"])).timestamp() * SECOND_US
+        closes_us = round(
+            calendar.sales_close(SIMULATED, date.fromisoformat(row["day"])).timestamp() * SECOND_US
         )
         last = connection.execute(
             "SELECT max(seq) FROM forecast WHERE day = ? AND at_us < ? AND seq < ?",
-            (row["day"], held_us, row["known"]),
+            (row["day"], closes_us, row["known"]),
         ).fetchone()[0]
         if row["basis"] is None:
             yield f"the draw of {row['day']} has no score"

@@ -12,6 +12,7 @@ from fastapi.templating import Jinja2Templates
 from jinja2 import StrictUndefined
 
 from helios_agent.forecasting import mixture
+from helios_agent.forecasting.experts import WATCHES_FOR
 from helios_agent.journal import events
 from helios_agent.lottery.games import Game, game
 from helios_agent.metacognition.signals import SIGNALS, Signal
@@ -173,6 +174,7 @@ def _ranking(standings: Sequence[Mapping[str, Any]], weights: Mapping[str, float
         if name not in known
     ]
     remarks = {
+        **WATCHES_FOR,
         mixture.UNIFORM: "chance itself",
         mixture.RESERVE: "for networks that join later; until then it forecasts chance",
     }

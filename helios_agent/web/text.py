@@ -14,6 +14,11 @@ def overview(seen: Record) -> str:
     lines = [f"held by  {holder}", f"journal  {journal['events']:,} events, head {journal['head'][:16]}"]
     for game in seen["games"]:
         lines += ["", *_game(game)]
+    if len(seen["games"]) > 1:
+        lines += [
+            "",
+            f"judged together  {', '.join(seen['unfair_among_all']) or 'no game'} stands out (e-BH)",
+        ]
     lines += [""] if seen["incidents"] else []
     lines += [f"incident  since {i['opened_at']}: {i['message']}" for i in seen["incidents"]]
     lines += [f"{i['state']}  {i['action']} {i['target']}, due {i['due_at']}" for i in seen["under_way"]]

@@ -1,7 +1,7 @@
 """What the API, the page and the command line show, gathered from the journal's tables."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from helios_agent.config import Config
 from helios_agent.config.model import UPKEEP_ACTIONS, ActionName
 from helios_agent.errors import NotFound, Refused
 from helios_agent.forecasting import mixture
+from helios_agent.forecasting.evidence import e_bh
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.journal import draws, events, forecasts, intents, models, outbox
 from helios_agent.journal.forecasts import Registered
@@ -32,10 +33,12 @@ def chosen_game(config: Config, name: str | None) -> Game:
 async def overview(store: Reader, config: Config, clock: Clock) -> dict[str, Any]:
     """Return what there is to know at a glance: every game, what is wrong, what is under way."""
     head = await events.head(store)
+    games = [await game_overview(store, game(name), clock) for name in config.games]
     return {
         "now": iso(clock.now_us()),
         "journal": {"events": head.seq, "head": head.hash},
-        "games": [await game_overview(store, game(name), clock) for name in config.games],
+        "games": games,
+        "unfair_among_all": _unfair_among_all(games, config.decisions.alarm_level),
         "incidents": [
             {"kind": i.kind, "message": i.message, "opened_at": iso(i.opened_us), "seq": i.seq}
             for i in await draws.open_incidents(store)
@@ -43,6 +46,13 @@ async def overview(store: Reader, config: Config, clock: Clock) -> dict[str, Any
         "under_way": [intent_record(intent) for intent in await intents.open_ones(store)],
         "webhooks": await outbox.counts(store),
     }
+
+
+def _unfair_among_all(games: Sequence[Mapping[str, Any]], alarm_level: float) -> list[str]:
+    """Return the games whose evidence stands out among all that are watched: see `evidence.e_bh`."""
+    signals = {item["game"]: item["assessment"]["signals"] for item in games if item["assessment"]}
+    now_nats = {name: measured["evidence"] for name, measured in signals.items() if "evidence" in measured}
+    return e_bh(now_nats, alarm_level)
 
 
 async def game_overview(store: Reader, rules: Game, clock: Clock) -> dict[str, Any]:

@@ -96,13 +96,34 @@ async def test_draws_missed_while_away_are_caught_up_without_pretending_they_wer
         ]  # fmt: skip
 
 
-async def test_a_forecast_registered_after_its_draw_was_held_is_never_used(
+SALES_CLOSE = datetime(2026, 9, 20, 1, 59, tzinfo=UTC)
+"""An hour before Saturday's draw."""
+
+
+async def test_once_sales_have_closed_nothing_is_registered_for_the_draw_and_that_is_journaled(
     tmp_path: Path, world: World
+) -> None:
+    clock = VirtualClock(SALES_CLOSE)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        assert await forecasts.recent(agent.store, "powerball", 1) == []
+        refused = (await kinds(agent, "forecast.refused"))[0]
+        assert (refused["game"], refused["day"]) == ("powerball", "2026-09-19")
+        assert "closed at 2026-09-20T01:59:00Z" in refused["reason"]
+        await clock.advance(24 * HOUR)
+        world.rows.append(SATURDAY)
+        await ask(agent, "ingest")
+        assert (await forecasts.scores(agent.store, "powerball", ERA))[-1].basis == "walk-forward"
+        assert (await forecasts.recent(agent.store, "powerball", 1))[0].day == "2026-09-21"
+
+
+@pytest.mark.parametrize("late_s", [0.0, 3_600.0, 24.0 * 3_600.0])
+async def test_a_forecast_registered_after_sales_closed_is_never_used(
+    tmp_path: Path, world: World, late_s: float
 ) -> None:
     clock = VirtualClock(BEFORE_THE_DRAW)
     async with living(configuration(tmp_path, world), clock) as agent:
         honest = (await forecasts.recent(agent.store, "powerball", 1))[0]
-        await clock.advance(48 * HOUR)
+        await clock.advance((SALES_CLOSE - BEFORE_THE_DRAW).total_seconds() + late_s)
         record = {**honest.record, "weights": {"uniform": 1.0}}
         late = {
             "game": "powerball",
@@ -111,6 +132,7 @@ async def test_a_forecast_registered_after_its_draw_was_held_is_never_used(
             "forecast": record,
         }
         await agent.journal.append("forecast.registered", late)
+        await clock.advance(48 * HOUR)
         world.rows.append(SATURDAY)
         await ask(agent, "ingest")
         assert (await forecasts.scores(agent.store, "powerball", ERA))[-1].forecast == honest.seq

@@ -12,7 +12,7 @@ import pytest
 from helios_agent.errors import NotFound, Refused
 from helios_agent.fairness import report, sources, text, words
 from helios_agent.forecasting import audit
-from helios_agent.forecasting.experts import PRIORS
+from helios_agent.forecasting.experts import PRIORS, WATCHES_FOR
 from helios_agent.forecasting.history import Matrix
 from helios_agent.lottery import games
 from helios_agent.simulation import drums
@@ -116,7 +116,7 @@ def test_counts_are_of_all_balls(real: Reports) -> None:
 
 
 def test_every_test_and_forecaster_has_words_for_what_it_asks() -> None:
-    assert words.WATCHES_FOR.keys() == PRIORS.keys()
+    assert WATCHES_FOR.keys() == PRIORS.keys()
     assert words.ASKS.keys() == {"whites", "bonus", "pairs", "repeats", "positions"}
 
 

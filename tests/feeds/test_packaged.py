@@ -1,5 +1,5 @@
 import csv
-from datetime import date, time
+from datetime import date, time, timedelta
 from importlib import resources
 
 import pytest
@@ -65,6 +65,6 @@ def test_powerball_drew_no_multiplier_from_2012_to_2014() -> None:
 
 
 def test_a_game_without_packaged_draws_is_named() -> None:
-    keno = games.Game("keno", "Keno", "UTC", time(12), (), ())
+    keno = games.Game("keno", "Keno", "UTC", time(12), timedelta(0), (), ())
     with pytest.raises(errors.NotFound, match="no draws of 'keno' are packaged"):
         packaged.read(keno)

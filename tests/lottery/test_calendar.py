@@ -27,6 +27,11 @@ def test_a_draw_keeps_its_local_hour_when_the_clocks_change(game: Game, day: dat
     assert calendar.draw_instant(game, day).tzinfo is UTC
 
 
+def test_sales_close_before_the_draw_by_the_same_time_whatever_the_clocks_do() -> None:
+    assert calendar.sales_close(POWERBALL, date(2026, 3, 7)) == datetime(2026, 3, 8, 2, 59, tzinfo=UTC)
+    assert calendar.sales_close(MEGAMILLIONS, date(2026, 3, 10)) == datetime(2026, 3, 11, 2, 45, tzinfo=UTC)
+
+
 def test_the_next_draw_day_turns_at_the_very_instant_of_the_draw() -> None:
     instant = datetime(2026, 9, 17, 2, 59, tzinfo=UTC)
     assert calendar.next_draw_day(POWERBALL, instant - timedelta(microseconds=1)) == date(2026, 9, 16)

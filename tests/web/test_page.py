@@ -17,7 +17,7 @@ from helios_agent.forecasting.detection import Detector
 from helios_agent.journal import draws, intents
 from helios_agent.journal.journal import Transaction
 from helios_agent.metacognition import signals
-from helios_agent.web import page, server
+from helios_agent.web import page, server, text, views
 
 NOW = datetime(2026, 9, 18, 12, tzinfo=UTC)
 FACTS = signals.Facts(
@@ -153,6 +153,20 @@ async def test_draws_that_are_missing_are_owned_up_to_beside_the_verdict(tmp_pat
         assert "Not up to date: 1 draw was held that no source has told of." in said(await shown(agent))
         await assess(agent)
         assert "Not up to date" not in said(await shown(agent))
+
+
+@pytest.mark.parametrize(("nats", "named"), [(5.4, ["powerball"]), (5.2, [])])
+async def test_several_games_are_judged_together(tmp_path: Path, nats: float, named: list[str]) -> None:
+    """Of two games, one alone must reach e = 2/0.01: 5.30 nats."""
+    async with living(tmp_path, "powerball", "megamillions") as agent:
+        for game, evidence in (("powerball", nats), ("megamillions", -0.5)):
+            payload = {"game": game, "signals": {"evidence": evidence}, "verdict": "Something."}
+            await agent.journal.append("assessment.completed", payload)
+        seen = await views.overview(agent.store, agent.config, agent.journal.clock)
+        words = said(await shown(agent))
+    assert seen["unfair_among_all"] == named
+    assert f"{'Powerball' if named else 'No game'} stands out when all 2 games are judged together" in words
+    assert f"judged together  {'powerball' if named else 'no game'} stands out" in text.overview(seen)
 
 
 async def test_an_assessment_of_an_earlier_release_may_lack_signals(tmp_path: Path) -> None:

@@ -75,6 +75,24 @@ A weight p costs log(1/p) nats, which is what must be learned before the alarm. 
 repeat is worth seven nats, and many draws where a single ball is twice as heavy: hence the differences.
 """
 
+WATCHES_FOR: Mapping[str, str] = {
+    mixture.UNIFORM: "nothing: every draw is equally likely",
+    "ball": "one white ball heavier or lighter than the others",
+    "missing": "a white ball that never comes",
+    "counts-0.1": "white balls that differ, a little",
+    "counts-0.2": "white balls that differ, more",
+    "counts-0.4": "white balls that differ, much",
+    "recent-50": "white balls that differ, for some 50 draws",
+    "recent-200": "white balls that differ, for some 200 draws",
+    "groups": "low or high, odd or even, middle or end numbers",
+    "last-draw": "white balls that come again in the next draw, or avoid it",
+    "repeats": "whole draws that come again",
+    "places": "white balls that prefer a place in the drawn order",
+    "bonus": "bonus balls that differ",
+    mixture.SWITCHING: "a change from one of these to another",
+}
+"""What each forecaster of the mixture makes its gain from, in words."""
+
 
 def start(matrix: Matrix, lead: tuple[int, ...] = ()) -> dict[str, Expert]:
     """Return every expert before the first draw."""
