@@ -75,6 +75,18 @@ def inclusion_probabilities(theta: ArrayLike, k: int) -> Floats:
     return np.asarray(np.exp(log_inclusion), dtype=np.float64)
 
 
+def divergence(theta: ArrayLike, k: int) -> Floats:
+    """Return KL(law ‖ fair), shape (...), in nats: Σ theta_i π_i - log e_k(w) + log C(N, k).
+
+    log(1/alpha) / KL is about the mean number of draws after which one who knows the law finds it unfair at
+    level alpha. A log-weight of minus infinity leaves its ball out.
+    """
+    weights = _checked(theta, k)
+    mean = (inclusion_probabilities(weights, k) * np.where(np.isfinite(weights), weights, 0.0)).sum(axis=-1)
+    fair = math.log(math.comb(weights.shape[-1], k))
+    return np.asarray(np.maximum(mean - log_normaliser(weights, k) + fair, 0.0), dtype=np.float64)
+
+
 def sample(theta: ArrayLike, k: int, rng: np.random.Generator, size: int | None = None) -> NDArray[np.int64]:
     """Draw k-subsets exactly from each law: int64, 1-based, ascending.
 

@@ -59,14 +59,10 @@ def _conditional_bernoulli(theta: Floats, k: int, rng: np.random.Generator, size
 
 
 def conditional_bernoulli_kl(theta: Floats, k: int) -> Floats:
-    """Return KL(law ‖ fair) = Σ theta_i π_i - log e_k(w) + log C(N, k), shape (...), in nats."""
+    """Return KL(law ‖ fair), shape (...), in nats: `subsets.divergence`, some laws at a time."""
     laws = theta.reshape(-1, theta.shape[-1])
-    known = []
-    for block in _blocks(len(laws)):
-        inclusion = subsets.inclusion_probabilities(laws[block], k)
-        mean = (inclusion * np.where(np.isfinite(laws[block]), laws[block], 0.0)).sum(axis=-1)
-        known.append(mean - subsets.log_normaliser(laws[block], k) + math.log(math.comb(laws.shape[-1], k)))
-    return np.asarray(np.maximum(np.concatenate(known), 0.0).reshape(theta.shape[:-1]), dtype=np.float64)
+    known = [subsets.divergence(laws[block], k) for block in _blocks(len(laws))]
+    return np.concatenate(known).reshape(theta.shape[:-1])
 
 
 def _plackett_luce(theta: Floats, k: int, rng: np.random.Generator, size: int) -> Ints:

@@ -75,6 +75,50 @@ def test_only_the_ratios_of_weights_matter(shift: float) -> None:
     )
 
 
+@given(st.lists(st.floats(-8.0, 8.0), min_size=2, max_size=9), st.data())
+def test_the_normaliser_has_the_symmetries_of_an_elementary_symmetric_polynomial(
+    weights: list[float], data: st.DataObject
+) -> None:
+    theta = np.array(weights)
+    k = data.draw(st.integers(1, len(weights) - 1))
+    shuffled = np.array(data.draw(st.permutations(weights)))
+    e_k = subsets.log_normaliser(theta, k)
+    assert subsets.log_normaliser(shuffled, k) == pytest.approx(float(e_k), abs=1e-11)
+    # e_k(w) = w_1 … w_N e_{N-k}(1/w): to choose who comes is to choose who stays.
+    left_out = theta.sum() + subsets.log_normaliser(-theta, len(weights) - k)
+    assert left_out == pytest.approx(float(e_k), abs=1e-10)
+
+
+@given(st.lists(st.floats(-4.0, 4.0), min_size=3, max_size=9), st.data())
+def test_inclusion_is_the_gradient_of_the_normaliser(weights: list[float], data: st.DataObject) -> None:
+    theta, step = np.array(weights), 1e-5
+    k = data.draw(st.integers(1, len(weights) - 1))
+    up, down = theta + step * np.eye(len(weights)), theta - step * np.eye(len(weights))
+    gradient = (subsets.log_normaliser(up, k) - subsets.log_normaliser(down, k)) / (2 * step)
+    np.testing.assert_allclose(gradient, subsets.inclusion_probabilities(theta, k), atol=1e-8)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_divergence_equals_brute_force(k: int) -> None:
+    theta = np.array([0.7, -1.2, 0.0, 2.0, 0.3])
+    balls = np.array(list(combinations(range(1, 6), k)))
+    log_p = subsets.log_probability(theta, balls)
+    expected = float((np.exp(log_p) * (log_p + math.log(math.comb(5, k)))).sum())
+    assert subsets.divergence(theta, k) == pytest.approx(expected, rel=1e-12)
+    assert subsets.divergence(np.full(5, 3.0), k) == pytest.approx(0.0, abs=1e-12)
+    gone = np.array([0.0, 0.0, 0.0, 0.0, -np.inf])
+    assert subsets.divergence(gone, k) == pytest.approx(
+        math.log(math.comb(5, k) / math.comb(4, k)), rel=1e-12
+    )
+
+
+def test_weights_too_far_apart_to_be_multiplied_are_added_up_as_logarithms() -> None:
+    theta = np.array([900.0, 0.0, -900.0, 899.0, 5.0])
+    assert subsets.log_normaliser(theta, 3) == pytest.approx(
+        900.0 + 899.0 + 5.0 + math.log1p(math.exp(-5)), rel=1e-14
+    )
+
+
 def test_leading_axes_are_independent_laws() -> None:
     theta = np.random.default_rng(1).normal(size=(4, 3, 8))
     drawn = subsets.sample(theta, 3, np.random.default_rng(2))
