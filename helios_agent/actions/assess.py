@@ -56,7 +56,7 @@ async def facts(context: Context, rules: Game) -> Facts:
         registered_gains=[s.mixture_gain for s in scores if s.basis == "registered"],
         peak_nats=ledger.peak_nats,
         weights=mixture.effective(mixture.posterior(ledger.standings), ledger.shares),
-        forecaster_nats={name: standing.gain_nats for name, standing in ledger.standings.items()},
+        standings=ledger.standings,
         detector=ledger.detector,
         draws=len(known.days),
         draws_trained_on=max((model.draws for model in trained), default=None),

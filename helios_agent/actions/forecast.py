@@ -14,6 +14,7 @@ from helios_agent.errors import HeliosError, JobFailed, Refused, WorkerLost
 from helios_agent.forecasting import ledger as ledgers
 from helios_agent.forecasting.experts import EXPERTS
 from helios_agent.forecasting.forecast import Forecast
+from helios_agent.forecasting.mixture import UNIFORM
 from helios_agent.journal import draws, forecasts, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -23,6 +24,7 @@ from helios_agent.lottery.games import game
 from helios_agent.work import engine
 
 MODEL_LIMIT_S = engine.SHORT_JOB_S
+"""How long a network may take to answer."""
 
 
 class SalesClosed(HeliosError):
@@ -50,6 +52,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         "draws": len(known.days),
         "last_draw": last_day,
         "scored": ledger.draws,
+        "experts": [*EXPERTS],
         "models": [model.forecaster for model in active],
     }
     existing = await forecasts.registered(context.store, rules.name, day.isoformat())
@@ -58,11 +61,7 @@ async def run(context: Context, intent: Intent) -> Commit:
     if context.clock.now_us() >= closes_us:
         return partial(_refuse, rules.name, day.isoformat(), closes_us)
 
-    said = await context.engine.run("forecast", known.spec(), time_limit_s=engine.SHORT_JOB_S)
-    made = {name: Forecast.from_record(record) for name, record in said["forecasters"].items()}
-    failed: dict[str, str] = said["broken"]
-    for name, error in failed.items():
-        logger.bind(action="forecast", expert=name).error("{}", error)
+    made, failed = await _ask_experts(context, intent, known)
     broken: dict[str, str] = {}
     for model in active:
         try:
@@ -75,6 +74,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         else:
             if model.forecaster not in ledger.standings:
                 ledger = ledgers.join(ledger, model.forecaster, model.prior)
+    basis["experts"] = [name for name in EXPERTS if name not in failed]
     basis["models"] = [model.forecaster for model in active if model.forecaster not in broken]
     is_new = existing is None or existing.record["basis"] != basis
     record = {
@@ -98,12 +98,11 @@ async def run(context: Context, intent: Intent) -> Commit:
             raise SalesClosed(f"Sales for the draw of {day} closed before its forecast could be registered.")
         if stored["n"] != len(known.days):
             raise DrawsChanged(f"A draw became known while the forecast of {day} was made.")
-        for name in EXPERTS:
-            key = f"expert:{rules.name}:{name}"
-            if name in failed:
-                draws.open_incident(tx, key, "expert-unusable", failed[name], cause)
-            else:
+        for key in draws.open_keys(tx):
+            if key.startswith(f"expert:{rules.name}:") and key.rpartition(":")[2] not in failed:
                 draws.close_incident(tx, key, cause)
+        for name, message in failed.items():
+            draws.open_incident(tx, f"expert:{rules.name}:{name}", "expert-unusable", message, cause)
         for model in active:
             key = f"model:{rules.name}:{model.forecaster}"
             if model.forecaster in broken:
@@ -132,6 +131,25 @@ def _refuse(game_name: str, day: str, closes_us: int, tx: Transaction, cause: in
     return {"day": day, "digest": None, "new": False}
 
 
+async def _ask_experts(
+    context: Context, intent: Intent, known: EraDraws
+) -> tuple[dict[str, Forecast], dict[str, str]]:
+    """Return what the experts forecast, and what failed of them. Uniform always has its say."""
+    try:
+        said = await context.engine.run("forecast", known.spec(), time_limit_s=engine.SHORT_JOB_S)
+    except JobFailed as error:
+        if isinstance(error, WorkerLost) and intent.attempt < intent.max_attempt:
+            raise
+        said = {"forecasters": {}, "broken": {name: str(error) for name in EXPERTS}}
+    era = known.era
+    made = {UNIFORM: Forecast.uniform(era.white, era.bonus, era.pick)}
+    made |= {name: Forecast.from_record(record) for name, record in said["forecasters"].items()}
+    failed = {name: message for name, message in said["broken"].items() if name != UNIFORM}
+    for name, message in failed.items():
+        logger.bind(action="forecast", expert=name).error("{}", message)
+    return made, failed
+
+
 async def _ask_model(context: Context, model: Model, known: EraDraws) -> Forecast:
     """Return a trained network's forecast. Raises JobFailed when it has none."""
     folder = context.config.paths.models / model.name / model.version
@@ -140,4 +158,14 @@ async def _ask_model(context: Context, model: Model, known: EraDraws) -> Forecas
         {"artefact": str(folder), "draws": known.rows, "version": model.version},
         time_limit_s=MODEL_LIMIT_S,
     )
-    return Forecast(said["white"], said["bonus"], known.era.pick).rounded()
+    try:
+        made = Forecast(said["white"], said["bonus"], known.era.pick).rounded()
+    except ValueError as error:
+        raise JobFailed(f"{model.forecaster} has no forecast: {error}") from error
+    balls = (made.white.size, made.bonus.size)
+    if balls != (known.era.white, known.era.bonus):
+        raise JobFailed(
+            f"{model.forecaster} forecasts {balls[0]} white and {balls[1]} bonus balls; "
+            f"expected {known.era.white} and {known.era.bonus}"
+        )
+    return made

@@ -1,11 +1,13 @@
 """What several actions read: an era's draws as rows, its ledger, and which eras are still to be scored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from helios_agent.decisions import engine
 from helios_agent.forecasting import ledger as ledgers
+from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import PRIORS
 from helios_agent.forecasting.ledger import Ledger
 from helios_agent.journal import draws, forecasts
@@ -63,9 +65,19 @@ async def of_era(store: Reader, rules: Game, era: Era) -> EraDraws:
 
 
 async def ledger_of(store: Reader, rules: Game, era: Era) -> Ledger:
-    """Return the ledger of an era after its last scored draw, a new one before the first."""
+    """Return the ledger of an era after its last scored draw, a new one before the first.
+
+    Once an alert has told of a change, the watch for the next one begins anew.
+    """
     state = await forecasts.ledger(store, rules.name, era.name)
-    return ledgers.admit(Ledger.from_record(state.record), PRIORS) if state else Ledger.start(PRIORS)
+    if state is None:
+        return Ledger.start(PRIORS)
+    ledger = ledgers.admit(Ledger.from_record(state.record), PRIORS)
+    told = await store.rows(
+        "SELECT 1 FROM event WHERE kind = 'alert.raised' AND seq > ? AND payload->>'about' = ? LIMIT 1",
+        (state.seq, engine.change_of(rules.name)),
+    )
+    return replace(ledger, detector=Detector()) if told else ledger
 
 
 async def eras_to_score(store: Reader, rules: Game) -> list[Era]:

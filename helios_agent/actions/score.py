@@ -118,9 +118,12 @@ def _by_registered(
     for draw in pending:
         if draw.registered is None:
             raise ValueError(f"the draw of {draw.day} has no registered forecast")
-        made = {n: Forecast.from_record(r) for n, r in draw.registered.record["forecasters"].items()}
-        for name in made.keys() - ledger.standings.keys():
-            ledger = ledgers.join(ledger, name, priors[name])
+        record = draw.registered.record["forecasters"]
+        for name, prior in priors.items():  # in the order in which they were trained
+            if name in record and name not in ledger.standings:
+                ledger = ledgers.join(ledger, name, prior)
+        # One that an earlier release knew, and that never had a standing, has nothing to be scored by.
+        made = {n: Forecast.from_record(r) for n, r in record.items() if n in ledger.standings}
         *whites, bonus = known.rows[draw.index]
         again = known.drawn_again(draw.index, draw.registered.seq)
         gains = forecast.gains([*made.values()], whites, bonus, known.ordered[draw.index], again)

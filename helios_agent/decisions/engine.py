@@ -82,6 +82,11 @@ def decide(
     return Decision(ranked, _sentence(ranked))
 
 
+def change_of(game: str) -> str:
+    """Return what an alert is about that tells of a change of a game's machine."""
+    return f"{game}/change"
+
+
 def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) -> list[Candidate]:
     stale, known = signals["staleness"] or 0.0, signals["draws_known"] or 0.0
     too_few = (
@@ -104,7 +109,7 @@ def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) 
             f"the evidence against fairness reached {peak:.2f} nats; the alarm is at {alarm_nats:.2f}",
         ),
         Candidate(
-            "alert", f"{game}/change", detection.alarm(change, clearest, policy.change_alarm_nats),
+            "alert", change_of(game), detection.alarm(change, clearest, policy.change_alarm_nats),
             f"the evidence that the machine has changed, most likely {signals.get('change_age') or 0.0:.0f} "
             f"draws ago, is {change:.2f} nats, {clearest:.2f} for that moment; the alarm is at "
             f"{policy.change_alarm_nats:.2f} and {detection.CLEAR_NATS:g}",

@@ -124,9 +124,11 @@ def meaning(report: Record) -> dict[str, str]:
         f"of 1. A fair machine ever multiplies it by {stake(alarm)} ({alarm:.2f} nats) with a chance of at "
         f"most 1 in {stake(alarm)}. The forecasts are replayed now; none was registered before its draw."
     )
-    said["level"] = (
-        f"Unusual is {', or '.join(grounds)}. "
-        f"{'Each of these' if len(grounds) > 1 else 'This'} calls at most {level} of fair games unusual."
+    said["level"] = f"Unusual is {', or '.join(grounds)}. " + (
+        f"Each calls at most {level} of fair games unusual, so that together they call at most "
+        f"{share(len(grounds) * report['level'])} so."
+        if len(grounds) > 1
+        else f"This calls at most {level} of fair games unusual."
     )
     return said
 

@@ -108,8 +108,9 @@ class Forecast:
         if self.repeat is not None and self.repeat.draws.any():
             share = self.repeat.share
             subset_count = math.comb(self.white.shape[-1], self.pick)
-            hit = share * subset_count / np.maximum(self.repeat.draws, 1)
-            total = np.log((1.0 - share) * np.exp(total) + np.where(drawn.again, hit, 0.0))
+            with np.errstate(divide="ignore"):  # a share of 0 has the logarithm it should have
+                hit = np.log(share) + math.log(subset_count) - np.log(np.maximum(self.repeat.draws, 1))
+            total = np.logaddexp(np.log1p(-share) + total, np.where(drawn.again, hit, -np.inf))
         if self.order is not None:
             total += np.where(drawn.ordered, _order_ratio(self.order, drawn.whites - 1), 0.0)
         if self.bonus.any():
@@ -160,6 +161,8 @@ class Forecast:
                     f"{name} has {np.ndim(record[name])} dimensions; expected one log-weight per ball"
                 )
         told = record.get("repeat")
+        if told and not told.keys() >= {"share", "draws", "counts"}:
+            raise ValueError(f"repeat is {told}; expected share, draws and counts")
         repeat = told and Repeat(
             np.array(told["share"], dtype=np.float64),
             np.array(told["draws"], dtype=np.int64),
@@ -214,17 +217,22 @@ def _log_weights(field: str, values: ArrayLike, axes: int) -> Floats:
     weights = np.array(values, dtype=np.float64)
     if weights.ndim < axes or weights.shape[-1] == 0:
         raise ValueError(f"{field} has shape {weights.shape}; expected one log-weight per ball")
+    _check_range(field, weights)
+    mean = weights.mean(axis=-1, keepdims=True)
+    if np.abs(mean).max(initial=0.0) > CENTRED_WITHIN:  # a record is kept digit for digit
+        weights -= mean
+        _check_range(field, weights)
+    weights.setflags(write=False)
+    return weights
+
+
+def _check_range(field: str, weights: Floats) -> None:
     if not np.abs(weights).max(initial=0.0) <= LARGEST_LOG_WEIGHT:  # false for nan as well
         worst = np.unravel_index(int(np.argmin(np.abs(weights) <= LARGEST_LOG_WEIGHT)), weights.shape)
         raise ValueError(
             f"{field} of ball {worst[-1] + 1} is {weights[worst]}; "
             f"expected a finite log-weight within ±{LARGEST_LOG_WEIGHT:.0f}"
         )
-    mean = weights.mean(axis=-1, keepdims=True)
-    if np.abs(mean).max(initial=0.0) > CENTRED_WITHIN:  # a record is kept digit for digit
-        weights -= mean
-    weights.setflags(write=False)
-    return weights
 
 
 def _check_repeat(repeat: Repeat, white_count: int) -> None:
@@ -232,6 +240,8 @@ def _check_repeat(repeat: Repeat, white_count: int) -> None:
         raise ValueError(f"share of repeat is {repeat.share}; expected a probability below 1")
     if np.any(repeat.draws < 0) or np.any((repeat.draws == 0) & (repeat.share > 0.0)):
         raise ValueError(f"draws of repeat is {repeat.draws}; expected at least 1 where the share is above 0")
+    if np.any(repeat.counts < 0) or np.any(repeat.counts > repeat.draws[..., np.newaxis]):
+        raise ValueError("counts of repeat are not between 0 and its draws")
     if repeat.counts.shape[-1:] != (white_count,):
         raise ValueError(
             f"counts of repeat has shape {repeat.counts.shape}; expected {white_count} at the end"

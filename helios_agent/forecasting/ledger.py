@@ -103,11 +103,14 @@ def join(ledger: Ledger, name: str, prior: float) -> Ledger:
 
 
 def admit(ledger: Ledger, priors: Mapping[str, float]) -> Ledger:
-    """Return the ledger with every forecaster of `priors` in it: an account outlives the experts it began
-    with."""
-    for name, prior in priors.items():
-        if name not in ledger.standings:
-            ledger = join(ledger, name, prior)
+    """Return the ledger with every forecaster of `priors` in it: an account outlives those it began with.
+
+    Newcomers share what the reserve holds in proportion to their priors, and leave models their part of it.
+    """
+    new = {name: prior for name, prior in priors.items() if name not in ledger.standings}
+    pool = mixture.reserve(ledger.standings) / (math.fsum(new.values()) + mixture.RESERVE_PRIOR)
+    standings = {name: Standing(min(1.0, pool) * prior, 0.0) for name, prior in new.items()}
+    ledger = replace(ledger, standings={**ledger.standings, **standings})
     if SWITCHING in ledger.standings and not ledger.shares:
         ledger = replace(ledger, shares=_shares(ledger.standings))
     return ledger

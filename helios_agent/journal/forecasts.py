@@ -113,18 +113,19 @@ async def scores_of(store: Reader, game: str, days: list[str]) -> dict[str, Scor
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """The ledger after its last draw: that draw's day, and the state as a record."""
+    """The ledger after its last draw: that draw's day, the state as a record, and the event of the score."""
 
     day: str
     record: Mapping[str, Any]
+    seq: int
 
 
 async def ledger(store: Reader, game: str, era: str) -> LedgerState | None:
     """Return the ledger of an era after its last scored draw, or None before the first."""
     rows = await store.rows(
-        "SELECT day, ledger FROM score WHERE game = ? AND era = ? ORDER BY day DESC LIMIT 1", (game, era)
+        "SELECT day, ledger, seq FROM score WHERE game = ? AND era = ? ORDER BY day DESC LIMIT 1", (game, era)
     )
-    return LedgerState(rows[0]["day"], json.loads(rows[0]["ledger"])) if rows else None
+    return LedgerState(rows[0]["day"], json.loads(rows[0]["ledger"]), rows[0]["seq"]) if rows else None
 
 
 @dataclass(frozen=True, slots=True)

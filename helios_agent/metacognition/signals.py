@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from helios_agent.forecasting import evidence
 from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import single_ball_hypotheses
+from helios_agent.forecasting.mixture import Standing
 
 ALPHA = 0.05
 VISIBLE_ALPHA = 0.01
@@ -30,8 +31,8 @@ class Facts:
     peak_nats: float
     weights: Mapping[str, float]
     """The mixture's weights for the next draw, by forecaster, the reserve among them."""
-    forecaster_nats: Mapping[str, float]
-    """What each forecaster gained on uniform in the current era, nats."""
+    standings: Mapping[str, Standing]
+    """Prior weight of each forecaster in the current era, and what it gained on uniform, nats."""
     detector: Detector
     """The watch for a change, after the last scored draw."""
     draws: int
@@ -62,6 +63,16 @@ def _skill(bound: str) -> Callable[[Facts], float | None]:
         return value
 
     return measure
+
+
+def _smallest_visible_factor(facts: Facts) -> float | None:
+    ball = facts.standings.get("ball")
+    if ball is None:
+        return None
+    hypotheses = single_ball_hypotheses(facts.white_count, ball.prior)
+    return evidence.smallest_visible_factor(
+        len(facts.gains), facts.white_count, facts.pick, VISIBLE_ALPHA, hypotheses
+    )
 
 
 def _hours_since(us: int | None, facts: Facts) -> float | None:
@@ -127,7 +138,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "regret", "nats",
         "What the best forecaster gained on uniform in this era, less what the mixture did.",
-        lambda f: max(f.forecaster_nats.values(), default=0.0) - sum(f.gains),
+        lambda f: max((s.gain_nats for s in f.standings.values()), default=0.0) - sum(f.gains),
     ),
     Signal(
         "change", "nats",
@@ -147,9 +158,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "smallest_visible_factor", "times",
         "The smallest weight of one ball, against 1 of the others, that the mixture would have found by now.",
-        lambda f: evidence.smallest_visible_factor(
-            len(f.gains), f.white_count, f.pick, VISIBLE_ALPHA, single_ball_hypotheses(f.white_count)
-        ),
+        _smallest_visible_factor,
     ),
     Signal(
         "staleness", "draws",
@@ -204,7 +213,7 @@ def verdict(title: str, signals: Mapping[str, float | None], alarm_level: float)
         )
     factor = signals["smallest_visible_factor"]
     visible = (
-        ""
+        " So few draws hardly show anything: not even a ball that comes every time."
         if factor is None
         else f" A single ball {factor:.2f} times as heavy as each other would on average have shown by now."
     )

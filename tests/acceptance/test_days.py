@@ -5,19 +5,22 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helios_agent.actions import runner
+from helios_agent.actions import history, runner
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
+from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import EXPERTS
 from helios_agent.journal import draws, events, forecasts, intents
 from helios_agent.lottery.draws import Draw
+from helios_agent.lottery.games import game
 from tests.acceptance.conftest import SMALL_NETWORK, World, settle
 
 HOUR = 3600
@@ -94,6 +97,60 @@ async def test_draws_missed_while_away_are_caught_up_without_pretending_they_wer
         assert [(s.day, s.basis) for s in scores] == [
             ("2026-09-19", "registered"), ("2026-09-21", "walk-forward"),
         ]  # fmt: skip
+
+
+async def test_once_an_alert_has_told_of_a_change_the_watch_for_the_next_begins_anew(
+    tmp_path: Path, world: World
+) -> None:
+    clock, rules = VirtualClock(BEFORE_THE_DRAW), game("powerball")
+    async with living(configuration(tmp_path, world), clock) as agent:
+        before = await history.ledger_of(agent.store, rules, rules.eras[-1])
+        assert before.detector.draws == 1408
+        await agent.journal.append("alert.raised", {"about": "powerball/change", "message": "Look."})
+        after = await history.ledger_of(agent.store, rules, rules.eras[-1])
+        assert after == replace(before, detector=Detector())
+        await clock.advance(48 * HOUR)
+        world.rows.append(SATURDAY)
+        await ask(agent, "ingest")
+        assert (await kinds(agent, "forecast.scored"))[0]["ledger"]["detector"]["draws"] == 1
+        assert (await history.ledger_of(agent.store, rules, rules.eras[-1])).detector.draws == 1
+
+
+async def test_a_forecaster_that_never_had_a_standing_is_not_scored(tmp_path: Path, world: World) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        made = (await forecasts.recent(agent.store, "powerball", 1))[0]
+        told = made.record["forecasters"]
+        record = {**made.record, "forecasters": {**told, "of-old": told["uniform"]}}
+        again = {"game": "powerball", "day": made.day, "digest": forecasts.digest(record), "forecast": record}
+        await agent.journal.append("forecast.registered", again)
+        await clock.advance(48 * HOUR)
+        world.rows.append(SATURDAY)
+        await ask(agent, "ingest")
+        assert set((await kinds(agent, "forecast.scored"))[0]["gains"]) == {*told, "switching"}
+
+
+async def test_where_no_expert_answers_chance_is_registered_and_each_is_an_incident(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world), clock) as agent:
+        await clock.advance(48 * HOUR)
+        monkeypatch.setattr("helios_agent.work.engine.SHORT_JOB_S", 0.0)
+        for _ in range(3):
+            await ask(agent, "forecast")
+            await clock.advance(300)
+            await settle(agent)
+        found = await draws.open_incidents(agent.store)
+        assert {incident.kind for incident in found} == {"expert-unusable"}
+        assert len(found) == len(EXPERTS) - 1
+        forecast = (await forecasts.recent(agent.store, "powerball", 1))[0]
+        assert (forecast.day, list(forecast.record["forecasters"])) == ("2026-09-21", ["uniform"])
+        monkeypatch.undo()
+        await ask(agent, "forecast")
+        assert await draws.open_incidents(agent.store) == []
+        forecast = (await forecasts.recent(agent.store, "powerball", 1))[0]
+        assert list(forecast.record["forecasters"]) == sorted(EXPERTS)
 
 
 SALES_CLOSE = datetime(2026, 9, 20, 1, 59, tzinfo=UTC)

@@ -124,7 +124,11 @@ def test_a_record_that_is_not_a_forecast_is_refused_by_name() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             Forecast(np.zeros(3), np.zeros(3), 2, repeat=repeat(share, draws, [1, 1, 1]))
-    with pytest.raises(ValueError, match="counts of repeat"):
+    with pytest.raises(ValueError, match="expected share, draws and counts"):
+        Forecast.from_record({"white": [0.0] * 3, "bonus": [0.0], "pick": 2, "repeat": {"share": 0.1}})
+    with pytest.raises(ValueError, match="counts of repeat are not between 0 and its draws"):
+        Forecast(np.zeros(3), np.zeros(3), 2, repeat=repeat(0.1, 1, [2, 0, 0]))
+    with pytest.raises(ValueError, match="counts of repeat has shape"):
         Forecast(np.zeros(3), np.zeros(3), 2, repeat=repeat(0.1, 1, [1, 1]))
 
 
@@ -200,3 +204,21 @@ def test_independent_runs_score_as_they_do_alone() -> None:
         for i in range(5)
     ]
     np.testing.assert_allclose(runs.log_ratio(drawn), alone, rtol=1e-12)
+
+
+def test_what_is_accepted_can_be_registered_and_what_is_too_far_from_the_mean_is_not() -> None:
+    with pytest.raises(
+        ValueError, match=r"white of ball 1 is 1971\.\d+; expected a finite log-weight within"
+    ):
+        Forecast(np.array([1000.0, *[-1000.0] * 68]), np.zeros(26), 5)
+    far = Forecast(np.array([990.0, *[0.0] * 98]), np.zeros(2), 5)
+    assert far.rounded().to_record() == Forecast.from_record(far.to_record()).to_record()
+
+
+def test_a_repeat_is_scored_whatever_the_weights_say() -> None:
+    forecast = Forecast(
+        np.array([400.0, 400.0, -400.0, -400.0]), np.zeros(2), 2, repeat=repeat(0.1, 1, [0, 0, 1, 1])
+    )
+    assert forecast.gain([3, 4], 1, again=True) == pytest.approx(math.log(0.1 * 6), rel=1e-12)
+    assert forecast.gain([1, 2], 1) == pytest.approx(math.log(0.9 * 6), rel=1e-12)
+    assert forecast.gain([1, 3], 1) < -700.0

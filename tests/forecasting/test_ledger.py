@@ -168,11 +168,12 @@ def test_an_account_outlives_the_experts_that_it_began_with() -> None:
     old = replace(Ledger.start({"uniform": 0.5, "gone": 0.25}), draws=40, mixture_nats=-0.1)
     ledger = ledgers.admit(old, {"uniform": 0.5, "new": 0.4, SWITCHING: 0.1})
     priors = {name: standing.prior for name, standing in ledger.standings.items()}
-    assert priors == {"uniform": 0.5, "gone": 0.25, "new": 0.125, SWITCHING: 0.0625}
+    pool = 0.25 / (0.5 + mixture.RESERVE_PRIOR)
+    assert priors == {"uniform": 0.5, "gone": 0.25, "new": 0.4 * pool, SWITCHING: 0.1 * pool}
+    assert mixture.reserve(ledger.standings) == pytest.approx(mixture.RESERVE_PRIOR * pool)
     assert (ledger.draws, ledger.mixture_nats) == (40, -0.1)
-    assert ledger.shares == {
-        name: pytest.approx(p / 0.875) for name, p in priors.items() if name != SWITCHING
-    }
+    others = {name: prior for name, prior in priors.items() if name != SWITCHING}
+    assert ledger.shares == pytest.approx({n: p / sum(others.values()) for n, p in others.items()}, abs=1e-9)
     assert ledgers.admit(ledger, {"uniform": 0.5, "new": 0.4, SWITCHING: 0.1}) == ledger
 
 

@@ -6,6 +6,7 @@ import pytest
 from helios_agent.forecasting import evidence
 from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import single_ball_hypotheses
+from helios_agent.forecasting.mixture import Standing
 from helios_agent.metacognition import signals
 from helios_agent.metacognition.signals import Facts
 
@@ -19,7 +20,7 @@ FACTS = Facts(
     registered_gains=[0.2, -0.25],
     peak_nats=0.45,
     weights={"uniform": 0.5, "reserve": 0.125, "recency": 0.25, "shrinkage": 0.125},
-    forecaster_nats={"uniform": 0.0, "recency": 0.75, "shrinkage": -2.0},
+    standings={"uniform": Standing(0.5, 0.0), "ball": Standing(0.24, 0.75), "bonus": Standing(0.1, -2.0)},
     detector=Detector(2.5, 1.25, 17, 5),
     draws=1408,
     draws_trained_on=1400,
@@ -36,7 +37,7 @@ NOTHING = Facts(
     registered_gains=[],
     peak_nats=0.0,
     weights={"uniform": 0.75, "reserve": 0.25},
-    forecaster_nats={"uniform": 0.0},
+    standings={"uniform": Standing(0.5, 0.0)},
     detector=Detector(),
     draws=0,
     draws_trained_on=None,
@@ -93,6 +94,11 @@ def test_every_signal_has_a_name_a_unit_and_a_definition_of_its_own() -> None:
 
 def test_the_smallest_visible_factor_is_that_of_the_served_mixture() -> None:
     facts = replace(FACTS, gains=[0.0] * 1000)
+    late = replace(facts, standings={"ball": Standing(0.01, 0.0)})
+    assert signals.assess(late)["smallest_visible_factor"] == pytest.approx(
+        evidence.smallest_visible_factor(1000, 69, 5, 0.01, single_ball_hypotheses(69, 0.01))
+    )
+    assert signals.assess(replace(facts, standings={}))["smallest_visible_factor"] is None
     assert signals.assess(facts)["smallest_visible_factor"] == pytest.approx(
         evidence.smallest_visible_factor(1000, 69, 5, 0.01, single_ball_hypotheses(69))
     )
@@ -144,7 +150,8 @@ def test_without_a_sign_it_says_so_and_what_could_have_been_seen() -> None:
 def test_where_not_even_the_heaviest_ball_could_have_been_seen_it_promises_nothing() -> None:
     assert (
         verdict(replace(FACTS, gains=[0.1]))
-        == "No sign that Powerball can be predicted, after 1 scored draw."
+        == "No sign that Powerball can be predicted, after 1 scored draw. "
+        "So few draws hardly show anything: not even a ball that comes every time."
     )
 
 

@@ -14,7 +14,7 @@ from helios_agent.forecasting.experts.bonus import Bonus
 from helios_agent.forecasting.experts.counts import Counts
 from helios_agent.forecasting.experts.groups import Groups
 from helios_agent.forecasting.experts.last_draw import LastDraw
-from helios_agent.forecasting.experts.missing import Missing
+from helios_agent.forecasting.experts.missing import missing
 from helios_agent.forecasting.experts.places import Places
 from helios_agent.forecasting.experts.posterior import FAIR
 from helios_agent.forecasting.experts.repeats import Repeats
@@ -40,7 +40,7 @@ class Expert(Protocol):
 EXPERTS: Mapping[str, Callable[[Matrix, tuple[int, ...]], Expert]] = {
     mixture.UNIFORM: Uniform,
     "ball": Ball,
-    "missing": Missing,
+    "missing": missing,
     "counts-0.1": partial(Counts, spread=0.1),
     "counts-0.2": partial(Counts, spread=0.2),
     "counts-0.4": partial(Counts, spread=0.4),
@@ -99,7 +99,10 @@ def start(matrix: Matrix, lead: tuple[int, ...] = ()) -> dict[str, Expert]:
     return {name: make(matrix, lead) for name, make in EXPERTS.items()}
 
 
-def single_ball_hypotheses(white_count: int) -> dict[float, float]:
-    """Return the mixture's prior weight of a given main ball being so many times as heavy as each other."""
-    belief = PRIORS["ball"] * (1.0 - FAIR) / sum(FACTORS.values()) / white_count
+def single_ball_hypotheses(white_count: int, prior: float = PRIORS["ball"]) -> dict[float, float]:
+    """Return the mixture's prior weight of a given main ball being so many times as heavy as each other.
+
+    `prior` is that of the expert "ball".
+    """
+    belief = prior * (1.0 - FAIR) / sum(FACTORS.values()) / white_count
     return {factor: belief * prior for factor, prior in FACTORS.items()}

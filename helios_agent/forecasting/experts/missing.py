@@ -6,8 +6,6 @@ from helios_agent.forecasting.experts.ball import Ball
 from helios_agent.forecasting.history import Matrix
 
 
-class Missing(Ball):
-    """Believes that one ball weighs nothing, until it is drawn."""
-
-    def __init__(self, matrix: Matrix, lead: tuple[int, ...] = ()) -> None:
-        super().__init__(matrix, lead, {0.0: 1.0})
+def missing(matrix: Matrix, lead: tuple[int, ...] = ()) -> Ball:
+    """Return an expert that believes that one ball weighs nothing, until it is drawn."""
+    return Ball(matrix, lead, {0.0: 1.0})
