@@ -41,12 +41,15 @@ CORES = 2
 
 @dataclass(frozen=True)
 class Scenario:
-    """An unfair machine, how many draws it is watched for, and the bars: (reach, aim) in draws or repeats."""
+    """An unfair machine, how many draws it is watched for, and the bars: (reach, aim) in draws or repeats.
+
+    Those without bars are not among the hypotheses of any expert.
+    """
 
     name: str
     machine: Machine
     draws: int
-    bars: tuple[int, int]
+    bars: tuple[int, int] | None = None
 
 
 def scenarios() -> list[Scenario]:
@@ -60,6 +63,11 @@ def scenarios() -> list[Scenario]:
         Scenario("all balls, log-sd 0.4", drums.RandomWeights(POWERBALL, 0.4), 250, (80, 62)),
         Scenario("low half x1.3", drums.weighted_balls(POWERBALL, low, 1.3), 700, (400, 180)),
         Scenario("exact repeats, 1 in 20", generators.Repeats(POWERBALL, 0.05), 300, (3, 2)),
+        Scenario("one ball x4", drums.weighted_balls(POWERBALL, [17], 4.0), 300),
+        Scenario("one ball x10", drums.weighted_balls(POWERBALL, [17], 10.0), 150),
+        Scenario("two balls x2", drums.weighted_balls(POWERBALL, [17, 40], 2.0), 1000),
+        Scenario("twenty balls x1.3", drums.weighted_balls(POWERBALL, range(50, 70), 1.3), 1500),
+        Scenario("bonus ball x3", drums.weighted_bonus(POWERBALL, [7], 3.0), 1000),
     ]
 
 
@@ -100,11 +108,14 @@ def detection(scenario: Scenario, runs: int, seed: int) -> str:
         counts = [repeats_until(run, int(until)) for run, until in zip(history, found, strict=True)]
         unit, median = "repeats", statistics.median(counts)
     classical = np.median(monthly_chi_square(drawn))
-    reach, aim = scenario.bars
-    verdict = "aim" if median <= aim else "reached" if median <= reach else "NOT REACHED"
+    bars = ""
+    if scenario.bars is not None:
+        reach, aim = scenario.bars
+        verdict = "aim" if median <= aim else "reached" if median <= reach else "NOT REACHED"
+        bars = f"{reach:>8}{aim:>6}  {verdict}"
     return (
         f"{scenario.name:<24}{oracle:>8}{median:>9.0f} {unit:<8}{'–'.join((quartiles[0], quartiles[2])):>10}"
-        f"{'never' if math.isinf(classical) else f'{classical:.0f}':>12}{reach:>8}{aim:>6}  {verdict}"
+        f"{'never' if math.isinf(classical) else f'{classical:.0f}':>12}{bars}"
     )
 
 

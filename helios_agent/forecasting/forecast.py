@@ -217,17 +217,18 @@ def _log_weights(field: str, values: ArrayLike, axes: int) -> Floats:
     weights = np.array(values, dtype=np.float64)
     if weights.ndim < axes or weights.shape[-1] == 0:
         raise ValueError(f"{field} has shape {weights.shape}; expected one log-weight per ball")
-    _check_range(field, weights)
-    mean = weights.mean(axis=-1, keepdims=True)
-    if np.abs(mean).max(initial=0.0) > CENTRED_WITHIN:  # a record is kept digit for digit
-        weights -= mean
+    if weights.any():  # most forecasts leave the bonus ball, or the main balls, to chance
         _check_range(field, weights)
+        mean = weights.sum(axis=-1, keepdims=True) / weights.shape[-1]
+        if np.abs(mean).max() > CENTRED_WITHIN:  # a record is kept digit for digit
+            weights -= mean
+            _check_range(field, weights)
     weights.setflags(write=False)
     return weights
 
 
 def _check_range(field: str, weights: Floats) -> None:
-    if not np.abs(weights).max(initial=0.0) <= LARGEST_LOG_WEIGHT:  # false for nan as well
+    if not np.abs(weights).max() <= LARGEST_LOG_WEIGHT:  # false for nan as well
         worst = np.unravel_index(int(np.argmin(np.abs(weights) <= LARGEST_LOG_WEIGHT)), weights.shape)
         raise ValueError(
             f"{field} of ball {worst[-1] + 1} is {weights[worst]}; "
