@@ -45,6 +45,7 @@ async def facts(context: Context, rules: Game) -> Facts:
     scores = await forecasts.scores(store, rules.name, era.name)
     ledger = await history.ledger_of(store, rules, era)
     trained = await models.active(store, rules.name, era.name)
+    challenger = models.in_role(trained, "challenger")
     missing = await history.missing_days(store, rules, from_us(now_us))
     backup = await events.latest(store, "backup.completed") or await events.oldest(store)
     feeds = await draws.feeds(store, rules.name)
@@ -58,6 +59,7 @@ async def facts(context: Context, rules: Game) -> Facts:
         weights=mixture.effective(mixture.posterior(ledger.standings), ledger.shares),
         standings=ledger.standings,
         detector=ledger.detector,
+        trial=ledger.trial if ledger.trial and ledger.trial.challenger == challenger else None,
         draws=len(known.days),
         draws_trained_on=max((model.draws for model in trained), default=None),
         missing_since_us=tuple(to_us(calendar.draw_instant(rules, day)) for day in missing),

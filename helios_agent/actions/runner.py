@@ -14,6 +14,7 @@ from helios_agent.actions import (
     decide,
     forecast,
     ingest,
+    promote,
     score,
     train,
     verify,
@@ -28,7 +29,7 @@ from helios_agent.journal.journal import Transaction
 
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
-    for module in (ingest, score, forecast, train, assess, decide, alert, backup, verify, compact)
+    for module in (ingest, score, forecast, train, assess, decide, promote, alert, backup, verify, compact)
 }
 LANES: Mapping[str, tuple[str, ...]] = {
     lane: tuple(a.name for a in ACTIONS.values() if a.lane == lane)

@@ -5,7 +5,7 @@ is scored by walk-forward: the experts forecast it from the draws before it alon
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -15,14 +15,16 @@ from helios_agent.actions import history
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.actions.history import EraDraws
 from helios_agent.clock import to_us
-from helios_agent.forecasting import forecast
+from helios_agent.forecasting import comparison, forecast
 from helios_agent.forecasting import ledger as ledgers
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.ledger import Ledger
+from helios_agent.forecasting.mixture import UNIFORM
 from helios_agent.journal import draws, forecasts, models
 from helios_agent.journal.forecasts import Registered
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
+from helios_agent.journal.models import Model
 from helios_agent.lottery import calendar
 from helios_agent.lottery.games import Era, Game, game
 from helios_agent.work import engine
@@ -97,13 +99,13 @@ async def _score_era(
             closes_us = to_us(calendar.sales_close(rules, history.as_date(day)))
             found = await forecasts.registered(context.store, rules.name, day, before_us=closes_us)
             pending.append(_Pending(index, day, found))
-    priors = {m.forecaster: m.prior for m in await models.of_era(context.store, rules.name, era.name)}
+    trained = await models.of_era(context.store, rules.name, era.name)
 
     entries: list[dict[str, Any]] = []
     broken: dict[str, str] = {}
     for has_forecast, group in groupby(pending, key=lambda p: p.registered is not None):
         if has_forecast:
-            made, ledger = _by_registered(list(group), known, ledger, priors)
+            made, ledger = _by_registered(list(group), known, ledger, trained)
         else:
             made, failed, ledger = await _by_walk_forward(context, list(group), known, ledger)
             broken |= failed
@@ -112,9 +114,11 @@ async def _score_era(
 
 
 def _by_registered(
-    pending: Sequence[_Pending], known: EraDraws, ledger: Ledger, priors: Mapping[str, float]
+    pending: Sequence[_Pending], known: EraDraws, ledger: Ledger, trained: Sequence[Model]
 ) -> tuple[list[dict[str, Any]], Ledger]:
     entries = []
+    priors = {model.forecaster: model.prior for model in trained}
+    challenger, champion = (models.in_role(trained, role) for role in ("challenger", "champion"))
     for draw in pending:
         if draw.registered is None:
             raise ValueError(f"the draw of {draw.day} has no registered forecast")
@@ -128,6 +132,9 @@ def _by_registered(
         again = known.drawn_again(draw.index, draw.registered.seq)
         gains = forecast.gains([*made.values()], whites, bonus, known.ordered[draw.index], again)
         ledger, scored = ledgers.score(ledger, dict(zip(made, gains.tolist(), strict=True)))
+        if challenger is not None and challenger in made:
+            trial = comparison.try_out(ledger.trial, challenger, champion or UNIFORM, made, whites, bonus)
+            ledger = replace(ledger, trial=trial)
         entries.append(_entry(draw, REGISTERED, draw.registered.seq, scored, ledger))
     return entries, ledger
 

@@ -203,7 +203,7 @@ def draws_needed(sequence: int, validation: float) -> int:
 
 
 class Decisions(Section):
-    autonomy: dict[Literal["train", "alert", "backup"], Literal["observe", "act"]] = {}
+    autonomy: dict[Literal["train", "promote", "alert", "backup"], Literal["observe", "act"]] = {}
     retrain_after_draws: int = Field(13, ge=1)
     backup_after: Seconds = Field(129_600, ge=60)
     alarm_level: float = Field(0.01, gt=0, lt=0.5)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from helios_agent.forecasting import detection
+from helios_agent.forecasting import comparison, detection
 
 WAIT_SCORE = 1.0
 
@@ -96,6 +96,8 @@ def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) 
     )
     age, peak = signals["backup_age"] or 0.0, signals["evidence_peak"] or 0.0
     change, clearest = signals.get("change") or 0.0, signals.get("change_clearest") or 0.0
+    better, trial = signals.get("challenger") or 0.0, max(1, int(signals.get("challenger_trial") or 1))
+    needed = -math.log(comparison.promotion_alpha(trial, policy.alarm_level))
     alarm_nats = math.log(1 / policy.alarm_level)
     return [
         Candidate(
@@ -113,6 +115,11 @@ def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) 
             f"the evidence that the machine has changed, most likely {signals.get('change_age') or 0.0:.0f} "
             f"draws ago, is {change:.2f} nats, {clearest:.2f} for that moment; the alarm is at "
             f"{policy.change_alarm_nats:.2f} and {detection.CLEAR_NATS:g}",
+        ),
+        Candidate(
+            "promote", game, better / needed,
+            f"the evidence that the newest network is better than the champion reached {better:.2f} nats; "
+            f"this trial needs {needed:.2f}",
         ),
         Candidate(
             "backup", "journal", age / policy.backup_after_hours,

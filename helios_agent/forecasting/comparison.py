@@ -118,6 +118,51 @@ def update(comparison: Comparison, difference_nats: float, lowest_nats: float) -
     return replace(moved, peak_nats=max(comparison.peak_nats, moved.log_e()))
 
 
+@dataclass(frozen=True)
+class Trial:
+    """The test of one challenger against one champion, the `ordinal`-th (from 1) of an era."""
+
+    challenger: str
+    champion: str
+    ordinal: int
+    comparison: Comparison
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the trial as JSON-ready values."""
+        names = {"challenger": self.challenger, "champion": self.champion, "ordinal": self.ordinal}
+        return names | {"comparison": self.comparison.to_record()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Trial:
+        """Read a trial back from its record."""
+        return cls(
+            str(record["challenger"]),
+            str(record["champion"]),
+            int(record["ordinal"]),
+            Comparison.from_record(record["comparison"]),
+        )
+
+
+def try_out(
+    trial: Trial | None,
+    challenger: str,
+    champion: str,
+    forecasts: Mapping[str, Forecast],
+    whites: Sequence[int],
+    bonus: int,
+) -> Trial:
+    """Return the trial of `challenger` after a draw. Another one than before begins a trial of its own.
+
+    Who is not among the forecasts of the draw takes part with the uniform forecast. Raises as `score`.
+    """
+    if trial is None or (trial.challenger, trial.champion) != (challenger, champion):
+        trial = Trial(challenger, champion, 1 if trial is None else trial.ordinal + 1, Comparison())
+    some = next(iter(forecasts.values()))
+    chance = Forecast.uniform(some.white.size, some.bonus.size, some.pick)
+    better, held = forecasts.get(challenger, chance), forecasts.get(champion, chance)
+    return replace(trial, comparison=score(trial.comparison, better, held, whites, bonus))
+
+
 def lowest_difference(challenger: Forecast, champion: Forecast) -> float:
     """Return the least log-score difference, challenger less champion, over all possible draws, in nats.
 

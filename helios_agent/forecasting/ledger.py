@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from helios_agent.forecasting import detection, mixture
+from helios_agent.forecasting.comparison import Trial
 from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.mixture import SWITCHING, UNIFORM, Standing, rounded
 
@@ -43,6 +44,7 @@ class Ledger:
     peak_nats: the largest mixture_nats so far, at least 0.
     shares: what part each forecaster has in the switching one, which is not among them; they sum to 1.
     detector: the watch for a change, fed by the switching forecaster, which is quickest to see one.
+    trial: the last test of a challenger against the champion of the models, if there ever was one.
     """
 
     standings: Mapping[str, Standing]
@@ -51,6 +53,7 @@ class Ledger:
     draws: int = 0
     shares: Mapping[str, float] = field(default_factory=dict)
     detector: Detector = field(default_factory=Detector)
+    trial: Trial | None = None
 
     @classmethod
     def start(cls, priors: Mapping[str, float]) -> Ledger:
@@ -69,6 +72,7 @@ class Ledger:
             "draws": self.draws,
             "shares": dict(self.shares),
             "detector": self.detector.to_record(),
+            "trial": self.trial and self.trial.to_record(),
         }
 
     @classmethod
@@ -84,6 +88,7 @@ class Ledger:
             int(record["draws"]),
             {name: float(share) for name, share in record.get("shares", {}).items()},
             Detector.from_record(record["detector"]) if "detector" in record else Detector(),
+            Trial.from_record(record["trial"]) if record.get("trial") else None,
         )
 
     def weights(self) -> dict[str, float]:
@@ -145,8 +150,14 @@ def score(ledger: Ledger, gains: Mapping[str, float]) -> tuple[Ledger, Scored]:
     before, after = mixture.log_wealth(ledger.standings), mixture.log_wealth(standings)
     mixture_gain = rounded(rounded(after) - rounded(before))
     mixture_nats = rounded(ledger.mixture_nats + mixture_gain)
-    moved = Ledger(
-        standings, mixture_nats, max(ledger.peak_nats, mixture_nats), ledger.draws + 1, shares, detector
+    moved = replace(
+        ledger,
+        standings=standings,
+        mixture_nats=mixture_nats,
+        peak_nats=max(ledger.peak_nats, mixture_nats),
+        draws=ledger.draws + 1,
+        shares=shares,
+        detector=detector,
     )
     return moved, Scored(made, ledger.weights(), mixture_gain)
 

@@ -1,7 +1,7 @@
 """Trained models and the progress of their training."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from helios_agent.store import Reader, Row
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained network. Its role: challenger (the newest), champion, or retired."""
+    """A trained network. Its role: challenger (the newest), champion (the last one promoted), or retired."""
 
     name: str
     version: str
@@ -34,6 +34,11 @@ class Model:
     @classmethod
     def from_row(cls, row: Row) -> "Model":
         return cls(**{**dict(row), "metrics": json.loads(row["metrics"])})
+
+
+def in_role(models: Sequence[Model], role: str) -> str | None:
+    """Return the name under which the model of a role forecasts, or None."""
+    return next((model.forecaster for model in models if model.role == role), None)
 
 
 async def of_era(store: Reader, game: str, era: str) -> list[Model]:

@@ -97,6 +97,10 @@ VALUES (:payload->>'name', :payload->>'version', :payload->>'game', :payload->>'
         :payload->>'ordinal', :payload->>'prior', :payload->>'last_draw', :payload->>'draws',
         :payload->'metrics', :payload->>'job', :at_us, :seq);
 
+-- on model.promoted
+UPDATE model SET role = 'retired' WHERE game = :payload->>'game' AND role = 'champion';
+UPDATE model SET role = 'champion' WHERE name = :payload->>'name' AND version = :payload->>'version';
+
 -- on webhook.queued
 INSERT INTO outbox (id, endpoint, event, state, next_us)
 VALUES (:payload->>'id', :payload->>'endpoint', :payload->>'event', 'pending', :at_us);

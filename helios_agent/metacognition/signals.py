@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from helios_agent.forecasting import evidence
+from helios_agent.forecasting.comparison import Trial
 from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.forecasting.mixture import Standing
@@ -35,6 +36,8 @@ class Facts:
     """Prior weight of each forecaster in the current era, and what it gained on uniform, nats."""
     detector: Detector
     """The watch for a change, after the last scored draw."""
+    trial: Trial | None
+    """The test of today's challenger against the champion; None before its first scored draw."""
     draws: int
     """Draws of the current era that are stored."""
     draws_trained_on: int | None
@@ -154,6 +157,16 @@ SIGNALS: tuple[Signal, ...] = (
         "change_age", "draws",
         "How many draws ago that moment was.",
         lambda f: float(f.detector.suspected_draws) if f.detector.draws else None,
+    ),
+    Signal(
+        "challenger", "nats",
+        "The largest evidence so far that the newest network forecasts better than the champion.",
+        lambda f: f.trial.comparison.peak_nats if f.trial else None,
+    ),
+    Signal(
+        "challenger_trial", "trial",
+        "Which trial of a challenger in this era that is: each later one must show more.",
+        lambda f: float(f.trial.ordinal) if f.trial else None,
     ),
     Signal(
         "smallest_visible_factor", "times",

@@ -40,6 +40,8 @@ TITLES = {
     "change": "Evidence for a change",
     "change_clearest": "Evidence for a change, at its clearest",
     "change_age": "Draws since that change",
+    "challenger": "Evidence for the challenger",
+    "challenger_trial": "Trial of a challenger",
     "smallest_visible_factor": "Smallest visible bias",
     "staleness": "Draws the network has not seen",
     "missing_draws": "Missing draws",

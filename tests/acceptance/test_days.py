@@ -18,7 +18,7 @@ from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import EXPERTS
-from helios_agent.journal import draws, events, forecasts, intents
+from helios_agent.journal import draws, events, forecasts, intents, models
 from helios_agent.lottery.draws import Draw
 from helios_agent.lottery.games import game
 from tests.acceptance.conftest import SMALL_NETWORK, World, settle
@@ -151,6 +151,34 @@ async def test_where_no_expert_answers_chance_is_registered_and_each_is_an_incid
         assert await draws.open_incidents(agent.store) == []
         forecast = (await forecasts.recent(agent.store, "powerball", 1))[0]
         assert list(forecast.record["forecasters"]) == sorted(EXPERTS)
+
+
+async def test_a_challenger_is_tried_against_chance_and_can_be_promoted_once(
+    tmp_path: Path, world: World
+) -> None:
+    clock = VirtualClock(BEFORE_THE_DRAW)
+    async with living(configuration(tmp_path, world, decisions=WITH_NETWORK), clock) as agent:
+        (network,) = await models.active(agent.store, "powerball", ERA)
+        await clock.advance(48 * HOUR)
+        world.rows.append(SATURDAY)
+        await ask(agent, "ingest")
+        trial = (await kinds(agent, "forecast.scored"))[0]["ledger"]["trial"]
+        assert (trial["challenger"], trial["champion"]) == (network.forecaster, "uniform")
+        assert (trial["ordinal"], trial["comparison"]["draws"]) == (1, 1)
+        signals = (await kinds(agent, "assessment.completed"))[-1]["signals"]
+        assert signals["challenger"] == trial["comparison"]["peak_nats"]
+        await ask(agent, "promote")
+        (promoted,) = await kinds(agent, "model.promoted")
+        assert (promoted["version"], promoted["in_place_of"]) == (network.version, None)
+        (network,) = await models.active(agent.store, "powerball", ERA)
+        assert network.role == "champion"
+        await ask(agent, "assess")
+        assert (await kinds(agent, "assessment.completed"))[-1]["signals"]["challenger"] is None
+        refused = await agent.request("promote", "powerball", {}, by="test")
+        await settle(agent)
+        assert (await intents.find(agent.store, refused.id)).error == (
+            "There is no challenger of Powerball to promote."
+        )
 
 
 SALES_CLOSE = datetime(2026, 9, 20, 1, 59, tzinfo=UTC)

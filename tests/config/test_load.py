@@ -129,7 +129,7 @@ def test_an_empty_file_is_told_what_it_lacks(write: Any) -> None:
         ),
         (
             "decisions: {autonomy: {trian: act}}",
-            "2: decisions.autonomy.trian: 'trian': expected 'train', 'alert' or",
+            "2: decisions.autonomy.trian: 'trian': expected 'train', 'promote', 'alert'",
         ),
         (
             "decisions: {autonomy: {train: ask}}",

@@ -17,11 +17,13 @@ POLICY = Policy(
 QUIET = {
     "draws_known": 1408.0, "staleness": 3.0, "backup_age": 9.0,
     "evidence_peak": 0.5, "change": 0.0, "change_clearest": -1.0, "change_age": 1.0,
+    "challenger": None, "challenger_trial": None,
 }  # fmt: skip
 KEYS = [
     ("train", GAME),
     ("alert", f"{GAME}/evidence"),
     ("alert", f"{GAME}/change"),
+    ("promote", GAME),
     ("backup", "journal"),
 ]
 
@@ -55,6 +57,7 @@ def test_a_score_is_how_far_a_signal_has_gone_towards_its_limit() -> None:
         ("train", GAME): 2.0,
         ("alert", f"{GAME}/evidence"): pytest.approx(0.5, rel=1e-12),
         ("alert", f"{GAME}/change"): 0.0,
+        ("promote", GAME): 0.0,
         ("backup", "journal"): 0.25,
         ("wait", GAME): 1.0,
     }
@@ -68,7 +71,7 @@ def test_a_score_is_how_far_a_signal_has_gone_towards_its_limit() -> None:
     [
         ("staleness", 13.0, KEYS[0]),
         ("evidence_peak", math.log(1 / 0.01), KEYS[1]),
-        ("backup_age", 36.0, KEYS[3]),
+        ("backup_age", 36.0, KEYS[4]),
     ],
 )
 def test_what_is_at_its_limit_outscores_waiting_and_what_is_below_does_not(
@@ -205,3 +208,15 @@ def test_a_change_alarms_when_it_is_both_likely_and_clear(
     assert alert.score == pytest.approx(score)
     assert alert.chosen == (score >= 1.0)
     assert "most likely 40 draws ago" in alert.reason
+
+
+@pytest.mark.parametrize("trial", [1, 5])
+def test_a_challenger_is_promoted_when_its_trial_has_shown_enough_and_later_trials_need_more(
+    trial: int,
+) -> None:
+    needed = math.log(100 * (math.pi * trial) ** 2 / 6)
+    at = decide(challenger=needed, challenger_trial=float(trial))
+    assert [(c.action, c.target) for c in at.chosen] == [("promote", GAME)]
+    below = decide(challenger=needed * 0.999, challenger_trial=float(trial))
+    assert below.chosen == ()
+    assert f"this trial needs {needed:.2f}" in named(below, "promote").reason

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from helios_agent.errors import DrawInvalid
 from helios_agent.forecasting import comparison, subsets
-from helios_agent.forecasting.comparison import STAKES, Comparison
+from helios_agent.forecasting.comparison import STAKES, Comparison, Trial
 from helios_agent.forecasting.forecast import Forecast
 
 N, B, K = 5, 2, 2
@@ -362,3 +362,23 @@ def test_a_level_that_can_not_be_is_refused(ordinal: int, alpha: float, message:
 def test_forecasts_of_order_or_repeats_are_not_compared() -> None:
     with pytest.raises(ValueError, match="expected main balls and bonus ball alone"):
         comparison.lowest_difference(FAIR, Forecast(np.zeros(N), np.zeros(B), K, np.zeros((K, N))))
+
+
+# Trials of one challenger after the other
+
+
+def test_a_trial_goes_on_until_another_challenger_or_champion_comes() -> None:
+    rng = np.random.default_rng(3)
+    made = {name: Forecast(rng.normal(size=N), rng.normal(size=B), K) for name in ("one", "two")}
+    first = comparison.try_out(None, "one", "uniform", made, [1, 2], 1)
+    again = comparison.try_out(first, "one", "uniform", made, [2, 3], 1)
+    alone = comparison.score(Comparison(), made["one"], FAIR, [1, 2], 1)
+    assert (first.ordinal, again.ordinal) == (1, 1)
+    assert first.comparison == alone
+    assert again.comparison == comparison.score(alone, made["one"], FAIR, [2, 3], 1)
+    other = comparison.try_out(again, "two", "one", made, [1, 3], 1)
+    assert (other.challenger, other.champion, other.ordinal) == ("two", "one", 2)
+    assert other.comparison == comparison.score(Comparison(), made["two"], made["one"], [1, 3], 1)
+    absent = comparison.try_out(other, "two", "gone", made, [1, 3], 1)
+    assert absent.comparison == comparison.score(Comparison(), made["two"], FAIR, [1, 3], 1)
+    assert Trial.from_record(json.loads(json.dumps(absent.to_record()))) == absent

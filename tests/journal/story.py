@@ -147,6 +147,8 @@ async def work(journal: Journal, clock: VirtualClock) -> None:
         *(("training.epoch", epoch(job, n, loss)) for n, loss in ((1, 9.5), (2, 9.0), (1, 9.25), (2, 8)))
     )
     await happen(("model.trained", model("aaa", 1)), ("model.trained", model("bbb", 2)))
+    promoted = {name: model("bbb", 2)[name] for name in ("game", "era", "name", "version")}
+    await happen(("model.promoted", promoted), ("model.trained", model("ccc", 3)))
 
     def queue(tx: Transaction) -> None:
         event = tx.append("test.happened", {})

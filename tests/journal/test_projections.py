@@ -115,12 +115,16 @@ async def test_standings_are_those_of_their_own_era(lived: Store) -> None:
     assert await forecasts.standings(lived, GAME, OLDER_ERA) == [forecasts.Standing("recency", 1, 1.0, 0.1)]
 
 
-async def test_a_new_model_takes_the_place_of_the_challenger(lived: Store) -> None:
-    old, new = await models.of_era(lived, GAME, ERA)
-    assert (old.version, old.role, new.version, new.role) == ("aaa", "retired", "bbb", "challenger")
-    assert await models.active(lived, GAME, ERA) == [new]
-    assert new.forecaster == "powerballnet@bbb"
-    assert new.metrics == {"validation_gain_nats": -0.01}
+async def test_a_new_model_takes_the_place_of_the_challenger_and_one_that_is_promoted_that_of_the_champion(
+    lived: Store,
+) -> None:
+    trained = await models.of_era(lived, GAME, ERA)
+    assert [(model.version, model.role) for model in trained] == [
+        ("aaa", "retired"), ("bbb", "champion"), ("ccc", "challenger"),
+    ]  # fmt: skip
+    assert await models.active(lived, GAME, ERA) == trained[1:]
+    assert models.in_role(trained, "champion") == "powerballnet@bbb"
+    assert trained[2].metrics == {"validation_gain_nats": -0.01}
 
 
 async def test_a_training_that_begins_anew_shows_the_epochs_of_its_latest_run(lived: Store) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from helios_agent.forecasting import evidence
+from helios_agent.forecasting.comparison import Comparison, Trial
 from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.forecasting.mixture import Standing
@@ -22,6 +23,7 @@ FACTS = Facts(
     weights={"uniform": 0.5, "reserve": 0.125, "recency": 0.25, "shrinkage": 0.125},
     standings={"uniform": Standing(0.5, 0.0), "ball": Standing(0.24, 0.75), "bonus": Standing(0.1, -2.0)},
     detector=Detector(2.5, 1.25, 17, 5),
+    trial=Trial("net@2", "net@1", 3, Comparison((0.0, 1.0, 0.0, -2.0), 0.875, 9)),
     draws=1408,
     draws_trained_on=1400,
     missing_since_us=(NOW_US - 10 * HOUR_US, NOW_US - 58 * HOUR_US),
@@ -39,6 +41,7 @@ NOTHING = Facts(
     weights={"uniform": 0.75, "reserve": 0.25},
     standings={"uniform": Standing(0.5, 0.0)},
     detector=Detector(),
+    trial=None,
     draws=0,
     draws_trained_on=None,
     missing_since_us=(),
@@ -71,6 +74,8 @@ EXPECTED = {
     "change": 2.5,
     "change_clearest": 1.25,
     "change_age": 17.0,
+    "challenger": 0.875,
+    "challenger_trial": 3.0,
     "smallest_visible_factor": None,  # see the test of its own
     "staleness": 8.0,
     "missing_draws": 2.0,
@@ -109,6 +114,7 @@ def test_what_cannot_be_said_yet_is_not_made_up() -> None:
     unknown = {name for name, value in measured.items() if value is None}
     assert unknown == {
         "skill", "skill_low", "skill_high", "change", "change_clearest", "change_age",
+        "challenger", "challenger_trial",
         "smallest_visible_factor", "feed_silence",
     }  # fmt: skip
     assert measured["fairness_p"] == 1.0

@@ -25,7 +25,7 @@ FACTS = signals.Facts(
     now_us=int(NOW.timestamp() * 1e6), white_count=69, pick=5, gains=[0.01, -0.02], registered_gains=[],
     peak_nats=0.01, weights={"uniform": 0.5, "tilt": 0.25, "reserve": 0.25}, draws=2, draws_trained_on=None,
     missing_since_us=(), feed_read_us=None, open_incidents=0, backup_us=int(NOW.timestamp() * 1e6),
-    standings={"uniform": Standing(0.5, 0.0)}, detector=Detector(),
+    standings={"uniform": Standing(0.5, 0.0)}, detector=Detector(), trial=None,
 )  # fmt: skip
 
 
