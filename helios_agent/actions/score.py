@@ -5,7 +5,7 @@ is scored by walk-forward: the experts forecast it from the draws before it alon
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -135,7 +135,8 @@ def _by_registered(
         if challenger is not None and challenger in made:
             trial = comparison.try_out(ledger.trial, challenger, champion or UNIFORM, made, whites, bonus)
             ledger = replace(ledger, trial=trial)
-        entries.append(_entry(draw, REGISTERED, draw.registered.seq, scored, ledger))
+        done = {**asdict(scored), "ledger": ledger.to_record()}
+        entries.append(_entry(draw, REGISTERED, draw.registered.seq, done))
     return entries, ledger
 
 
@@ -144,23 +145,11 @@ async def _by_walk_forward(
 ) -> tuple[list[dict[str, Any]], dict[str, str], Ledger]:
     spec = known.spec(pending[-1].index + 1) | {"first": pending[0].index, "ledger": ledger.to_record()}
     result = await context.engine.run("walk-forward", spec, time_limit_s=engine.SHORT_JOB_S)
-    entries = []
-    for draw, done in zip(pending, result["scored"], strict=True):
-        ledger = Ledger.from_record(done["ledger"])
-        scored = ledgers.Scored(done["gains"], done["weights"], done["mixture_gain"])
-        entries.append(_entry(draw, WALK_FORWARD, None, scored, ledger))
-    return entries, result["broken"], ledger
+    scored = result["scored"]
+    entries = [_entry(draw, WALK_FORWARD, None, done) for draw, done in zip(pending, scored, strict=True)]
+    return entries, result["broken"], Ledger.from_record(scored[-1]["ledger"])
 
 
-def _entry(
-    draw: _Pending, basis: str, forecast: int | None, scored: ledgers.Scored, ledger: Ledger
-) -> dict[str, Any]:
-    return {
-        "day": draw.day,
-        "basis": basis,
-        "forecast": forecast,
-        "gains": scored.gains,
-        "weights": scored.weights,
-        "mixture_gain": scored.mixture_gain,
-        "ledger": ledger.to_record(),
-    }
+def _entry(draw: _Pending, basis: str, forecast: int | None, done: Mapping[str, Any]) -> dict[str, Any]:
+    told = ("gains", "weights", "mixture_gain", "ledger")
+    return {"day": draw.day, "basis": basis, "forecast": forecast, **{name: done[name] for name in told}}
