@@ -1,4 +1,4 @@
-"""Forecast: register, before it is held, what every forecaster and the mixture say of the next draw."""
+"""Forecast: register, while tickets are sold, what every forecaster and the mixture say of the next draw."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -76,7 +76,7 @@ async def _registered(store: Reader, where: str, parameters: tuple[Any, ...], li
 class Score:
     """What one draw did to the mixture. Gains are log scores less uniform's, in nats.
 
-    `basis` is "registered" where the forecast stood in the journal before the draw, else "walk-forward":
+    `basis` is "registered" where the forecast stood in the journal before sales closed, else "walk-forward":
     replayed over history from earlier draws alone.
     """
 

