@@ -13,8 +13,9 @@ HeliosError
 ├── FeedError            a source of draws misbehaved
 │   ├── FeedUnreachable  no answer, or not one of success
 │   └── FeedMalformed    an answer that cannot be read as draws
-└── JobFailed            a computation in a worker process did not succeed
-    └── WorkerLost       the worker was killed or hung: trying again may help
+├── JobFailed            a computation in a worker process did not succeed
+│   └── WorkerLost       the worker was killed or hung: trying again may help
+└── JobStopped           a computation ended because it was asked to
 
 Exit codes are those of BSD sysexits.h, so that a service manager can tell a bad setting
 (78: do not restart) from a passing trouble (69, 74, 75: try again later).
@@ -100,3 +101,7 @@ class JobFailed(HeliosError):
 
 class WorkerLost(JobFailed):
     """The worker process was killed or hung before it had a result."""
+
+
+class JobStopped(HeliosError):
+    """A computation ended because it was asked to; what it had done so far is in its checkpoint."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from helios_agent.clock import Clock
-from helios_agent.errors import StoreError, WorkerLost
+from helios_agent.errors import JobStopped, StoreError, WorkerLost
 from helios_agent.store import Store
 from helios_agent.store.readers import read_only
 from helios_agent.work.engine import Progress
@@ -151,7 +151,13 @@ class InlineEngine:
         """How many were."""
 
     async def run(
-        self, kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, *, time_limit_s: float
+        self,
+        kind: str,
+        spec: Mapping[str, Any],
+        on_progress: Progress | None = None,
+        *,
+        time_limit_s: float,
+        stop: asyncio.Event | None = None,
     ) -> dict[str, Any]:
         """Compute one job; see `Engine.run`."""
         reports: list[Mapping[str, Any]] = []
@@ -166,4 +172,6 @@ class InlineEngine:
             await self._clock.sleep(self._random.uniform(0.5, 5.0))
             if on_progress is not None:
                 await on_progress(report)
+            if stop is not None and stop.is_set():
+                raise JobStopped()
         return result

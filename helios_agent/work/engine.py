@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from helios_agent.errors import JobFailed, WorkerLost
+from helios_agent.errors import JobFailed, JobStopped, WorkerLost
 
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
 STDERR_KEPT_BYTES = 4096
@@ -22,12 +22,20 @@ class Engine(Protocol):
     """Whatever computes jobs outside the event loop."""
 
     async def run(
-        self, kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, *, time_limit_s: float
+        self,
+        kind: str,
+        spec: Mapping[str, Any],
+        on_progress: Progress | None = None,
+        *,
+        time_limit_s: float,
+        stop: asyncio.Event | None = None,
     ) -> dict[str, Any]:
         """Compute one job and return its result, awaiting `on_progress` for each report of it.
 
-        When the caller is cancelled, or the time limit is reached, the job is ended. Raises JobFailed,
-        naming the reason, when it did not succeed, and WorkerLost when it was killed or did not end in time.
+        When the caller is cancelled, or the time limit is reached, the job is ended. When `stop` is set it is
+        asked to end at its next report, having kept a checkpoint if it knows how, and is ended if it does
+        not. Raises JobFailed, naming the reason, when it did not succeed, WorkerLost when it was killed or
+        did not end in time, and JobStopped when it ended because of `stop`.
         """
 
 
@@ -35,7 +43,13 @@ class LocalEngine:
     """Computes each job in a child process of its own, which ends with it."""
 
     async def run(
-        self, kind: str, spec: Mapping[str, Any], on_progress: Progress | None = None, *, time_limit_s: float
+        self,
+        kind: str,
+        spec: Mapping[str, Any],
+        on_progress: Progress | None = None,
+        *,
+        time_limit_s: float,
+        stop: asyncio.Event | None = None,
     ) -> dict[str, Any]:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -56,7 +70,7 @@ class LocalEngine:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its output says why
                     child.stdin.write(json.dumps({"kind": kind, "spec": spec}).encode() + b"\n")
                     await child.stdin.drain()
-                return await _listen(child.stdout, on_progress, child, complaints)
+                return await _listen(child.stdout, on_progress, child, complaints, stop or asyncio.Event())
         except TimeoutError:
             raise WorkerLost(
                 f"The {kind} job was stopped after its time limit of {time_limit_s:g} s."
@@ -74,6 +88,7 @@ async def _listen(
     on_progress: Progress | None,
     child: asyncio.subprocess.Process,
     complaints: asyncio.Task[str],
+    stop: asyncio.Event,
 ) -> dict[str, Any]:
     while line := await answers.readline():
         message = json.loads(line)
@@ -84,6 +99,8 @@ async def _listen(
             raise JobFailed(message["error"])
         if on_progress is not None:
             await on_progress(message["progress"])
+        if stop.is_set():
+            raise JobStopped()
     raise WorkerLost(await _epitaph(child, complaints))
 
 
