@@ -29,6 +29,10 @@ class Draws:
     def __getitem__(self, index: Tensor | slice) -> "Draws":
         return Draws(self.whites[index], self.bonus[index])
 
+    def followed_by(self, later: "Draws") -> "Draws":
+        """Return these draws and then the `later` ones."""
+        return Draws(torch.cat([self.whites, later.whites]), torch.cat([self.bonus, later.bonus]))
+
 
 def from_rows(rows: list[Row]) -> Draws:
     """Return rows of balls numbered from 1, the bonus ball last, as `Draws`."""

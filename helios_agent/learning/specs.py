@@ -75,9 +75,9 @@ class Matrix(Spec):
             raise ValueError(f"pick must be less than white; got pick {self.pick}, white {self.white}")
         return self
 
-    def check(self, rows: list[Row]) -> None:
-        """Raise ValueError at the first row that is no draw of this matrix."""
-        for number, row in enumerate(rows):
+    def check(self, rows: list[Row], first: int = 0) -> None:
+        """Raise ValueError at the first row, from index `first` on, that is no draw of this matrix."""
+        for number, row in enumerate(rows[first:], first):
             whites, bonus = row[:-1], row[-1] if row else 0
             good_whites = len(set(whites)) == self.pick == len(whites) and all(
                 1 <= w <= self.white for w in whites
@@ -132,7 +132,10 @@ class TrainingJob(Matrix):
 
 
 class ForecastJob(Spec):
-    """The whole spec of a forecast. With `version`, the artefact must be that very one."""
+    """The whole spec of a forecast: `draws` are all of the era, chronological, at least a window of them.
+
+    With `version`, the artefact must be that very one.
+    """
 
     artefact: str = Field(min_length=1)
     draws: list[Row]
