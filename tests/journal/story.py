@@ -74,6 +74,7 @@ def epoch(job: str, number: int, loss: float) -> dict[str, Any]:
 async def live(journal: Journal, clock: VirtualClock) -> None:
     """Live a story in which every kind of event that changes a table happens."""
     await work(journal, clock)
+    await control(journal)
     await archive(journal, 5)
     assert await purge(journal, 2) == 2
 
@@ -164,6 +165,26 @@ async def work(journal: Journal, clock: VirtualClock) -> None:
         ("webhook.failed", broken | {"id": two, "status": None}),
         ("webhook.dead", {"id": three, "status": 410, "error": "gone"}),
     )
+
+
+async def control(journal: Journal) -> None:
+    """Ask of two trainings, one after the other, all that can be asked of one."""
+
+    def begin(tx: Transaction) -> intents.Intent:
+        asked = intents.request(tx, "train", "megamillions", {}, tx.append("test.happened", {}).seq)
+        intents.pause(tx, asked, 1)
+        intents.resume(tx, asked, 1)
+        intents.prioritise(tx, asked, 1, 5)
+        claimed = intents.claim(tx, ("train",))
+        assert claimed is not None
+        return claimed
+
+    for ask in (intents.pause, intents.stop):
+        intent = await journal.record(begin)
+        await journal.record(lambda tx, ask=ask, intent=intent: ask(tx, intent.id, 1))
+        await journal.record(lambda tx, intent=intent: intents.put_back(tx, intent))
+        if ask is intents.pause:
+            await journal.record(lambda tx, intent=intent: intents.stop(tx, intent.id, 1))
 
 
 async def archive(journal: Journal, upto: int) -> dict[str, Any]:
