@@ -24,11 +24,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from helios_agent import __version__
 from helios_agent.errors import JobFailed
 from helios_agent.learning import artefacts, data, scoring, specs
 from helios_agent.learning.likelihood import bonus_nll, subset_nll, uniform_nats
 from helios_agent.learning.network import Outputs, PowerballNet
 from helios_agent.learning.reproducible import reproducible
+from helios_agent.registry.card import CARD, WEIGHTS, ModelCard, Source
 
 FREQUENCY_WEIGHT = 0.1
 CONFIDENCE_WEIGHT = 0.01
@@ -69,22 +71,23 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     if fit.train_loss is not None:
         metrics["train_loss"] = fit.train_loss
     weights = artefacts.weights_bytes(net)
-    card = artefacts.ModelCard(
+    card = ModelCard(
         white=job.white,
         bonus=job.bonus,
         pick=job.pick,
-        architecture=job.network,
+        architecture=job.network.model_dump(),
         game=job.game,
         era=job.era,
-        data=artefacts.Source(draws=len(draws), last_draw=job.last_draw, sha256=data.digest(job.draws)),
+        data=Source(draws=len(draws), last_draw=job.last_draw, sha256=data.digest(job.draws)),
+        code_version=__version__,
         seed=job.seed,
         shrinkage=shrinkage,
         metrics=metrics,
-        training=job.training,
+        training=job.training.model_dump(),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
     version = artefacts.write(Path(job.out), card, weights)
-    return {"version": version, "metrics": metrics, "files": [artefacts.CARD, artefacts.WEIGHTS]}
+    return {"version": version, "metrics": metrics, "files": [CARD, WEIGHTS]}
 
 
 def _fit(net: PowerballNet, draws: data.Draws, trained: int, job: specs.TrainingJob, report: Report) -> Fit:
