@@ -5,7 +5,8 @@ nor its sizes, and is read header by header: `tarfile` itself follows whatever o
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -27,46 +28,71 @@ def file_name(version: Ref) -> str:
     return f"{version}.tar"
 
 
-def pack(models: Path, version: Ref) -> Iterator[bytes]:
-    """Yield the file of a version in parts. Raises ArtefactInvalid, before the first, where it is damaged."""
+@dataclass(frozen=True)
+class Packed:
+    """A version's file: how many bytes it has, and these in parts."""
+
+    size: int
+    parts: Iterator[bytes]
+
+
+def pack(models: Path, version: Ref) -> Packed:
+    """Return the file of a version. Raises ArtefactInvalid where the version is missing or damaged."""
     folder = folders.place(models, version)
     folders.verify(folder, version.version)
-    for name in LIMITS:
-        path = folder / name
-        size = path.stat().st_size
+    sizes = {name: (folder / name).stat().st_size for name in LIMITS}
+    padded = sum(size + -size % BLOCK_BYTES for size in sizes.values())
+    return Packed(padded + (len(sizes) + 2) * BLOCK_BYTES, _parts(folder, version, sizes))
+
+
+def _parts(folder: Path, version: Ref, sizes: Mapping[str, int]) -> Iterator[bytes]:
+    for name, size in sizes.items():
         header = tarfile.TarInfo(f"{version}/{name}")
         header.size, header.mode = size, 0o644
         yield header.tobuf(tarfile.USTAR_FORMAT)
-        with path.open("rb") as file:
+        with (folder / name).open("rb") as file:
             yield from iter(lambda: file.read(PART_BYTES), b"")
         yield bytes(-size % BLOCK_BYTES)
     yield bytes(2 * BLOCK_BYTES)
 
 
-def unpack(file: IO[bytes], models: Path) -> tuple[Ref, ModelCard]:
-    """Check a version's file and put what it holds, durably, where it waits to be looked at by a worker.
+@dataclass(frozen=True)
+class Bundle:
+    """What a sound file holds."""
 
-    Raises ArtefactInvalid, having stored nothing, where the file is no such tar, is too large, holds anything
-    but the two files, or these are not what their digests say; Refused while the same comes in already.
+    version: Ref
+    card: ModelCard
+    held: Mapping[str, bytes]
+    """The content of both files, by name."""
+
+    def keep(self, models: Path) -> None:
+        """Put it, durably, where it waits for a worker. Raises Refused while another does so."""
+        folder = folders.waiting_room(models, self.version)
+        try:
+            folders.verify(folder, self.version.version)
+        except ArtefactInvalid:
+            files.remove(folder)
+            try:
+                folder.mkdir(parents=True)
+                for name, content in self.held.items():
+                    files.write(folder / name, content)
+            except FileExistsError:
+                raise Refused(f"{self.version} is coming in at this moment already; ask again.") from None
+            files.sync(folder)
+            files.sync(folder.parent)
+
+
+def unpack(file: IO[bytes]) -> Bundle:
+    """Read a version's file and check every byte of it.
+
+    Raises ArtefactInvalid where the file is no such tar, is too large, holds anything but the two files, or
+    these are not what their digests say.
     """
     version, held = _read(file)
     card = cards.verify(str(version), held[CARD], [held[WEIGHTS]], version.version)
     if version.name != card.name.lower():
         raise ArtefactInvalid(f"{version}: the name is {version.name!r}; expected {card.name.lower()!r}")
-    folder = folders.waiting_room(models, version)
-    try:
-        folders.verify(folder, version.version)
-    except ArtefactInvalid:
-        files.remove(folder)
-        try:
-            folder.mkdir(parents=True)
-            files.write(folder / WEIGHTS, held[WEIGHTS])
-            files.write(folder / CARD, held[CARD])
-        except FileExistsError:
-            raise Refused(f"{version} is coming in at this moment already; ask again.") from None
-        files.sync(folder)
-        files.sync(folder.parent)
-    return version, card
+    return Bundle(version, card, held)
 
 
 def _read(file: IO[bytes]) -> tuple[Ref, dict[str, bytes]]:
@@ -88,7 +114,10 @@ def _read(file: IO[bytes]) -> tuple[Ref, dict[str, bytes]]:
             raise ArtefactInvalid(
                 f"{member.name} has {member.size:,} bytes; expected at least 1 and at most {LIMITS[name]:,}"
             )
-        versions.append(ref(folder))
+        try:
+            versions.append(ref(folder))
+        except Refused as error:
+            raise ArtefactInvalid(f"The file holds {member.name!r}: {error}") from None
         held[name] = file.read(member.size)
         if len(held[name]) < member.size:
             raise ArtefactInvalid(
