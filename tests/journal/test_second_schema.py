@@ -18,7 +18,7 @@ from helios_agent.store import Store, backup, migrations
 from helios_agent.store.store import connect
 from tests.journal.story import tables, work
 
-NEW_TABLES = {"schedule", "schema_step", "seal"}
+NEW_TABLES = {"promotion", "schedule", "schema_step", "seal"}
 
 
 @pytest.fixture
@@ -29,6 +29,8 @@ async def first(tmp_path: Path, clock: VirtualClock) -> Path:
         past.setattr(migrations, "steps", lambda: steps)
         for kind in ("agent.started", "config.reloaded"):
             past.delitem(journal.PROJECTIONS, kind)
+        # It kept no list of promotions; nor could a model come back.
+        past.setitem(journal.PROJECTIONS, "model.promoted", journal.PROJECTIONS["model.promoted"][:2])
         store = await Store.open(tmp_path / "helios.db")
         await work(Journal(store, clock, "boot-1"), clock)
         await store.close()
