@@ -112,16 +112,31 @@ VALUES (:payload->>'job', :payload->>'epoch', :payload->>'epochs', :payload->>'l
         :payload->>'validation_loss', :payload->>'validation_gain_nats', :payload->>'seconds',
         :payload->>'eta_seconds', :seq);
 
--- on model.trained
+-- on model.trained, model.imported
+-- One that was deleted comes back under its old ordinal and prior.
 UPDATE model SET role = 'retired' WHERE game = :payload->>'game' AND role = 'challenger';
 INSERT INTO model (name, version, game, era, role, ordinal, prior, last_draw, draws, metrics, job, trained_us, seq)
 VALUES (:payload->>'name', :payload->>'version', :payload->>'game', :payload->>'era', 'challenger',
         :payload->>'ordinal', :payload->>'prior', :payload->>'last_draw', :payload->>'draws',
-        :payload->'metrics', :payload->>'job', :at_us, :seq);
+        :payload->'metrics', :payload->>'job', :at_us, :seq)
+ON CONFLICT (name, version) DO UPDATE SET
+  role = excluded.role, job = excluded.job, trained_us = excluded.trained_us, seq = excluded.seq;
 
 -- on model.promoted
 UPDATE model SET role = 'retired' WHERE game = :payload->>'game' AND role = 'champion';
 UPDATE model SET role = 'champion' WHERE name = :payload->>'name' AND version = :payload->>'version';
+INSERT INTO promotion (seq, game, version, in_place_of)
+VALUES (:seq, :payload->>'game', :payload->>'version', :payload->>'in_place_of');
+
+-- on model.rolled-back
+UPDATE model SET role = 'retired' WHERE name = :payload->>'name' AND version = :payload->>'version';
+UPDATE model SET role = 'champion' WHERE game = :payload->>'game' AND version = :payload->>'back_to';
+
+-- on model.retired
+UPDATE model SET role = 'retired' WHERE name = :payload->>'name' AND version = :payload->>'version';
+
+-- on model.deleted
+UPDATE model SET role = 'deleted' WHERE name = :payload->>'name' AND version = :payload->>'version';
 
 -- on webhook.queued
 INSERT INTO outbox (id, endpoint, event, state, next_us)
