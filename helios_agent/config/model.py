@@ -172,6 +172,7 @@ class Training(Section):
     patience: int = Field(10, ge=1, le=10_000)
     validation: float = Field(0.2, gt=0, lt=0.9)
     threads: int = Field(1, ge=1, le=64)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 class Learning(Section):
@@ -184,6 +185,15 @@ class Learning(Section):
     def draws_needed(self) -> int:
         """The fewest draws of an era on which a network can be trained."""
         return draws_needed(self.network.sequence, self.training.validation)
+
+
+class Work(Section):
+    """Worker processes: how many, what each may use, and how long they are kept ready."""
+
+    workers: int = Field(2, ge=1, le=256)
+    memory: Bytes = Field(2 * 1024**3, ge=512 * 1024**2)
+    cpu: Seconds = Field(7200, ge=1)
+    keep_warm: Seconds = Field(600, ge=0)
 
 
 LEAST_TRAINED = 20
@@ -315,6 +325,7 @@ class Config(Section):
     games: dict[GameName, GameFeeds] = Field(min_length=1)
     feeds: Feeds = Feeds()
     learning: Learning = Learning()
+    work: Work = Work()
     decisions: Decisions = Decisions()
     schedules: tuple[Schedule, ...] = ()
     webhooks: Webhooks = Webhooks()
