@@ -4,16 +4,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from helios_agent.agent import Agent, Health
 from helios_agent.clock import SECOND_US
 from helios_agent.config.model import ActionName
 from helios_agent.errors import NotFound
-from helios_agent.journal import events, intents, models
+from helios_agent.journal import events, intents
 from helios_agent.web import metrics, views
 from helios_agent.web.guard import require_token
-from helios_agent.web.predictions import Predictions
 
 router = APIRouter()
 
@@ -21,8 +20,6 @@ LAST = 2**63 - 1
 """The largest number an event can have."""
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
-MOST_PICKS = 100
-Picks = Annotated[int, Query(ge=1, le=MOST_PICKS, description="how many tickets")]
 GameName = Annotated[str | None, Query(description="which game; the first configured if not given")]
 
 
@@ -32,14 +29,7 @@ async def agent_of(request: Request) -> Agent:  # async, or it would be called i
     return agent
 
 
-async def predictions_of(request: Request) -> Predictions:
-    """Return what asks the agent's loaded networks."""
-    asked: Predictions = request.app.state.predictions
-    return asked
-
-
 Served = Annotated[Agent, Depends(agent_of)]
-Asked = Annotated[Predictions, Depends(predictions_of)]
 
 
 class TrainRequest(BaseModel):
@@ -55,20 +45,6 @@ class IntentRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     action: ActionName
     target: str | None = None
-
-
-class ModelRequest(BaseModel):
-    """Name a model."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: str
-    game: str | None = None
-
-
-class PredictionRequest(ModelRequest):
-    """Ask a model for a prediction."""
-
-    picks: int = Field(5, ge=1, le=MOST_PICKS)
 
 
 @router.get("/health")
@@ -163,51 +139,6 @@ async def journal(
         text=text,
     )
     return [event.as_record() for event in found]
-
-
-@router.get("/api/models")
-async def list_models(agent: Served, game: GameName = None) -> list[dict[str, Any]]:
-    """List the trained models of the current era."""
-    rules = views.chosen_game(agent.config, game)
-    return [views.model_record(m) for m in await models.of_era(agent.store, rules.name, rules.eras[-1].name)]
-
-
-@router.get("/api/predictors")
-async def predictors(asked: Asked) -> list[dict[str, Any]]:
-    """Show the networks that are kept ready, and how they are doing."""
-    return asked.standings()
-
-
-@router.post("/api/models/{name}/load", dependencies=[Depends(require_token)])
-async def load_model(agent: Served, asked: Asked, name: str, game: GameName = None) -> dict[str, Any]:
-    """Keep a network ready to answer."""
-    return await asked.load(views.chosen_game(agent.config, game), name)
-
-
-@router.post("/api/models/load", dependencies=[Depends(require_token)])
-async def load_named_model(agent: Served, asked: Asked, body: ModelRequest) -> dict[str, Any]:
-    """Keep a network ready to answer."""
-    return await asked.load(views.chosen_game(agent.config, body.game), body.name)
-
-
-@router.post("/api/models/{name}/unload", dependencies=[Depends(require_token)])
-async def unload_model(agent: Served, asked: Asked, name: str, game: GameName = None) -> dict[str, Any]:
-    """Let a network go that was kept ready."""
-    return await asked.unload(views.chosen_game(agent.config, game), name)
-
-
-@router.post("/api/models/{name}/predict", dependencies=[Depends(require_token)])
-async def predict(
-    agent: Served, asked: Asked, name: str, game: GameName = None, picks: Picks = 5
-) -> dict[str, Any]:
-    """Show what a network says of the next draw; it is loaded where it is not yet."""
-    return await asked.predict(views.chosen_game(agent.config, game), name, picks)
-
-
-@router.post("/api/predict", dependencies=[Depends(require_token)])
-async def predict_named(agent: Served, asked: Asked, body: PredictionRequest) -> dict[str, Any]:
-    """Show what a network says of the next draw; it is loaded where it is not yet."""
-    return await asked.predict(views.chosen_game(agent.config, body.game), body.name, body.picks)
 
 
 @router.post("/api/train", status_code=202, dependencies=[Depends(require_token)])

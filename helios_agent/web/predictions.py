@@ -9,14 +9,20 @@ from typing import Any
 from helios_agent.actions import history
 from helios_agent.agent import Agent
 from helios_agent.clock import from_us
-from helios_agent.errors import JobFailed
+from helios_agent.errors import JobFailed, NotFound
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.picks import likeliest
 from helios_agent.journal import events, forecasts, models
 from helios_agent.journal.models import Model
 from helios_agent.lottery import calendar, prizes
 from helios_agent.lottery.games import Era, Game
+from helios_agent.registry import folders, names
+from helios_agent.registry.names import Ref
+from helios_agent.store import Reader
 from helios_agent.work.predictor import Standing
+
+SERVING = ("champion", "challenger")
+"""Whom a name without a version means: the first of these roles that is held."""
 
 CONFIDENCE = (
     "what the network expects its forecast to gain over chance, in nats; on its validation draws it was off"
@@ -89,7 +95,7 @@ class Predictions:
         return [_shown(standing) for standing in self._agent.predictors.standings()]
 
     def _artefact(self, model: Model) -> Path:
-        return self._agent.config.paths.models / model.name / model.version
+        return folders.place(self._agent.config.paths.models, Ref(model.name, model.version))
 
     async def _read(self, rules: Game, name: str) -> _Known:
         store, key = self._agent.store, (rules.name, name)
@@ -97,12 +103,28 @@ class Predictions:
         known = self._known.get(key)
         if known is not None and known.seq == head.seq:
             return known
-        model = await models.named(store, rules.name, _era(rules).name, name)
+        model = await _meant(store, rules, name)
         drawn = await history.of_era(store, rules, _era(rules))
         rows = drawn.rows if known is None or known.rows != drawn.rows else known.rows
         days = drawn.days
         self._known[key] = _Known(head.seq, model, rows, days[-1] if days else None)
         return self._known[key]
+
+
+async def _meant(store: Reader, rules: Game, name: str) -> Model:
+    """Return the model of the present era that `name` or `name@version` means; a name alone, who serves.
+
+    Raises Refused where it cannot be a name, NotFound where there is no such model.
+    """
+    wanted = names.name_or_ref(name)
+    found = [m for m in await models.of_era(store, rules.name, _era(rules).name) if m.role != "deleted"]
+    if isinstance(wanted, Ref):
+        chosen = [m for m in found if m.forecaster == str(wanted)]
+    else:
+        chosen = [m for role in SERVING for m in found if (m.name, m.role) == (wanted, role)]
+    if not chosen:
+        raise NotFound(f"model is {name!r}; {rules.title} has none of that name under today's rules")
+    return chosen[0]
 
 
 def _era(rules: Game) -> Era:

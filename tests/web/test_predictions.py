@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-import torch
 
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
@@ -22,43 +21,24 @@ from helios_agent.feeds import packaged
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.journal import chain, draws
 from helios_agent.journal.journal import Transaction
-from helios_agent.learning import artefacts
-from helios_agent.learning.network import PowerballNet
-from helios_agent.learning.specs import Matrix, NetworkSpec, TrainingSpec
+from helios_agent.learning.specs import NetworkSpec
 from helios_agent.lottery.games import game
+from helios_agent.registry.card import Matrix
 from helios_agent.web import server
+from tests.work import networks
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOW = datetime(2026, 9, 18, 12, tzinfo=UTC)
 ERA = "2015-10-07"
-MATRIX = {"white": 69, "bonus": 26, "pick": 5}
+MATRIX = Matrix(white=69, bonus=26, pick=5)
 SIZES = NetworkSpec(sequence=8, hidden=8, layers=1, heads=2, embedding=4)
 METRICS = {"confidence_bias_nats": 0.001, "confidence_error_nats": 0.02}
 DRAWS = 40
 
 
 def write(models: Path, seed: int) -> str:
-    """Write an artefact with random weights, heads included; return its version."""
-    torch.manual_seed(seed)
-    net = PowerballNet(SIZES, Matrix(**MATRIX))
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(0.5 * torch.randn_like(parameter))
-    weights = artefacts.weights_bytes(net)
-    card = artefacts.ModelCard(
-        **MATRIX,
-        architecture=SIZES,
-        game="powerball",
-        era=ERA,
-        data=artefacts.Source(draws=DRAWS, last_draw="2026-09-16", sha256="0" * 64),
-        seed=seed,
-        shrinkage=0.5,
-        metrics=METRICS,
-        training=TrainingSpec(),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-    )
-    version = artefacts.write(models / "staging", card, weights)
+    version = networks.write(models / "staging", SIZES, MATRIX, DRAWS, seed, METRICS)
     (models / "powerballnet").mkdir(exist_ok=True)
     (models / "staging").rename(models / "powerballnet" / version)
     return version
@@ -219,14 +199,16 @@ async def test_a_predictor_that_was_killed_is_shown_as_lost_and_answers_again(ho
 async def test_what_cannot_be_a_name_is_refused_with_its_value(house: House, name: str) -> None:
     for path in ("/api/models/load", "/api/predict"):
         refused = await house.post(path, {"name": name}, status=422)
-        assert refused["detail"].startswith(f"name is {name!r}; expected one such as powerballnet")
+        assert refused["detail"].startswith(f"model is {name!r}; expected ")
 
 
 async def test_what_does_not_exist_or_is_not_watched_is_not_found(house: House) -> None:
     unknown = await house.post("/api/models/powerballnet@0123456789ab/predict", status=404)
-    assert "'powerballnet@0123456789ab'; there is no such model of powerball" in unknown["detail"]
+    assert unknown["detail"].startswith(
+        "model is 'powerballnet@0123456789ab'; Powerball has none of that name"
+    )
     elsewhere = await house.post("/api/predict", {"name": "powerballnet", "game": "megamillions"}, status=404)
-    assert "there is no such model of megamillions" in elsewhere["detail"]
+    assert "Mega Millions has none of that name" in elsewhere["detail"]
     await house.post("/api/predict", {"name": "powerballnet", "game": "lotto"}, status=404)
     await house.post("/api/predict", {"name": "powerballnet", "picks": 101}, status=422)
     await house.post("/api/models/powerballnet/predict?picks=0", status=422)

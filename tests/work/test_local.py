@@ -106,8 +106,9 @@ async def test_a_training_that_was_stopped_or_killed_goes_on_to_the_network_it_w
             for pid in works.children():
                 os.kill(pid, signal.SIGKILL)
 
-    straight = await works.run("train", training_spec(tmp_path / "straight", epochs=25, patience=25))
-    spec = training_spec(tmp_path / "out", epochs=25, patience=25) | {"checkpoint": str(tmp_path / "checkpoint")}
+    epochs = {"epochs": 25, "patience": 25}
+    straight = await works.run("train", training_spec(tmp_path / "straight", **epochs))
+    spec = training_spec(tmp_path / "out", **epochs) | {"checkpoint": str(tmp_path / "checkpoint")}
     stop = asyncio.Event()
     stop.set()
     with pytest.raises(JobStopped):

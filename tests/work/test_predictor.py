@@ -1,7 +1,6 @@
 """Predictors: real processes that answer, die, hang, make room for each other, and come back."""
 
 import asyncio
-import hashlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -9,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import torch
 
 from helios_agent.errors import JobFailed, NotFound, WorkerLost
-from helios_agent.learning import artefacts, forecasting
-from helios_agent.learning.network import PowerballNet
-from helios_agent.learning.specs import Matrix, NetworkSpec, TrainingSpec
+from helios_agent.learning import forecasting
+from helios_agent.learning.specs import NetworkSpec
+from helios_agent.registry.card import Matrix
 from helios_agent.work import predictor
 from helios_agent.work.predictor import Predictors
+from tests.work import networks
 from tests.work.conftest import MATRIX, TINY, Works, rows, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -25,26 +24,7 @@ DRAWS = rows(40)
 
 
 def write(folder: Path, seed: int = 1) -> str:
-    """Write an artefact with random weights, heads included; return its version."""
-    torch.manual_seed(seed)
-    net = PowerballNet(NetworkSpec(**TINY), Matrix(**MATRIX))  # type: ignore[arg-type]
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(0.5 * torch.randn_like(parameter))
-    weights = artefacts.weights_bytes(net)
-    card = artefacts.ModelCard(
-        **MATRIX,
-        architecture=NetworkSpec(**TINY),  # type: ignore[arg-type]
-        game="powerball",
-        era="2015-10-07",
-        data=artefacts.Source(draws=40, last_draw="2026-09-16", sha256="0" * 64),
-        seed=seed,
-        shrinkage=0.5,
-        metrics={},
-        training=TrainingSpec(),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-    )
-    return artefacts.write(folder, card, weights)
+    return networks.write(folder, NetworkSpec(**TINY), Matrix(**MATRIX), len(DRAWS), seed)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -145,12 +125,12 @@ async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next(
 async def test_draws_that_do_not_suit_the_network_are_refused_and_the_next_question_is_answered(
     predictors: Predictors, model: tuple[str, Path, str]
 ) -> None:
-    with pytest.raises(JobFailed, match="rows holds 3 draws"):
+    with pytest.raises(JobFailed, match="draws holds 3"):
         await predictors.predict(*model, DRAWS[:3])
-    with pytest.raises(JobFailed, match=r"the last 8 draws: draws\[7\] is \[1, 2, 3, 9\]; expected"):
+    with pytest.raises(JobFailed, match=r"draws\[40\] is \[1, 2, 3, 9\]; expected"):
         await predictors.predict(*model, [*DRAWS, [1, 2, 3, 9]])
 
-    assert (await predictors.predict(*model, DRAWS)).keys() == {"white", "bonus", "predicted_gain_nats"}
+    assert (await predictors.predict(*model, DRAWS)).keys() >= {"white", "bonus"}
     assert predictors.standings()[0].answers == 1
 
 
