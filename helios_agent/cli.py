@@ -15,6 +15,7 @@ import typer
 from loguru import logger
 
 from helios_agent import agent, logs, oneshot, timetable
+from helios_agent.actions import backtest
 from helios_agent.clock import SystemClock, from_us, iso, to_us
 from helios_agent.config import Config, load
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
@@ -23,7 +24,7 @@ from helios_agent.lottery import games
 from helios_agent.notify import webhooks
 from helios_agent.store import Connection, Readers, backup, lock
 from helios_agent.systemd import Notifier
-from helios_agent.web import server, text, views
+from helios_agent.web import backtest_report, server, text, views
 from helios_agent.web.api import LAST
 from helios_agent.web.guard import read_token
 
@@ -169,6 +170,41 @@ def train(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
     """Train a network on the stored draws and wait for it."""
     settings = _load(config)
     _act(settings, "train", views.chosen_game(settings, game).name)
+
+
+@app.command("backtest")
+def walk_back(
+    config: ConfigPath = DEFAULT_CONFIG,
+    game: GameName = None,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="The first draw is of this day or later.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="The last draw is of this day or earlier.")
+    ] = None,
+    forecasters: Annotated[
+        list[str] | None,
+        typer.Option("--forecaster", metavar="NAME", help="May be repeated; all but networks if not given."),
+    ] = None,
+    refit_every: Annotated[
+        int, typer.Option(min=1, max=10_000, metavar="N", help="Train a network anew every N draws.")
+    ] = backtest.REFIT_EVERY,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a page with plots, too; - for stdout instead.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Walk forecasters through the stored draws, each draw foretold from those before it, and wait for it."""
+    settings = _load(config)
+    rules = views.chosen_game(settings, game)
+    logs.to_stderr(settings.log)
+    asked = {"from": first, "to": last, "forecasters": forecasters or [], "refit_every": refit_every}
+    with audit.output(html, "--html") if html else contextlib.nullcontext() as file:
+        made = asyncio.run(oneshot.run_backtest(settings, rules, asked, read_token(settings.http)))
+        if file is not None:
+            file.write(backtest_report.page(made).encode())
+    if html != "-":
+        _show(made, backtest_report.text, as_json)
 
 
 @app.command()

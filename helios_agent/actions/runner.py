@@ -9,6 +9,7 @@ from loguru import logger
 from helios_agent.actions import (
     alert,
     assess,
+    backtest,
     backup,
     compact,
     decide,
@@ -27,10 +28,10 @@ from helios_agent.journal import draws, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 
-ACTIONS: Mapping[str, Action] = {
-    module.ACTION.name: module.ACTION
-    for module in (ingest, score, forecast, train, assess, decide, promote, alert, backup, verify, compact)
-}
+MODULES = (
+    ingest, score, forecast, train, backtest, assess, decide, promote, alert, backup, verify, compact,
+)  # fmt: skip
+ACTIONS: Mapping[str, Action] = {module.ACTION.name: module.ACTION for module in MODULES}
 LANES: Mapping[str, tuple[str, ...]] = {
     lane: tuple(a.name for a in ACTIONS.values() if a.lane == lane)
     for lane in dict.fromkeys(a.lane for a in ACTIONS.values())

@@ -10,4 +10,6 @@ JOBS: Mapping[str, str] = {
     "model-forecast": "helios_agent.learning.forecasting:run",
     "walk-forward": "helios_agent.forecasting.walk_forward:run",
     "forecast": "helios_agent.forecasting.panel:run",
+    "backtest": "helios_agent.learning.backtest:run",
+    "backtest-block": "helios_agent.learning.backtest:run_block",
 }
