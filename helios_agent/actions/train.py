@@ -8,7 +8,7 @@ from typing import Any
 from loguru import logger
 
 from helios_agent import files
-from helios_agent.actions import history
+from helios_agent.actions import history, precision
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.clock import SECOND_US
 from helios_agent.errors import JobFailed, Refused
@@ -37,13 +37,20 @@ async def run(context: Context, intent: Intent) -> Commit:
     log.info("training on {} draws of the era from {}", len(rows), era.name)
 
     seen_us = [context.clock.mono_us()]
+    resumed = 0
 
     async def on_progress(progress: Mapping[str, Any]) -> None:
+        nonlocal resumed
+        if "started" in progress:
+            resumed = progress["epoch"]
+            begun = {"epoch": resumed, "step_loss": progress["step_loss"], "draws": len(rows)}
+            await context.journal.append("training.started", {"job": intent.id, **begun}, intent.seq)
+            return
         seen_us.append(context.clock.mono_us())
         left = progress["epochs_left"]
         measured = {name: value for name, value in progress.items() if name != "epochs_left"} | {
             "seconds": (seen_us[-1] - seen_us[-2]) / SECOND_US,
-            "eta_seconds": left * (seen_us[-1] - seen_us[0]) / progress["epoch"] / SECOND_US,
+            "eta_seconds": left * (seen_us[-1] - seen_us[0]) / (progress["epoch"] - resumed) / SECOND_US,
         }
         log.info(
             "epoch {epoch} of at most {epochs}: loss {loss:.3f} nats a draw, validation gain {gain:+.4f}",
@@ -59,11 +66,12 @@ async def run(context: Context, intent: Intent) -> Commit:
         "bonus": era.bonus,
         "pick": era.pick,
         "draws": rows,
+        "days": days,
         "last_draw": days[-1],
         "seed": learning.seed,
         "out": str(staging),
         "network": learning.network.model_dump(),
-        "training": learning.training.model_dump(),
+        "training": precision.resolved(learning.training),
     }
     try:
         async with asyncio.timeout(learning.time_limit):

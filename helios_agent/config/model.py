@@ -172,6 +172,7 @@ class Training(Section):
     patience: int = Field(10, ge=1, le=10_000)
     validation: float = Field(0.2, gt=0, lt=0.9)
     threads: int = Field(1, ge=1, le=64)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 class Learning(Section):

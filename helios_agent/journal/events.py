@@ -36,7 +36,8 @@ async def tail(
 
     `model` is a model's name, version or name@version. An event concerns a model when its payload names
     it as name@version, as forecasts, scores and incidents do, or when it is of the job that trained it:
-    `model.trained`, `training.epoch`, and the job's `intent.*`. Raises NotFound for an unknown model.
+    `model.trained`, `training.started`, `training.epoch`, and the job's `intent.*`. Raises NotFound for an
+    unknown model.
     """
     filters: list[tuple[str, tuple[Any, ...]]] = [
         ("seq < ?", () if before is None else (before,)),
@@ -57,7 +58,7 @@ async def tail(
 
 _LITERAL, _ESCAPED = re.compile(r"[%_\\]"), r"\\\g<0>"
 _CONCERNS = (
-    "instr(payload, ?) OR CASE WHEN kind IN ('model.trained', 'training.epoch')"
+    "instr(payload, ?) OR CASE WHEN kind IN ('model.trained', 'training.started', 'training.epoch')"
     " THEN payload->>'job' IN (SELECT value FROM json_each(?))"
     " WHEN kind GLOB 'intent.*' THEN payload->>'id' IN (SELECT value FROM json_each(?)) END"
 )

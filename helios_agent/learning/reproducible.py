@@ -1,9 +1,11 @@
-"""The conditions under which the same computation gives the same bits."""
+"""The conditions under which the same computation gives the same bits, and the arithmetic it uses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+from helios_agent.learning.specs import Precision
 
 
 @contextmanager
@@ -20,3 +22,11 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(deterministic_before)
             torch.set_num_threads(threads_before)
+
+
+def arithmetic(precision: Precision) -> torch.autocast:
+    """Return the context in which a forward pass computes: as its parameters are, or matrices in bf16.
+
+    Parameters, gradients and optimiser stay fp32, the heads too, and the likelihood is fp64 always.
+    """
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -3,16 +3,18 @@
 A spec that does not hold is refused here with `JobFailed`, naming the field, the value and what was expected.
 """
 
-from datetime import date
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from helios_agent.config.model import draws_needed
 from helios_agent.errors import JobFailed
+from helios_agent.learning import dates
 
 Positive = Annotated[int, Field(ge=1)]
 Row = list[int]
+Precision = Literal["fp32", "bf16"]
+Loss = Literal["exact", "cross-entropy"]
 
 
 class Spec(BaseModel):
@@ -50,6 +52,10 @@ class TrainingSpec(Spec):
     patience: Positive = 10
     validation: float = Field(0.2, gt=0.0, lt=1.0)
     threads: int = Field(1, ge=1, le=256)
+    precision: Precision = "fp32"
+    """Of the forward pass's matrix products while training; `fp32` elsewhere."""
+    loss: Loss = "exact"
+    """What training minimises; scores are exact log losses always (see `learning.objective`)."""
 
     def validated(self, draws: int) -> int:
         """Return how many of `draws` draws, the latest ones, are kept for validation."""
@@ -84,7 +90,11 @@ class Matrix(Spec):
 
 
 class TrainingJob(Matrix):
-    """The whole spec of a training run. `draws` are chronological and all of one rule era."""
+    """The whole spec of a training run. `draws` are chronological and all of one rule era.
+
+    With `days`, the dates of the draws, that is checked against the game's calendar. `checkpoint` is a folder
+    in which an interrupted run leaves what it takes to go on; neither it nor `out` bears on the outcome.
+    """
 
     game: str = Field(min_length=1)
     era: str
@@ -92,16 +102,21 @@ class TrainingJob(Matrix):
     last_draw: str
     seed: int = Field(ge=0, lt=2**63)
     out: str = Field(min_length=1)
+    checkpoint: str | None = Field(None, min_length=1)
+    days: list[str] | None = None
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
 
     @model_validator(mode="after")
     def _dates_are_dates(self) -> Self:
         for name, value in (("era", self.era), ("last_draw", self.last_draw)):
-            try:
-                date.fromisoformat(value)
-            except ValueError:
-                raise ValueError(f"{name} is {value!r}; expected a date such as 2015-10-07") from None
+            dates.parsed(name, value)
+        if self.days is not None:
+            if len(self.days) != len(self.draws):
+                raise ValueError(f"days holds {len(self.days)}; expected {len(self.draws)}, one a draw")
+            if self.days[-1:] != [self.last_draw]:
+                raise ValueError(f"last_draw is {self.last_draw}; days end with {self.days[-1:]}")
+            dates.check(self.game, self.era, self.days)
         return self
 
     @model_validator(mode="after")

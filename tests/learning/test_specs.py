@@ -1,12 +1,15 @@
 """A spec that does not hold is refused with the field, the value and what was expected."""
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
 
 from helios_agent.errors import JobFailed
 from helios_agent.learning import specs, training
+from helios_agent.lottery import calendar
+from helios_agent.lottery.games import POWERBALL
 
 Job = Callable[..., dict[str, Any]]
 
@@ -27,6 +30,8 @@ def refusal(spec: dict[str, Any]) -> str:
         ({"network": {"hiden": 10}}, "network.hiden: Extra inputs are not permitted (got 10)"),
         ({"training": {"epochs": 0}}, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
         ({"training": {"validation": 1.0}}, "training.validation: Input should be less than 1 (got 1.0)"),
+        ({"training": {"precision": "fp8"}}, "precision: Input should be 'fp32' or 'bf16' (got 'fp8')"),
+        ({"training": {"loss": "mse"}}, "loss: Input should be 'exact' or 'cross-entropy' (got 'mse')"),
         ({"pick": 12}, "pick must be less than white; got pick 12, white 12"),
         ({"era": "yesterday"}, "era is 'yesterday'; expected a date such as 2015-10-07"),
         ({"seed": "3"}, "seed: Input should be a valid integer (got '3')"),
@@ -65,3 +70,37 @@ def test_the_documented_defaults_need_87_draws() -> None:
         10,
         0.2,
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "day", "told"),
+    [
+        (34, "2016-02-06", "last_draw is 2016-02-03; days end with ['2016-02-06']"),
+        (9, "2015-11-04", "days[9] is 2015-11-04; expected a day after 2015-11-04"),
+        (0, "2015-10-03", "days[0] is 2015-10-03; expected a day of the era from 2015-10-07"),
+        (
+            9,
+            "2015-11-06",
+            "days lacks 2015-11-07, on which Powerball was drawn; ingest what is missing",
+        ),
+        (0, "soon", "days[0] is 'soon'; expected a date such as 2015-10-07"),
+    ],
+)
+def test_dates_tell_of_disorder_another_era_and_holes(job: Job, number: int, day: str, told: str) -> None:
+    days = [str(day) for day in calendar.draw_days(POWERBALL, date(2015, 10, 7), date(2016, 2, 3))]
+    spec = job(draws=job()["draws"][:35], last_draw="2016-02-03")
+    assert told in refusal({**spec, "days": [*days[:number], day, *days[number + 1 :]]})
+    assert "days holds 34; expected 35, one a draw" in refusal({**spec, "days": days[1:]})
+
+
+def test_dates_without_fault_are_accepted(job: Job) -> None:
+    days = [str(day) for day in calendar.draw_days(POWERBALL, date(2015, 10, 7), date(2016, 2, 3))]
+    spec = job(draws=job()["draws"][:35], last_draw="2016-02-03", days=days)
+    assert training.run(spec, lambda epoch: None)["version"]
+
+
+def test_draws_of_the_rules_before_are_refused_by_their_dates(job: Job) -> None:
+    """Both eras' balls can be drawn under either rules, so nothing but the dates tells."""
+    days = [str(day) for day in calendar.draw_days(POWERBALL, date(2015, 9, 2), date(2015, 12, 30))]
+    spec = job(draws=job()["draws"][: len(days)], last_draw=days[-1], days=days)
+    assert "days[0] is 2015-09-02; expected a day of the era from 2015-10-07" in refusal(spec)

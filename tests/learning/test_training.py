@@ -1,6 +1,7 @@
 """A training job: same spec, same bytes; never worse than uniform; finds a bias that is there."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,25 @@ import pytest
 import torch
 
 from helios_agent.errors import JobFailed
-from helios_agent.learning import artefacts, data, scoring, training
+from helios_agent.learning import artefacts, data, objective, scoring, training
 from helios_agent.learning.likelihood import uniform_nats
+from helios_agent.learning.network import Outputs, PowerballNet
+from helios_agent.learning.reproducible import arithmetic
+from helios_agent.learning.specs import Matrix
 
 Job = Callable[..., dict[str, Any]]
 Machine = Callable[..., list[list[int]]]
+History = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
 
 FAIR_NATS = uniform_nats(12, 3, 5)
 LONGER = {"epochs": 30, "patience": 6, "batch": 8, "segments": 4, "learning_rate": 0.005}
 
 
 def trained(spec: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    epochs: list[dict[str, Any]] = []
-    return training.run(spec, epochs.append), epochs
+    told: list[dict[str, Any]] = []
+    result = training.run(spec, told.append)
+    assert [one for one in told if "started" in one] == told[:1]
+    return result, told[1:]
 
 
 def test_the_same_spec_gives_the_same_bytes_whatever_was_computed_before(job: Job, tmp_path: Path) -> None:
@@ -72,7 +79,9 @@ def test_a_biased_machine_is_found_out(job: Job, machine: Machine) -> None:
     assert 0.5 < metrics["validation_gain_nats"] < 0.65
     assert metrics["validation_gain_nats"] >= metrics["validation_gain_unshrunk_nats"] > 0.5
     assert metrics["best_epoch"] >= 1
-    assert metrics["validation_gain_unshrunk_nats"] == max(one["validation_gain_nats"] for one in epochs)
+    best = max(one["validation_gain_nats"] for one in epochs)
+    assert epochs[metrics["best_epoch"] - 1]["validation_gain_nats"] == best
+    assert metrics["validation_gain_unshrunk_nats"] == pytest.approx(best, abs=0.02)  # windows, continuation
     assert epochs[-1]["loss"] < epochs[0]["loss"] < FAIR_NATS
 
 
@@ -82,7 +91,7 @@ def test_on_a_fair_machine_the_kept_network_claims_next_to_nothing(
 ) -> None:
     result, epochs = trained(job(draws=machine(400, seed=seed), training=LONGER))
 
-    assert min(one["validation_gain_nats"] for one in epochs) < -0.01  # it does overfit, if left to itself
+    assert min(one["validation_gain_nats"] for one in epochs) < -0.005  # it does overfit, if left to itself
     assert -1e-12 <= result["metrics"]["validation_gain_nats"] < 0.04
 
 
@@ -134,7 +143,88 @@ def test_shrinkage_is_the_least_loss_between_its_ends() -> None:
     assert scoring.best_shrinkage(said, drawn) == pytest.approx(0.5, abs=1e-9)
 
 
-def test_diverging_training_says_which_setting_to_lower(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "FREQUENCY_WEIGHT", float("nan"))
-    with pytest.raises(JobFailed, match=r"diverged in epoch 1.*lower training.learning_rate \(now 0.01\)"):
-        trained(job())
+def test_a_loss_that_is_not_finite_ends_the_job_at_once_and_says_which_setting_to_lower(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objective, "FREQUENCY_WEIGHT", float("nan"))
+    told: list[dict[str, Any]] = []
+    expected = r"diverged after 0 epochs: loss is nan; lower training.learning_rate \(now 0.01\)"
+    with pytest.raises(JobFailed, match=expected):
+        training.run(job(), told.append)
+    assert told == []
+    assert not Path(job()["out"]).exists()
+
+
+def test_the_first_step_is_told_of_before_the_first_epoch_ends(job: Job) -> None:
+    told: list[dict[str, Any]] = []
+    training.run(job(), told.append)
+
+    assert told[0] == {"started": True, "epoch": 0, "step_loss": pytest.approx(FAIR_NATS, abs=1e-12)}
+    assert [one["epoch"] for one in told[1:]] == [1, 2, 3]
+
+
+def test_the_usual_cross_entropy_learns_the_bias_too_and_is_scored_alike(job: Job, machine: Machine) -> None:
+    drawn = machine(400, log_sd=0.8, seed=2)
+    usual, epochs = trained(job(draws=drawn, training={**LONGER, "loss": "cross-entropy"}))
+
+    assert epochs[0]["loss"] > FAIR_NATS - 0.5  # still the log loss of the draw, not what is minimised
+    assert 0.4 < usual["metrics"]["validation_gain_nats"] < 0.65
+
+
+def test_the_usual_cross_entropy_is_that_of_each_ball_and_of_the_bonus_ball() -> None:
+    """Two draws of 1 of 2 balls; of logit a, sigmoid gives ln(1 + e^-a) if drawn, a more if not."""
+    outputs = Outputs(
+        torch.tensor([[[1.0, -2.0]]]), torch.zeros(1, 1, 3), torch.zeros(1, 1, 5), torch.zeros(1, 1)
+    )
+    drawn = data.Draws(torch.tensor([[[1]]]), torch.tensor([[2]]))
+    matrix = Matrix(white=2, bonus=3, pick=1)
+    shares = torch.zeros(1, 1, 5)
+    found, nll = objective.objective(outputs, drawn, shares, matrix, "cross-entropy")
+
+    gain = math.log(6) - float(nll)
+    expected = math.log1p(math.e) + math.log1p(math.e**2) + math.log(3) + 0.01 * gain**2
+    assert float(found) == pytest.approx(expected, abs=1e-6)
+    assert float(nll) == pytest.approx(math.log1p(math.e**3) + math.log(3), abs=1e-6)
+
+
+def test_bf16_trains_to_nearly_the_same_and_again_to_the_same_bytes(
+    job: Job, machine: Machine, tmp_path: Path
+) -> None:
+    """bf16 keeps 8 bits: an epoch's loss differs from that of fp32 by less than 0.01 nats a draw."""
+    base = job(draws=machine(200, log_sd=0.8), training={**LONGER, "epochs": 4})
+    half = base | {"training": {**base["training"], "precision": "bf16"}}
+    exact, exact_epochs = trained(base | {"out": str(tmp_path / "fp32")})
+    first, epochs = trained(half | {"out": str(tmp_path / "one")})
+    again, _ = trained(half | {"out": str(tmp_path / "two")})
+
+    assert first == again
+    assert first["version"] != exact["version"]
+    for one, other in zip(epochs, exact_epochs, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], abs=0.01)
+        assert one["validation_loss"] == pytest.approx(other["validation_loss"], abs=0.01)
+    _, net = artefacts.read(tmp_path / "one")
+    assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+
+
+def test_bf16_says_nearly_what_fp32_says(net: PowerballNet, history: History) -> None:
+    """What the heads say is off by less than a tenth of its own size, and is fp32 for the likelihood."""
+    with torch.no_grad():
+        exact = net(*history(40))
+        with arithmetic("bf16"):
+            half = net(*history(40))
+
+    for one, other in zip(half, exact, strict=True):
+        assert one.dtype == torch.float32
+        assert 0.0 < float((one - other).square().mean().sqrt() / other.square().mean().sqrt()) < 0.1
+
+
+def test_validation_by_segments_scores_every_draw_once(net: PowerballNet, machine: Machine) -> None:
+    """Each segment begins with an exact window, so of segments of one draw nothing differs."""
+    draws = data.from_rows(machine(60))
+    exact = scoring.say(net, draws, 20)
+    for predicted in (1, 7, 40, 64):
+        said = scoring.say_by_continuation(net, draws, 20, predicted)
+        assert (said.white.shape, said.bonus.shape, said.confidence.shape) == ((40, 12), (40, 5), (40,))
+        firsts = range(0, 39, predicted) if predicted < 40 else [0]
+        for at in firsts if predicted != 7 else [0, 7, 14, 21, 28]:  # the last was pushed back
+            torch.testing.assert_close(said.white[at], exact.white[at], rtol=1e-5, atol=2e-6)

@@ -1,0 +1,108 @@
+"""What an interrupted training leaves behind, so that the next run of the same spec goes on from there.
+
+`checkpoint.json` names, by digest, the file of tensors that goes with it, and is renamed into place after
+that file is on the disk: whenever the process ends, one whole checkpoint stands, the last or the one before.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from loguru import logger
+from safetensors import SafetensorError
+from safetensors import torch as tensors
+from torch import Tensor
+
+from helios_agent import files
+from helios_agent.clock import SECOND_US, Clock
+from helios_agent.errors import JobFailed
+from helios_agent.learning.specs import TrainingJob
+
+CARD = "checkpoint.json"
+EVERY_S = 10.0
+"""Seconds from one checkpoint to the next, at least: each writes four times the weights."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A training between two epochs: tensors by name, and the rest as JSON values."""
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+def digest(job: TrainingJob) -> str:
+    """Return what a checkpoint must be of: the SHA-256, in hex, of all that bears on the outcome of `job`."""
+    spec = job.model_dump(exclude={"out", "checkpoint"}) | {"torch": torch.__version__}
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+
+
+class Checkpoint:
+    """The folder in which one training keeps its state."""
+
+    def __init__(self, folder: Path, of: str, clock: Clock) -> None:
+        self._folder = folder
+        self._of = of
+        self._clock = clock
+        self._kept_us = clock.mono_us()
+
+    def load(self) -> State | None:
+        """Return the state that was kept, or None where there is none that can be gone on from.
+
+        A checkpoint of another spec, or a damaged one, is told of in the log and otherwise ignored.
+        """
+        try:
+            card = json.loads((self._folder / CARD).read_bytes())
+            if card["of"] != self._of:
+                raise ValueError("it is of another training")
+            content = (self._folder / _name(card["sha256"])).read_bytes()
+            if hashlib.sha256(content).hexdigest() != card["sha256"]:
+                raise ValueError("its tensors are not those that were written")
+            # Copied, for inside a file tensors stand at odd addresses, where a sum may round otherwise.
+            state = {name: value.clone() for name, value in tensors.load(content).items()}
+            return State(state, dict(card["facts"]))
+        except FileNotFoundError as error:
+            if (self._folder / CARD).exists():
+                self._ignore(error)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            self._ignore(error)
+        return None
+
+    def is_due(self) -> bool:
+        """Return whether the last checkpoint is long enough ago."""
+        return self._clock.mono_us() - self._kept_us >= EVERY_S * SECOND_US
+
+    def save(self, state: State) -> None:
+        """Replace what was kept by `state`. Raises JobFailed where the folder cannot be written."""
+        content = tensors.save(dict(state.tensors))
+        sha256 = hashlib.sha256(content).hexdigest()
+        card = json.dumps({"of": self._of, "sha256": sha256, "facts": state.facts}, sort_keys=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._place(_name(sha256), content)
+            self._place(CARD, card.encode())
+            for path in self._folder.iterdir():
+                if path.name not in (CARD, _name(sha256)):
+                    files.remove(path)
+        except OSError as error:
+            raise JobFailed(f"checkpoint: {self._folder} cannot be written: {error.strerror}") from error
+        self._kept_us = self._clock.mono_us()
+
+    def _place(self, name: str, content: bytes) -> None:
+        waiting = self._folder / f".{name}"
+        files.remove(waiting)
+        files.write(waiting, content)
+        files.rename(waiting, self._folder / name)
+
+    def _ignore(self, error: Exception) -> None:
+        logger.bind(action="train").warning(
+            "{} cannot be gone on from, so the training begins anew: {}", self._folder / CARD, error
+        )
+
+
+def _name(sha256: str) -> str:
+    return f"{sha256}.safetensors"

@@ -1,0 +1,186 @@
+"""Fit a network to the earlier part of a history, and keep the epoch that foretold the later part best.
+
+After each epoch the draws kept for validation are scored; the epoch with the best log-score gain over uniform
+is kept, and the untrained network, which is uniform, takes part as epoch 0. Validation draws are read by
+continuation, in segments as training reads them: a twentieth of the work of exact windows.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from helios_agent.errors import JobFailed, JobStopped
+from helios_agent.learning import data, scoring
+from helios_agent.learning.checkpoints import Checkpoint, State
+from helios_agent.learning.likelihood import uniform_nats
+from helios_agent.learning.network import PowerballNet
+from helios_agent.learning.objective import objective
+from helios_agent.learning.reproducible import arithmetic
+from helios_agent.learning.specs import Matrix, TrainingSpec
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a fit went: the loss is that of the best epoch, nats a draw, None where that is epoch 0."""
+
+    epochs: int
+    best_epoch: int
+    train_loss: float | None
+
+
+def fit(
+    net: PowerballNet,
+    draws: data.Draws,
+    matrix: Matrix,
+    how: TrainingSpec,
+    seed: int,
+    report: Report,
+    checkpoint: Checkpoint | None = None,
+) -> Fit:
+    """Train on the draws before the validation part; leave `net` with its best epoch's weights.
+
+    Call it within `reproducible`. `report` is called as `training.run` says. When it raises JobStopped, the
+    state after the last whole epoch is kept in `checkpoint`, where one is given; a later call with the same
+    arguments goes on from it, to the same bits. Raises JobFailed when a loss is not finite.
+    """
+    fitting = Fitting(net, draws, matrix, how, seed)
+    kept = checkpoint.load() if checkpoint is not None else None
+    if kept is not None:
+        fitting.restore(kept)
+    begun = fitting.epoch
+
+    def first_step(loss: float) -> None:
+        # Should it stop here, nothing is lost but this step: a checkpoint holds whole epochs.
+        if fitting.epoch == begun:
+            report({"started": True, "epoch": begun, "step_loss": loss})
+
+    while fitting.goes_on():
+        progress = fitting.run_epoch(first_step)
+        if checkpoint is not None and checkpoint.is_due():
+            checkpoint.save(fitting.state())
+        try:
+            report(progress)
+        except JobStopped:
+            if checkpoint is not None:
+                checkpoint.save(fitting.state())
+            raise
+    return fitting.finish()
+
+
+class Fitting:
+    """A fit under way, and all that its next epoch depends on."""
+
+    def __init__(
+        self, net: PowerballNet, draws: data.Draws, matrix: Matrix, how: TrainingSpec, seed: int
+    ) -> None:
+        self.epoch = 0
+        self._net = net
+        self._draws = draws
+        self._trained = len(draws) - how.validated(len(draws))
+        self._frequencies = data.coming_frequencies(draws[: self._trained], matrix)
+        self._matrix = matrix
+        self._how = how
+        self._optimiser = torch.optim.Adam(net.parameters(), lr=how.learning_rate, fused=True)
+        self._order = torch.Generator().manual_seed(seed)
+        self._best: dict[str, Any] = {"epoch": 0, "gain_nats": 0.0, "loss": None}
+        self._best_weights = {name: value.clone() for name, value in net.state_dict().items()}
+
+    def goes_on(self) -> bool:
+        """Return whether there is another epoch to run."""
+        return self.epoch < self._how.epochs and self.epoch - self._best["epoch"] < self._how.patience
+
+    def run_epoch(self, first_step: Callable[[float], None]) -> dict[str, Any]:
+        """Train for an epoch, telling `first_step` the loss of its first step; return how it went."""
+        loss = self._train(first_step)
+        trained, how = self._trained, self._how
+        self.epoch += 1
+        said = scoring.say_by_continuation(self._net, self._draws, trained, how.batch, how.precision)
+        validation_loss = float(scoring.losses(said, self._draws[trained:]).mean())
+        if not math.isfinite(validation_loss):
+            raise self._diverged("validation loss", validation_loss)
+        gain = uniform_nats(self._matrix.white, self._matrix.pick, self._matrix.bonus) - validation_loss
+        if gain > self._best["gain_nats"]:
+            self._best = {"epoch": self.epoch, "gain_nats": gain, "loss": loss}
+            for name, value in self._net.state_dict().items():
+                self._best_weights[name].copy_(value)
+        return {
+            "epoch": self.epoch,
+            "epochs": how.epochs,
+            "loss": loss,
+            "validation_loss": validation_loss,
+            "validation_gain_nats": gain,
+            "epochs_left": min(how.epochs - self.epoch, how.patience - (self.epoch - self._best["epoch"])),
+        }
+
+    def finish(self) -> Fit:
+        """Give the network its best epoch's weights."""
+        self._net.load_state_dict(self._best_weights)
+        return Fit(self.epoch, self._best["epoch"], self._best["loss"])
+
+    def state(self) -> State:
+        """Return all that the next epoch depends on. The tensors are those in use: copy or write them."""
+        moments = {
+            f"optimiser.{name}.{key}": value
+            for name, parameter in self._net.named_parameters()
+            for key, value in self._optimiser.state[parameter].items()
+        }
+        generators = {"random": torch.get_rng_state(), "order": self._order.get_state()}
+        return State(
+            {
+                **{f"net.{name}": value for name, value in self._net.state_dict().items()},
+                **{f"best.{name}": value for name, value in self._best_weights.items()},
+                **moments,
+                **generators,
+            },
+            {"epoch": self.epoch, "best": self._best},
+        )
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state` returned."""
+        self._net.load_state_dict(_under("net.", state.tensors))
+        self._best_weights = _under("best.", state.tensors)
+        for name, parameter in self._net.named_parameters():
+            self._optimiser.state[parameter] = _under(f"optimiser.{name}.", state.tensors)
+        torch.set_rng_state(state.tensors["random"])
+        self._order.set_state(state.tensors["order"])
+        self.epoch, self._best = state.facts["epoch"], state.facts["best"]
+
+    def _train(self, first_step: Callable[[float], None]) -> float:
+        """Go once through the draws by continuation; return the mean log loss, nats a draw."""
+        how, sequence, draws = self._how, self._net.sequence, self._draws[: self._trained]
+        predicted = min(how.batch, len(draws) - sequence)
+        self._net.train()
+        total, count = 0.0, 0
+        starts = data.segment_starts(sequence, len(draws), predicted, self._order)
+        for first in torch.split(starts, how.segments):
+            seen = draws[data.stretches(first - sequence, sequence + predicted - 1)]
+            targets = data.stretches(first, predicted)
+            with arithmetic(how.precision):
+                outputs = self._net(seen.whites, seen.bonus)
+            loss, nll = objective(outputs, draws[targets], self._frequencies[targets], self._matrix, how.loss)
+            if not loss.detach().isfinite():
+                raise self._diverged("loss", float(loss.detach()))
+            self._optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            self._optimiser.step()
+            if not count:
+                first_step(float(nll.mean()))
+            total += float(nll.sum())
+            count += nll.numel()
+        return total / count
+
+    def _diverged(self, name: str, value: float) -> JobFailed:
+        return JobFailed(
+            f"training diverged after {self.epoch} epochs: {name} is {value};"
+            f" lower training.learning_rate (now {self._how.learning_rate:g})"
+        )
+
+
+def _under(prefix: str, named: Any) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}

@@ -1,0 +1,142 @@
+"""A training that is interrupted and gone on with is, to the last bit, the one that was not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from helios_agent.errors import JobFailed, JobStopped
+from helios_agent.learning import checkpoints, training
+
+Job = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def spec(job: Job, tmp_path: Path) -> dict[str, Any]:
+    how = {"epochs": 6, "batch": 8, "segments": 2, "learning_rate": 0.01}
+    return job(training=how, checkpoint=str(tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def whole(spec: dict[str, Any], tmp_path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The result and the reports of the training that nobody interrupts."""
+    told: list[dict[str, Any]] = []
+    asked = {name: value for name, value in spec.items() if name != "checkpoint"}
+    return training.run(asked | {"out": str(tmp_path / "whole")}, told.append), told
+
+
+def stop_at(report: int) -> Callable[[dict[str, Any]], None]:
+    """Ask for a stop at the given report, the first step's being 0."""
+    left = [report]
+
+    def told(progress: dict[str, Any]) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise JobStopped()
+
+    return told
+
+
+@pytest.mark.parametrize("stops", [[2], [1, 3], [0, 1, 0, 1, 1, 1], [6]])
+def test_a_training_stopped_and_run_again_is_the_one_never_stopped(
+    spec: dict[str, Any], whole: tuple[dict[str, Any], list[dict[str, Any]]], tmp_path: Path, stops: list[int]
+) -> None:
+    done = 0
+    for report in stops:
+        with pytest.raises(JobStopped):
+            training.run(spec, stop_at(report))
+        done += report
+    told: list[dict[str, Any]] = []
+    result = training.run(spec, told.append)
+
+    expected, epochs = whole
+    assert result == expected
+    for name in result["files"]:
+        assert (tmp_path / "staging" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    if done < 6:
+        assert told[0] == {"started": True, "epoch": done, "step_loss": told[0]["step_loss"]}
+        assert told[1:] == epochs[1 + done :]
+    else:
+        assert told == []
+    assert {path.suffix for path in Path(spec["checkpoint"]).iterdir()} == {".json", ".safetensors"}
+    assert len([*Path(spec["checkpoint"]).iterdir()]) == 2
+
+
+def test_a_killed_training_goes_on_from_the_checkpoint_that_time_made_it_keep(
+    spec: dict[str, Any],
+    whole: tuple[dict[str, Any], list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
+
+    def die(progress: dict[str, Any]) -> None:
+        if progress["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.run(spec, die)
+    told: list[dict[str, Any]] = []
+
+    assert training.run(spec, told.append) == whole[0]
+    assert told[0]["epoch"] == 3
+
+
+def spoil_tensors(folder: Path) -> None:
+    (path,) = folder.glob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def lose_tensors(folder: Path) -> None:
+    (path,) = folder.glob("*.safetensors")
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (spoil_tensors, "its tensors are not those that were written"),
+        (lose_tensors, "No such file"),
+        (lambda folder: (folder / "checkpoint.json").write_text("{"), "Expecting property name"),
+        (lambda folder: (folder / "checkpoint.json").write_text("[]"), "list indices"),
+        (lambda folder: (folder / "checkpoint.json").write_text('{"of": "x"}'), "it is of another training"),
+    ],
+)
+def test_a_damaged_checkpoint_is_told_of_and_the_training_begins_anew(
+    spec: dict[str, Any],
+    whole: tuple[dict[str, Any], list[dict[str, Any]]],
+    spoil: Callable[[Path], Any],
+    told: str,
+) -> None:
+    with pytest.raises(JobStopped):
+        training.run(spec, stop_at(2))
+    spoil(Path(spec["checkpoint"]))
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}")
+    try:
+        begun: list[dict[str, Any]] = []
+        result = training.run(spec, begun.append)
+    finally:
+        logger.remove(sink)
+
+    assert result == whole[0]
+    assert begun[0]["epoch"] == 0
+    assert len(said) == 1
+    assert told in said[0]
+
+
+def test_a_checkpoint_of_another_spec_is_not_gone_on_from(spec: dict[str, Any]) -> None:
+    with pytest.raises(JobStopped):
+        training.run(spec, stop_at(2))
+    begun: list[dict[str, Any]] = []
+    training.run(spec | {"seed": 4}, begun.append)
+    assert begun[0]["epoch"] == 0
+
+
+def test_a_checkpoint_folder_that_cannot_be_written_is_named(spec: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JobFailed, match=r"checkpoint: .*file/inside cannot be written"):
+        training.run(spec | {"checkpoint": str(tmp_path / "file/inside")}, stop_at(1))
