@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from helios_agent import files
-from helios_agent.actions import history, train
+from helios_agent.actions import history, precision, train
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.actions.history import EraDraws
 from helios_agent.clock import SECOND_US
@@ -281,7 +281,7 @@ def _network(config: Config, refit_every: int) -> dict[str, Any]:
     learning = config.learning
     return {
         "network": learning.network.model_dump(),
-        "training": learning.training.model_dump(),
+        "training": precision.resolved(learning.training),
         "seed": learning.seed,
         "refit_every": refit_every,
     }
