@@ -37,8 +37,6 @@ T = TypeVar("T")
 FEWEST_DRAWS = 10
 """A shorter span says nothing that is worth a report."""
 REFIT_EVERY = 50
-WORKERS = 2
-"""How many jobs of one backtest run at the same time: as many as a small machine has cores."""
 BLOCKS_PER_WORKER = 2
 """Later blocks learn from more draws and take longer: with some to spare, no worker waits long."""
 PROGRESS_S = 2.0
@@ -152,7 +150,8 @@ async def run(context: Context, intent: Intent) -> Commit:
         for name in args["forecasters"]
         if name in NETWORKS
     }
-    parts = _parts(known, first, last, args["forecasters"], networks)
+    most = BLOCKS_PER_WORKER * context.config.work.workers
+    parts = _parts(known, first, last, args["forecasters"], networks, most)
     told = {
         "job": intent.id,
         "game": rules.name,
@@ -197,13 +196,12 @@ ACTION = Action("backtest", WORK, run)
 
 
 class _Walk:
-    """The jobs of one backtest under way, at most WORKERS of them at the same time."""
+    """The jobs of one backtest under way. The engine sees to how many are at the same time."""
 
     def __init__(
         self, context: Context, intent: Intent, parts: Sequence[_Part], told: Mapping[str, Any]
     ) -> None:
         self._context, self._intent, self._parts, self._told = context, intent, parts, told
-        self._slots = asyncio.Semaphore(WORKERS)
         self._begun_us = context.clock.mono_us()
         self._said_us: int | None = None
 
@@ -246,13 +244,12 @@ class _Walk:
             if self._said_us is None or now_us - self._said_us >= PROGRESS_S * SECOND_US:
                 await self._tell()
 
-        async with self._slots:
-            try:
-                return await self._context.engine.run(
-                    part.kind, part.spec, on_progress, time_limit_s=self._limit_s
-                )
-            except JobStopped:
-                return None
+        try:
+            return await self._context.engine.run(
+                part.kind, part.spec, on_progress, time_limit_s=self._limit_s
+            )
+        except JobStopped:
+            return None
 
     async def _tell(self) -> None:
         self._said_us = self._context.clock.mono_us()
@@ -293,11 +290,12 @@ def _parts(
     last: int,
     forecasters: Sequence[str],
     networks: Mapping[str, Mapping[str, Any]],
+    most: int,
 ) -> list[_Part]:
-    """Cut a backtest into jobs, those of networks first: they take longest."""
+    """Cut a backtest into jobs, those of networks, at most `most` for each, first: they take longest."""
     parts = []
     for name, settings in networks.items():
-        for begin, end in blocks(first, last, settings["refit_every"], BLOCKS_PER_WORKER * WORKERS):
+        for begin, end in blocks(first, last, settings["refit_every"], most):
             of_block = {"first": begin, "last": end, "forecasters": [{"name": name, **settings}]}
             parts.append(_Part("backtest-block", known.spec(end) | of_block, end - begin, name))
     others = [name for name in forecasters if name not in networks]

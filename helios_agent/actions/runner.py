@@ -13,11 +13,16 @@ from helios_agent.actions import (
     backup,
     compact,
     decide,
+    delete,
     forecast,
+    import_model,
     ingest,
     promote,
+    retire,
+    rollback,
     score,
     train,
+    validate,
     verify,
 )
 from helios_agent.actions.action import Action, Context
@@ -28,10 +33,13 @@ from helios_agent.journal import draws, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 
-MODULES = (
-    ingest, score, forecast, train, backtest, assess, decide, promote, alert, backup, verify, compact,
-)  # fmt: skip
-ACTIONS: Mapping[str, Action] = {module.ACTION.name: module.ACTION for module in MODULES}
+ACTIONS: Mapping[str, Action] = {
+    module.ACTION.name: module.ACTION
+    for module in (
+        *(ingest, score, forecast, train, backtest, assess, decide, alert, backup, verify, compact),
+        *(promote, rollback, retire, delete, validate, import_model),
+    )
+}
 LANES: Mapping[str, tuple[str, ...]] = {
     lane: tuple(a.name for a in ACTIONS.values() if a.lane == lane)
     for lane in dict.fromkeys(a.lane for a in ACTIONS.values())

@@ -5,7 +5,6 @@ that what is said of them is what the live ledger would have said. Networks are 
 job of its own, and only they load torch.
 """
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,7 +24,8 @@ from helios_agent.forecasting.ledger import Ledger
 from helios_agent.forecasting.panel import Panel
 from helios_agent.forecasting.walk_forward import walk_forward
 from helios_agent.learning import specs
-from helios_agent.learning.specs import NetworkSpec, Row, Spec, TrainingSpec
+from helios_agent.learning.specs import NetworkSpec, TrainingSpec
+from helios_agent.registry.card import Matrix, Row, Spec
 
 KNOWN = (mixture.MIXTURE, *EXPERTS)
 REPORT_EVERY_DRAWS = 25
@@ -48,7 +48,7 @@ class NetworkForecaster(Spec):
     said: list[dict[str, Any] | None] | None = None
 
 
-class BacktestJob(specs.Matrix):
+class BacktestJob(Matrix):
     """The whole spec of a backtest: of `rows`, all of one rule era, `first` to `last` - 1 are foretold."""
 
     rows: list[Row]
@@ -212,8 +212,8 @@ def run_block(spec: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def foretold(job: BacktestJob, network: NetworkForecaster) -> Iterator[tuple[int, Forecast]]:
     """Yield (t, what a network says of draw t from those before it, as it would be registered)."""
-    # Loads torch, which the experts do without.
-    walk = importlib.import_module("helios_agent.learning.walk_forward").walk
+    from helios_agent.learning.walk_forward import walk  # loads torch, which the experts do without
+
     said = walk(
         job.rows, job, job.first, job.last, network.network, network.training, network.seed,
         network.refit_every,

@@ -95,7 +95,7 @@ async def report(agent: Served, job_id: str) -> HTMLResponse:
 def record(intent: Intent | None, known: Backtest | None) -> dict[str, Any]:
     """Return a backtest as it is shown outside. Its intent may have left the database, but only when done."""
     return {
-        "job_id": intent.id if intent else known and known.job,
+        "id": intent.id if intent else known and known.job,
         "game": intent.target.partition("/")[0] if intent else known and known.game,
         "from": intent.args["from"] if intent else known and known.first,
         "to": intent.args["to"] if intent else known and known.last,

@@ -29,7 +29,8 @@ from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
 from helios_agent.simulation.machines import Machine
 from helios_agent.web import server
-from helios_agent.work.engine import LocalEngine, Progress
+from helios_agent.work.engine import Progress
+from helios_agent.work.local import LocalEngine
 from tests.acceptance.conftest import SMALL_NETWORK
 
 ERA = games.SIMULATED.eras[0]
@@ -57,6 +58,7 @@ class Here:
         *,
         time_limit_s: float,
         stop: asyncio.Event | None = None,
+        priority: int = 0,
     ) -> dict[str, Any]:
         self.asked.append((kind, spec))
         self._now += 1
@@ -77,6 +79,9 @@ class Here:
         finally:
             self._now -= 1
         return result
+
+    async def close(self) -> None:
+        pass
 
 
 def held(machine: Machine, count: int = DRAWS) -> list[Draw]:
@@ -104,7 +109,8 @@ async def living(folder: Path, machine: Machine, engine: Any = None) -> AsyncIte
     """An agent that knows the draws of a machine."""
     config = configuration(folder)
     config.paths.state.mkdir()
-    async with open_agent(config, Ports(VirtualClock(NOW), engine or LocalEngine())) as agent:
+    ports = Ports(VirtualClock(NOW), open_engine=lambda work, forks: engine or LocalEngine(work, forks))
+    async with open_agent(config, ports) as agent:
         for draw in held(machine):
             await agent.journal.append("draw.ingested", draws.to_payload(draw, "drum"))
         yield agent
@@ -210,18 +216,18 @@ async def test_a_span_under_two_sets_of_rules_is_refused(tmp_path: Path) -> None
 async def test_a_report_that_is_not_there_or_was_changed_is_not_shown(tmp_path: Path) -> None:
     async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
         waiting = (await http.post("/api/backtests", json={"game": "simulated"})).json()
-        early = await http.get(f"/api/backtests/{waiting['job_id']}/report")
+        early = await http.get(f"/api/backtests/{waiting['id']}/report")
         shown = await done(agent, http)
-        path = agent.config.backtests / f"{shown['job_id']}.json"
+        path = agent.config.backtests / f"{shown['id']}.json"
         path.write_bytes(path.read_bytes().replace(b'"found": [', b'"found": ["uniform", '))
         changed = await http.get(shown["report"])
         path.unlink()
         gone = await http.get(shown["report"])
         unknown = await http.get("/api/backtests/nothing")
 
-    assert shown["job_id"] == waiting["job_id"]  # the very same waited already
+    assert shown["id"] == waiting["id"]  # the very same waited already
     assert (early.status_code, early.json()["detail"]) == (
-        404, f"The backtest '{waiting['job_id']}' has no report: it is ready."
+        404, f"The backtest '{waiting['id']}' has no report: it is ready."
     )  # fmt: skip
     assert (changed.status_code, gone.status_code, unknown.status_code) == (500, 404, 404)
     assert "is not the report that was journaled" in changed.json()["detail"]
@@ -256,7 +262,7 @@ async def test_a_worker_that_fails_fails_the_backtest_with_its_reason(tmp_path: 
         shown = await done(agent, http)
         assert shown["state"] == "failed"
         assert shown["error"] == "training diverged in epoch 3: loss nan"
-        assert [i.kind for i in await draws.open_incidents(agent.store)] == ["action-failed"]
+        assert await draws.open_incidents(agent.store) == []  # who asked is told
         assert not agent.config.backtests.exists()
 
 
