@@ -16,10 +16,11 @@ import httpx
 from loguru import logger
 
 from helios_agent import logs
-from helios_agent.actions import reactions, runner, train, verify
+from helios_agent.actions import reactions, runner, train, verify, versions
 from helios_agent.actions.action import Context
 from helios_agent.clock import SECOND_US, Clock, SystemClock, from_us
 from helios_agent.config import Config, diff
+from helios_agent.config.model import Work
 from helios_agent.deadman import DeadMansSwitch
 from helios_agent.errors import ConfigError, HeliosError, Refused, StoreCorrupt, StoreError
 from helios_agent.journal import archives, chain, draws, events, intents
@@ -29,7 +30,10 @@ from helios_agent.schedules import Scheduler
 from helios_agent.store import Store, backup
 from helios_agent.supervision import Supervisor
 from helios_agent.systemd import Notifier
-from helios_agent.work.engine import Engine, LocalEngine
+from helios_agent.work.children import ForkServer
+from helios_agent.work.engine import Engine
+from helios_agent.work.local import LocalEngine
+from helios_agent.work.predictor import Predictors
 
 STALE_PULSES = 3
 RETRY_S = 30.0
@@ -47,7 +51,7 @@ class Ports:
     """
 
     clock: Clock = field(default_factory=SystemClock)
-    engine: Engine = field(default_factory=LocalEngine)
+    open_engine: Callable[[Work, ForkServer], Engine] = LocalEngine
     transport: httpx.AsyncBaseTransport | None = None
     open_store: Callable[[Path], Awaitable[Store]] = Store.open
     pulse_s: float = 30.0
@@ -79,6 +83,8 @@ class Agent:
         ports: Ports,
         store: Store,
         http: httpx.AsyncClient,
+        engine: Engine,
+        predictors: Predictors,
         reread: Callable[[], Config],
     ) -> None:
         self.config = config
@@ -87,11 +93,13 @@ class Agent:
         self.journal = Journal(store, ports.clock, ports.boot, hooks)
         self.scheduler = Scheduler(config, self.journal, ports.pulse_s)
         self.supervisor = Supervisor(self.journal)
+        self.predictors = predictors
         self.phase = "starting"
         self.begun_mono_us = self._beaten_mono_us = self._written_mono_us = ports.clock.mono_us()
         self._foreign_writes = 0
         self._ports = ports
         self._http = http
+        self._engine = engine
         self._reread = reread
         self._reloading = asyncio.Lock()
 
@@ -101,7 +109,7 @@ class Agent:
 
     def context(self) -> Context:
         """Return what an action that begins now may use."""
-        return Context(self.config, self.journal, self._http, self._ports.engine)
+        return Context(self.config, self.journal, self._http, self._engine)
 
     async def request(self, action: str, target: str, args: dict[str, object], by: str) -> intents.Intent:
         """Ask for an action on behalf of a person; return the intent once it is durable."""
@@ -153,10 +161,14 @@ class Agent:
         runner.forget_unwatched(tx, config)
 
     async def recover(self) -> None:
-        """Journal a restoration, take up what an earlier boot left, and forget games no longer watched."""
+        """Journal a restoration, take up what an earlier boot left, and forget games no longer watched.
+
+        Folders of models are tidied, too.
+        """
         await self.journal.record(tell_of_restoration)
         recovered = await self.journal.record(intents.recover)
         await self.journal.record(partial(runner.forget_unwatched, config=self.config))
+        await versions.sweep(self.journal, self.config.paths.models)
         if recovered:
             logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
 
@@ -283,7 +295,13 @@ async def open_agent(
         http = await opened.enter_async_context(_http_client(config, ports.transport))
         store = await ports.open_store(config.database)
         opened.push_async_callback(store.close)
-        yield Agent(config, ports, store, http, reread or (lambda: config))
+        forks = ForkServer(config.work.keep_warm)
+        opened.push_async_callback(forks.close)
+        engine = ports.open_engine(config.work, forks)
+        opened.push_async_callback(engine.close)
+        predictors = Predictors(config.work, forks)
+        opened.push_async_callback(predictors.close)
+        yield Agent(config, ports, store, http, engine, predictors, reread or (lambda: config))
 
 
 def _http_client(config: Config, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:

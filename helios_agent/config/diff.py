@@ -7,8 +7,9 @@ from typing import Any
 from helios_agent.config.model import Config
 from helios_agent.errors import ConfigError
 
-FIXED = ("paths", "http", "shutdown")
-"""Sections that hold while the daemon runs: its files are open, its address is bound, its end is arranged."""
+FIXED = ("paths", "http", "work", "shutdown")
+"""Sections that hold while the daemon runs: its files are open, its address is bound, its workers know their
+limits, its end is arranged."""
 
 _SECRETS = re.compile(r"(?<=://)[^/?#]*@|[?#].*", re.DOTALL)
 """What may hold a secret in the text of an address: the user, the query and the fragment."""

@@ -187,6 +187,16 @@ class Learning(Section):
         return draws_needed(self.network.sequence, self.training.validation)
 
 
+class Work(Section):
+    """Worker processes: how many, what each may use, and how long they are kept ready."""
+
+    workers: int = Field(2, ge=1, le=256)
+    memory: Bytes = Field(2 * 1024**3, ge=512 * 1024**2)
+    cpu: Seconds = Field(7200, ge=1)
+    keep_warm: Seconds = Field(600, ge=0)
+    predictors: int = Field(2, ge=1, le=64)
+
+
 LEAST_TRAINED = 20
 """Fewest draws to be predicted in training for a fit to mean anything."""
 LEAST_VALIDATED = 5
@@ -316,6 +326,7 @@ class Config(Section):
     games: dict[GameName, GameFeeds] = Field(min_length=1)
     feeds: Feeds = Feeds()
     learning: Learning = Learning()
+    work: Work = Work()
     decisions: Decisions = Decisions()
     schedules: tuple[Schedule, ...] = ()
     webhooks: Webhooks = Webhooks()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helios_agent.learning.specs import Matrix, Row
+from helios_agent.registry.card import Matrix, Row
 
 HORIZON = 20
 """How many coming draws the frequency head predicts the ball frequencies of."""

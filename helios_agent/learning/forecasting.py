@@ -6,8 +6,8 @@ from typing import Any
 
 from helios_agent.errors import JobFailed
 from helios_agent.learning import artefacts, data, specs
-from helios_agent.learning.specs import Row
 from helios_agent.learning.updating import Current
+from helios_agent.registry.card import Row
 
 
 def run(spec: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -51,9 +51,8 @@ class Predictor:
         if self._current is None or not goes_on:
             begun = data.from_rows(rows[:trained])
             name = self.card.weights_sha256
-            self._current = Current(
-                self._net, begun, self.card, self.card.training, self.card.shrinkage, name
-            )
+            how = specs.read(specs.TrainingSpec, self.card.training)
+            self._current = Current(self._net, begun, self.card, how, self.card.shrinkage, name)
         self._current.take(rows[len(self._current) :])
         self._rows = [*rows]
         counts = {"updates": self._current.updates, "updates_accepted": self._current.accepted}

@@ -19,7 +19,8 @@ from helios_agent.learning.adam import Adam
 from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.objective import objective
 from helios_agent.learning.reproducible import reproducible
-from helios_agent.learning.specs import Matrix, Row, TrainingSpec
+from helios_agent.learning.specs import TrainingSpec
+from helios_agent.registry.card import Matrix, Row
 
 PREDICTED = 32
 """Draws that a step learns to predict."""

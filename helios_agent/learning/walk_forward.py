@@ -15,8 +15,9 @@ from helios_agent.forecasting.forecast import Forecast
 from helios_agent.learning import data, fitting, scoring
 from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.reproducible import reproducible
-from helios_agent.learning.specs import Matrix, NetworkSpec, Row, TrainingSpec
+from helios_agent.learning.specs import NetworkSpec, TrainingSpec
 from helios_agent.learning.updating import Current
+from helios_agent.registry.card import Matrix, Row
 
 SHRINKAGE_SEGMENT = 8
 """Draws of a segment by which the shrinkage is fitted: near to exact windows, for a seventh of the work."""

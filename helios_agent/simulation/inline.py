@@ -158,8 +158,9 @@ class InlineEngine:
         *,
         time_limit_s: float,
         stop: asyncio.Event | None = None,
+        priority: int = 0,
     ) -> dict[str, Any]:
-        """Compute one job; see `Engine.run`."""
+        """Compute one job at once; see `Engine.run`."""
         reports: list[Mapping[str, Any]] = []
         module, _, function = JOBS[kind].partition(":")
         await self._clock.sleep(self._random.uniform(0.5, 5.0))
@@ -175,3 +176,6 @@ class InlineEngine:
             if stop is not None and stop.is_set():
                 raise JobStopped()
         return result
+
+    async def close(self) -> None:
+        """Go on: the next boot has the same engine."""

@@ -168,7 +168,9 @@ class Life:
         self._down_s = BEGIN_AGAIN_S
         stop = asyncio.Event()
         boot = f"boot-{self.boots}"
-        ports = Ports(self.clock, self.engine, self.outside.transport(), self.disk.open, PULSE_S, boot)
+        ports = Ports(
+            self.clock, lambda *_: self.engine, self.outside.transport(), self.disk.open, PULSE_S, boot
+        )
         self.config.paths.state.mkdir(parents=True, exist_ok=True)
         await self._catch_up(waiting)
         turning = asyncio.create_task(self._turn(seconds, waiting), name="turns")

@@ -7,7 +7,28 @@ from collections.abc import Mapping
 
 JOBS: Mapping[str, str] = {
     "train": "helios_agent.learning.training:run",
+    "model-validate": "helios_agent.learning.artefacts:run",
     "model-forecast": "helios_agent.learning.forecasting:run",
     "walk-forward": "helios_agent.forecasting.walk_forward:run",
     "forecast": "helios_agent.forecasting.panel:run",
 }
+
+URGENT = frozenset({"model-forecast", "walk-forward", "forecast"})
+"""Jobs of seconds that the next forecast waits for, which has a deadline: they begin at once."""
+
+SERVICES: Mapping[str, str] = {"predictor": "helios_agent.learning.predictor:serve"}
+"""What a worker process can be for as long as it is wanted: kind → the function of the spec that returns a
+function of (request), which answers."""
+
+PRELOADED = ("helios_agent.forecasting.panel", "helios_agent.forecasting.walk_forward")
+"""Modules that the fork server loads when it starts: what every forecast needs."""
+
+HEAVY = "helios_agent.learning."
+"""The room whose functions need torch …"""
+WARM_UP = "helios_agent.learning.warm:up"
+"""… and the function that gets a process ready for them. The fork server calls it before the first one."""
+
+
+def is_heavy(kind: str) -> bool:
+    """Return whether a kind of job or service needs what `WARM_UP` loads."""
+    return (JOBS.get(kind) or SERVICES[kind]).startswith(HEAVY)

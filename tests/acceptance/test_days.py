@@ -370,12 +370,16 @@ async def test_a_worker_that_is_killed_costs_an_attempt_and_not_the_work(
 
 
 def worker_processes() -> list[int]:
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     return [
-        int(pid)
-        for pid in children
-        if b"helios_agent.work.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        worker
+        for server in children_of(os.getpid())
+        if b"helios_agent.work.forkserver" in Path(f"/proc/{server}/cmdline").read_bytes()
+        for worker in children_of(server)
     ]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def test_a_training_that_takes_too_long_is_stopped_and_is_an_incident_until_one_succeeds(

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+import helios_agent
 from helios_agent.errors import JobFailed
 from helios_agent.learning import artefacts, data, forecasting, training, updating
+from helios_agent.registry.card import version_of
 
 Job = Callable[..., dict[str, Any]]
 
@@ -49,6 +51,7 @@ def test_the_card_says_what_was_trained_on_what(folder: Path, spec: dict[str, An
     assert (card["game"], card["era"], card["seed"]) == ("powerball", "2015-10-07", 3)
     assert (card["white"], card["bonus"], card["pick"]) == (12, 5, 3)
     assert card["architecture"] == spec["network"]
+    assert card["code_version"] == helios_agent.__version__
     assert card["weights_sha256"] == hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
     assert 0.0 < card["shrinkage"] <= 1.0
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
@@ -137,7 +140,7 @@ def test_fewer_layers_than_tensors_are_named(folder: Path, spec: dict[str, Any])
 
 def test_a_card_edited_after_the_fact_is_another_version(folder: Path, spec: dict[str, Any]) -> None:
     card = folder / "model.json"
-    version = artefacts.version_of(card.read_bytes(), (folder / "weights.safetensors").read_bytes())
+    version = version_of(card.read_bytes(), [(folder / "weights.safetensors").read_bytes()])
     rewrite(card, shrinkage=0.123)
     with pytest.raises(JobFailed, match=rf"model\.json: version is [0-9a-f]{{12}}; expected {version}"):
         forecast(folder, spec["draws"], version=version)

@@ -10,8 +10,9 @@ import torch
 from helios_agent.errors import JobFailed
 from helios_agent.learning import data, forecasting, training, updating
 from helios_agent.learning.network import PowerballNet
-from helios_agent.learning.specs import Matrix, NetworkSpec, TrainingSpec
+from helios_agent.learning.specs import NetworkSpec, TrainingSpec
 from helios_agent.learning.updating import Current
+from helios_agent.registry.card import Matrix
 
 Job = Callable[..., dict[str, Any]]
 Machine = Callable[..., list[list[int]]]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from helios_agent.learning import walk_forward
-from helios_agent.learning.specs import Matrix, NetworkSpec, TrainingSpec
+from helios_agent.learning.specs import NetworkSpec, TrainingSpec
+from helios_agent.registry.card import Matrix
 
 Machine = Callable[..., list[list[int]]]
 SIZES = Matrix(white=12, bonus=5, pick=3)

@@ -16,6 +16,27 @@ from tests.packaging.conftest import Life
 
 LARGEST_EXPOSURE = 1.5
 
+TRAINING = """
+import asyncio, json, os, pathlib, sys
+from helios_agent.config.model import Work
+from helios_agent.work.children import ForkServer
+from helios_agent.work.local import LocalEngine
+
+async def main():
+    forks = ForkServer(keep_warm_s=600)
+
+    async def tell(_):
+        (pid,) = pathlib.Path(f"/proc/{forks.pid}/task/{forks.pid}/children").read_text().split()
+        print(os.sched_getscheduler(int(pid)), os.getpriority(os.PRIO_PROCESS, int(pid)))
+
+    trained = await LocalEngine(Work(), forks).run("train", json.loads(sys.argv[1]), tell, time_limit_s=60)
+    print(trained["version"])
+    await forks.close()
+
+asyncio.run(main())
+"""
+"""Trains as the daemon does, and tells how its worker is scheduled."""
+
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 
 
@@ -95,27 +116,18 @@ def test_the_daemon_tells_its_service_manager_that_it_is_ready_alive_and_stoppin
 def test_a_worker_trains_under_the_system_call_filter_of_the_unit(
     unit: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    request = {"kind": "train", "spec": _tiny_training(tmp_path / "out")}
     command = [sys.executable, Path(__file__).with_name("under_filter.py"), *unit["SystemCallFilter"]]
-    with subprocess.Popen(
-        [*command, "--", sys.executable, "-m", "helios_agent.work.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    done = subprocess.run(
+        [*command, "--", sys.executable, "-c", TRAINING, json.dumps(_tiny_training(tmp_path / "out"))],
+        capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "2"},
-    ) as worker:
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        assert worker.stderr is not None
-        # The worker ends when its input closes, so it stays open until the result is there.
-        worker.stdin.write(json.dumps(request) + "\n")
-        worker.stdin.flush()
-        answers = [json.loads(line) for line in worker.stdout]
-        complaints = worker.stderr.read()
+    )
 
-    assert answers, complaints
-    assert "result" in answers[-1], answers[-1]
+    assert done.returncode == 0, done.stderr
+    scheduling, trained = done.stdout.splitlines()
+    assert scheduling == f"{os.SCHED_IDLE} 19"
+    assert re.fullmatch("[0-9a-f]{12}", trained)
 
 
 @needs_systemd

@@ -1,0 +1,34 @@
+"""Get a process ready to train in: what takes a second is done once, before it is forked."""
+
+import gc
+
+import torch
+
+from helios_agent.learning import artefacts, forecasting, training  # noqa: F401  what jobs would import
+from helios_agent.learning.likelihood import bonus_nll, subset_nll
+from helios_agent.learning.network import PowerballNet
+from helios_agent.learning.specs import NetworkSpec
+from helios_agent.registry.card import Matrix
+
+SIZES = NetworkSpec(sequence=4, hidden=8, layers=1, heads=2, embedding=4)
+MATRIX = Matrix(white=6, bonus=3, pick=2)
+
+
+def up() -> None:
+    """Load torch and take one step of the optimiser with a tiny network, so that all is loaded and compiled.
+
+    One thread does it, so that torch has no pool of threads that a forked process would lack.
+    """
+    torch.set_num_threads(1)
+    with torch.random.fork_rng(devices=[]):
+        net = PowerballNet(SIZES, MATRIX)
+        optimiser = torch.optim.Adam(net.parameters(), fused=True)
+        whites = torch.arange(10).view(1, 5, 2) % MATRIX.white
+        bonus = torch.arange(5).view(1, 5) % MATRIX.bonus
+        said = net(whites[:, :-1], bonus[:, :-1])
+        loss = subset_nll(said.white[:, -1].double(), whites[:, -1]).mean()
+        loss = loss + bonus_nll(said.bonus[:, -1].double(), bonus[:, -1]).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    gc.collect()
+    gc.freeze()

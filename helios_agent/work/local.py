@@ -1,0 +1,135 @@
+"""The engine on this machine: each job in a child process of its own, the last to get the processor."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from helios_agent.config.model import Work
+from helios_agent.errors import JobFailed, JobStopped, WorkerLost
+from helios_agent.work import jobs
+from helios_agent.work.children import Child, ForkServer, request
+from helios_agent.work.engine import Progress
+
+NICE = 19
+STOP_GRACE_S = 10.0
+"""How long a job that was asked to stop may go on before it is ended."""
+
+
+class LocalEngine:
+    """Computes so many jobs at once; the others wait in order of priority, then of arrival."""
+
+    def __init__(self, settings: Work, forks: ForkServer) -> None:
+        self._settings = settings
+        self._forks = forks
+        self._free = settings.workers
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._tickets = itertools.count()
+
+    async def run(
+        self,
+        kind: str,
+        spec: Mapping[str, Any],
+        on_progress: Progress | None = None,
+        *,
+        time_limit_s: float,
+        stop: asyncio.Event | None = None,
+        priority: int = 0,
+    ) -> dict[str, Any]:
+        """Compute one job in a child of its own; see `Engine.run`."""
+        stop = stop or asyncio.Event()
+        if kind in jobs.URGENT:
+            return await self._compute(kind, spec, on_progress, time_limit_s, stop)
+        async with self._turn(priority, stop):
+            return await self._compute(kind, spec, on_progress, time_limit_s, stop)
+
+    async def close(self) -> None:
+        """Do nothing: every child ends with its job."""
+
+    @asynccontextmanager
+    async def _turn(self, priority: int, stop: asyncio.Event) -> AsyncIterator[None]:
+        """Wait until a worker is free, and hold it. Raises JobStopped where `stop` is set before that."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (-priority, next(self._tickets), turn))
+        self._admit()
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((turn, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                raise JobStopped()
+            yield
+        finally:
+            stopping.cancel()
+            if turn.done():
+                self._free += 1
+                self._admit()
+            else:
+                turn.cancel()
+
+    def _admit(self) -> None:
+        while self._free and self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                self._free -= 1
+                turn.set_result(None)
+
+    async def _compute(
+        self,
+        kind: str,
+        spec: Mapping[str, Any],
+        on_progress: Progress | None,
+        time_limit_s: float,
+        stop: asyncio.Event,
+    ) -> dict[str, Any]:
+        child: Child | None = None
+        stopping: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(time_limit_s):
+                child = await self._forks.fork(kind)
+                child.say(
+                    request(
+                        kind,
+                        spec,
+                        memory=self._settings.memory,
+                        cpu_s=self._settings.cpu,
+                        nice=NICE,
+                        idle=kind not in jobs.URGENT,
+                    )
+                )
+                stopping = asyncio.create_task(_pass_on(stop, child), name=f"work.stop.{child.pid}")
+                return await self._listen(child, on_progress, stop)
+        except TimeoutError:
+            raise WorkerLost(
+                f"The {kind} job was stopped after its time limit of {time_limit_s:g} s."
+            ) from None
+        finally:
+            if stopping is not None:
+                stopping.cancel()
+            if child is not None:
+                await child.end()
+
+    async def _listen(
+        self, child: Child, on_progress: Progress | None, stop: asyncio.Event
+    ) -> dict[str, Any]:
+        while message := await child.hear():
+            if "result" in message:
+                result: dict[str, Any] = message["result"]
+                return result
+            if "error" in message:
+                raise JobFailed(message["error"])
+            if "stopped" in message:
+                raise JobStopped()
+            if on_progress is not None:
+                await on_progress(message["progress"])
+        if stop.is_set():
+            raise JobStopped()
+        raise await child.epitaph(self._settings.memory, self._settings.cpu)
+
+
+async def _pass_on(stop: asyncio.Event, child: Child) -> None:
+    await stop.wait()
+    child.say({"stop": True})
+    await asyncio.sleep(STOP_GRACE_S)
+    child.kill()

@@ -1,0 +1,120 @@
+"""What a forked child does: one job, or one service for as long as it is wanted.
+
+JSON lines come and go on its channel. The first line down is the request: {"kind", "spec", "nice", "idle",
+"memory", "cpu"}. A job then sends {"progress": …} while it works, at last {"result": …}, {"error": …} or,
+when it was told {"stop": true}, {"stopped": true}. A service sends {"ready": true} and answers each line with
+{"answer": …} or {"error": …}. When the channel closes the child ends: it never outlives who wants it.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from helios_agent.errors import HeliosError, JobStopped
+from helios_agent.work.jobs import JOBS, SERVICES
+
+Say = Callable[[dict[str, Any]], None]
+
+OUT_OF_MEMORY = ("bad_alloc", "can't allocate memory", "Cannot allocate memory")
+"""What libraries say, who do not raise MemoryError, when the system gives them no more."""
+
+
+def work(channel: socket.socket) -> None:
+    """Do what the first line of the channel asks, and return when that is done."""
+    lines = channel.makefile("r", encoding="utf-8")
+
+    def say(message: dict[str, Any]) -> None:
+        channel.sendall(json.dumps(message, allow_nan=False).encode() + b"\n")
+
+    first = lines.readline()
+    if not first:
+        return
+    request = json.loads(first)
+    _step_back(request)
+    _limit(request)
+    try:
+        if request["kind"] in SERVICES:
+            _serve(request, lines, say)
+        else:
+            _compute(request, lines, say)
+    except JobStopped:
+        say({"stopped": True})
+    except Exception as error:
+        say({"error": _explain(error, request["memory"])})
+
+
+def _compute(request: Mapping[str, Any], lines: Iterable[str], say: Say) -> None:
+    asked_to_stop = threading.Event()
+    threading.Thread(target=_listen, args=(lines, asked_to_stop), daemon=True).start()
+
+    def report(progress: dict[str, Any]) -> None:
+        say({"progress": progress})
+        if asked_to_stop.is_set():
+            raise JobStopped()
+
+    say({"result": _find(JOBS[request["kind"]])(request["spec"], report)})
+
+
+def _serve(request: Mapping[str, Any], lines: Iterable[str], say: Say) -> None:
+    answer = _find(SERVICES[request["kind"]])(request["spec"])
+    say({"ready": True})
+    for line in lines:
+        try:
+            say({"answer": answer(json.loads(line))})
+        except Exception as error:
+            say({"error": _explain(error, request["memory"])})
+
+
+def _listen(lines: Iterable[str], asked_to_stop: threading.Event) -> None:
+    with contextlib.suppress(OSError):  # a channel that broke is closed
+        for line in lines:
+            if json.loads(line).get("stop"):
+                asked_to_stop.set()
+    os._exit(1)
+
+
+def _find(name: str) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _step_back(request: Mapping[str, Any]) -> None:
+    """Let whatever else the machine does come first."""
+    os.nice(request["nice"])
+    if request["idle"] and hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(PermissionError):  # where that is forbidden, being nice has to do
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _limit(request: Mapping[str, Any]) -> None:
+    """Have the system refuse memory beyond the limit, and end us (SIGXCPU) when the CPU time is used up."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind, most in ((resource.RLIMIT_DATA, request["memory"]), (resource.RLIMIT_CPU, request["cpu"])):
+        if most is None:
+            continue
+        _, allowed = resource.getrlimit(kind)
+        if allowed != resource.RLIM_INFINITY:
+            most = min(most, allowed)
+        resource.setrlimit(kind, (most, allowed))
+
+
+def _explain(error: Exception, memory: int) -> str:
+    """Return what is wrong, for people; the traceback of what nobody foresaw goes to stderr."""
+    if isinstance(error, HeliosError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+        return too_much(memory)
+    traceback.print_exception(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def too_much(memory: int) -> str:
+    """Return what there is to say of a worker that was refused memory beyond so many bytes."""
+    return f"The worker process needed more than {memory / 1024**2:,.0f} MiB of memory (work.memory)."
