@@ -50,10 +50,14 @@ class InProcess:
         *,
         time_limit_s: float,
         stop: asyncio.Event | None = None,
+        priority: int = 0,
     ) -> dict[str, Any]:
         module, _, function = JOBS[kind].partition(":")
         result: dict[str, Any] = getattr(importlib.import_module(module), function)(spec, lambda _: None)
         return result
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +137,7 @@ def boot(config: Config) -> Open:
 
     @asynccontextmanager
     async def living(token: str | None = None) -> AsyncIterator[Living]:
-        async with open_agent(config, Ports(VirtualClock(NOW), InProcess())) as agent:
+        async with open_agent(config, Ports(VirtualClock(NOW), lambda *_: InProcess())) as agent:
             await agent.recover()
             agent.phase = "ready"
             transport = httpx.ASGITransport(server.application(agent, token))

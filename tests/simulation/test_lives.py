@@ -57,9 +57,9 @@ def test_two_hundred_weeks_break_nothing(tmp_path: Path, seed: int) -> None:
     ):  # fmt: skip
         assert report["faults"][fault] > 0, fault
     for kind in (
-        "agent.stopped", "clock.stepped", "clock.suspended", "feed.failed", "intent.retried", "intent.paused", "intent.cancelled",
-        "journal.purged", "journal.verified", "model.trained", "backup.completed",
-        "webhook.failed", "store.recovered",
+        "agent.stopped", "clock.stepped", "clock.suspended", "feed.failed", "intent.retried",
+        "intent.paused", "intent.cancelled", "journal.purged", "journal.verified", "model.trained",
+        "backup.completed", "webhook.failed", "store.recovered",
     ):  # fmt: skip
         assert report["kinds"][kind] > 0, kind
 
