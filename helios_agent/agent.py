@@ -16,8 +16,8 @@ import httpx
 from loguru import logger
 
 from helios_agent import logs
-from helios_agent.actions import reactions, runner, train, verify, versions
-from helios_agent.actions.action import Context
+from helios_agent.actions import control, reactions, runner, train, verify, versions
+from helios_agent.actions.action import WORK, Context
 from helios_agent.clock import SECOND_US, Clock, SystemClock, from_us
 from helios_agent.config import Config, diff
 from helios_agent.config.model import Work
@@ -108,14 +108,34 @@ class Agent:
         """Return what an action that begins now may use."""
         return Context(self.config, self.journal, self._http, self._engine)
 
-    async def request(self, action: str, target: str, args: dict[str, object], by: str) -> intents.Intent:
+    async def request(
+        self, action: str, target: str, args: dict[str, object], by: str, priority: int = 0
+    ) -> intents.Intent:
         """Ask for an action on behalf of a person; return the intent once it is durable."""
 
         def change(tx: Transaction) -> str:
             asked = {"action": action, "target": target, "args": args, "by": by}
-            return intents.request(tx, action, target, args, tx.append("action.requested", asked).seq)
+            cause = tx.append("action.requested", asked).seq
+            return intents.request(tx, action, target, args, cause, priority=priority)
 
         return await intents.find(self.store, await self.journal.record(change))
+
+    async def control(
+        self, intent_id: str, request: control.Request, by: str, priority: int = 0
+    ) -> intents.Intent:
+        """Ask something of an intent (see `control.ask`); return the intent that answers to it, once durable.
+
+        Raises NotFound and Refused.
+        """
+
+        def change(tx: Transaction) -> str:
+            answering = control.ask(tx, intent_id, request, by, priority)
+            runner.forget_unwatched(tx, self.config)  # nothing is tried again for them
+            return answering
+
+        answering = await self.journal.record(change)
+        await train.sweep(self.config.paths.models, self.store)
+        return await intents.find(self.store, answering)
 
     async def reload(self) -> dict[str, list[Any]]:
         """Read the configuration again and live by it; return what changed: setting → [old, new].
@@ -160,12 +180,13 @@ class Agent:
     async def recover(self) -> None:
         """Journal a restoration, take up what an earlier boot left, and forget games no longer watched.
 
-        Folders of models are tidied, too.
+        Folders of models and of trainings are tidied, too.
         """
         await self.journal.record(tell_of_restoration)
         recovered = await self.journal.record(intents.recover)
         await self.journal.record(partial(runner.forget_unwatched, config=self.config))
         await versions.sweep(self.journal, self.config.paths.models)
+        await train.sweep(self.config.paths.models, self.store)
         if recovered:
             logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
 
@@ -200,7 +221,8 @@ class Agent:
         start("probe", self._probe)
         start("deadman", DeadMansSwitch(lambda: self.config, self.journal, self._ports.pulse_s).run)
         for lane in runner.LANES:
-            start(f"lane.{lane}", partial(runner.run_lane, self.context, lane, self._ports.pulse_s))
+            at_once = self.config.work.workers if lane == WORK else 1
+            start(f"lane.{lane}", partial(runner.run_lane, self.context, lane, self._ports.pulse_s, at_once))
 
     async def _send(self) -> None:
         sender = webhooks.Sender(
@@ -287,7 +309,6 @@ async def open_agent(
     )
     if restored:
         logger.bind(action="start").critical("{}", restored)
-    await asyncio.to_thread(train.sweep, config.paths.models)
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(_http_client(config, ports.transport))
         store = await ports.open_store(config.database)
