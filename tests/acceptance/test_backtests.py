@@ -113,8 +113,8 @@ async def living(folder: Path, machine: Machine, engine: Any = None) -> AsyncIte
     config.paths.state.mkdir()
     ports = Ports(VirtualClock(NOW), open_engine=lambda work, forks: engine or LocalEngine(work, forks))
     async with open_agent(config, ports) as agent:
-        for draw in held(machine):
-            await agent.journal.append("draw.ingested", draws.to_payload(draw, "drum"))
+        told = [draws.to_payload(draw, "drum") for draw in held(machine)]
+        await agent.journal.record(lambda tx: [tx.append("draw.ingested", payload) for payload in told])
         yield agent
 
 
