@@ -34,8 +34,8 @@ def test_where_nothing_is_found_it_is_said_what_would_have_been() -> None:
     assert made["visible_gain_nats"] == pytest.approx(math.log(2 / LEVEL) / 30)
     assert made["verdict"] == (
         "Nothing was found in 30 draws of Powerball from 2026-01-01 to 2026-01-30: none of the forecasters "
-        "gained more on chance than a fair machine allows. One that gained 0.1766 nats a draw on average would "
-        "have been found."
+        "gained more on chance than a fair machine allows. One that gained 0.1766 nats a draw on average "
+        "would have been found."
     )
     assert report(ball=math.log(1 / LEVEL))["visible_gain_nats"] == pytest.approx(math.log(1 / LEVEL) / 30)
 
