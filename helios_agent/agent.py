@@ -16,7 +16,7 @@ import httpx
 from loguru import logger
 
 from helios_agent import logs
-from helios_agent.actions import reactions, runner, train, verify
+from helios_agent.actions import reactions, runner, train, verify, versions
 from helios_agent.actions.action import Context
 from helios_agent.clock import SECOND_US, Clock, SystemClock, from_us
 from helios_agent.config import Config, diff
@@ -158,10 +158,14 @@ class Agent:
         runner.forget_unwatched(tx, config)
 
     async def recover(self) -> None:
-        """Journal a restoration, take up what an earlier boot left, and forget games no longer watched."""
+        """Journal a restoration, take up what an earlier boot left, and forget games no longer watched.
+
+        Folders of models are tidied, too.
+        """
         await self.journal.record(tell_of_restoration)
         recovered = await self.journal.record(intents.recover)
         await self.journal.record(partial(runner.forget_unwatched, config=self.config))
+        await versions.sweep(self.journal, self.config.paths.models)
         if recovered:
             logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
 

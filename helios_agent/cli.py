@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -16,12 +16,14 @@ from loguru import logger
 
 from helios_agent import agent, logs, oneshot, timetable
 from helios_agent.clock import SystemClock, from_us, iso, to_us
-from helios_agent.config import Config, load
+from helios_agent.commands import models, terminal
+from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName, Limit
+from helios_agent.config import Config
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
 from helios_agent.journal import archives, audit, chain, events, rebuild
 from helios_agent.lottery import games
 from helios_agent.notify import webhooks
-from helios_agent.store import Connection, Readers, backup, lock
+from helios_agent.store import Connection, backup, lock
 from helios_agent.systemd import Notifier
 from helios_agent.web import server, text, views
 from helios_agent.web.api import LAST
@@ -29,8 +31,6 @@ from helios_agent.web.guard import read_token
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-DEFAULT_CONFIG = Path("config/helios.yaml")
 
 app = typer.Typer(
     name="helios",
@@ -43,13 +43,7 @@ journal_app = typer.Typer(help="Read, verify and rebuild the journal.", no_args_
 app.add_typer(journal_app, name="journal")
 schedule_app = typer.Typer(help="Foresee what the schedules will do.", no_args_is_help=True)
 app.add_typer(schedule_app, name="schedule")
-
-ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-GameName = Annotated[
-    str | None, typer.Option("--game", help="Which game; the first configured if not given.")
-]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most.")]
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:
@@ -65,7 +59,7 @@ def main() -> None:
 @app.command()
 def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Start the daemon and stay until SIGTERM or Ctrl-C."""
-    settings = _load(config)
+    settings = terminal.load(config)
     logs.to_stderr(settings.log)
     with lock.hold(settings.paths.state, "helios run") as describe:
         listener = server.bind(settings.http)
@@ -74,7 +68,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
         logger.bind(action="start").info("Helios is starting; it will answer at {}", url)
         door = server.Door(listener, read_token(settings.http))
         notifier = Notifier(os.environ)
-        asyncio.run(agent.run(settings, agent.Ports(), door.serve, notifier, lambda: _load(config)))
+        asyncio.run(agent.run(settings, agent.Ports(), door.serve, notifier, lambda: terminal.load(config)))
 
 
 @app.command("check-config")
@@ -86,7 +80,7 @@ def check_config(
     if schema:
         print(json.dumps(Config.model_json_schema(), indent=2, sort_keys=True))
         return
-    settings = _load(config)
+    settings = terminal.load(config)
     mistakes = [
         *_mistakes(read_token, settings.http),
         *_mistakes(webhooks.endpoints, settings.webhooks),
@@ -100,10 +94,10 @@ def check_config(
 @app.command()
 def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show what there is to know at a glance, whether or not the daemon runs."""
-    settings = _load(config)
-    seen = _read(settings, lambda store: views.overview(store, settings, SystemClock()))
+    settings = terminal.load(config)
+    seen = terminal.read(settings, lambda store: views.overview(store, settings, SystemClock()))
     seen["held_by"] = lock.holder(settings.paths.state)
-    _show(seen, text.overview, as_json)
+    terminal.show(seen, text.overview, as_json)
 
 
 @app.command()
@@ -111,9 +105,11 @@ def draws(
     config: ConfigPath = DEFAULT_CONFIG, game: GameName = None, limit: Limit = 10, as_json: AsJson = False
 ) -> None:
     """List the newest draws, with their scores."""
-    settings = _load(config)
+    settings = terminal.load(config)
     rules = views.chosen_game(settings, game)
-    _show(_read(settings, lambda store: views.drawn(store, rules, limit, None)), text.draws, as_json)
+    terminal.show(
+        terminal.read(settings, lambda store: views.drawn(store, rules, limit, None)), text.draws, as_json
+    )
 
 
 @app.command()
@@ -121,12 +117,12 @@ def forecast(
     config: ConfigPath = DEFAULT_CONFIG, game: GameName = None, limit: Limit = 1, as_json: AsJson = False
 ) -> None:
     """Show the newest registered forecasts."""
-    settings = _load(config)
+    settings = terminal.load(config)
     rules = views.chosen_game(settings, game)
-    found = _read(settings, lambda store: views.registered(store, rules, limit, None))
+    found = terminal.read(settings, lambda store: views.registered(store, rules, limit, None))
     if not found:
         raise NotFound(f"No forecast of {rules.title} is registered yet.")
-    _show(found, text.forecasts, as_json)
+    terminal.show(found, text.forecasts, as_json)
 
 
 @app.command("audit")
@@ -150,38 +146,38 @@ def audit_game(
     from helios_agent.fairness import page, report, sources  # loads scipy, which nothing else needs
     from helios_agent.fairness import text as fairness_text
 
-    settings = _load(config)
+    settings = terminal.load(config)
     rules = views.chosen_game(settings, None) if game is None else games.game(game)
     days = sources.day("--from", first), sources.day("--to", last)
     known = settings.database.exists()
-    stored = _read(settings, lambda store: sources.read(store, rules)) if known else []
+    stored = terminal.read(settings, lambda store: sources.read(store, rules)) if known else []
     found = sources.between(sources.find(rules, stored, settings.database), *days)
     with audit.output(html, "--html") if html else contextlib.nullcontext() as file:
         seen = report.report(found, settings.decisions.alarm_level)
         if file is not None:
             file.write(page.render(seen).encode())
     if html != "-":
-        _show(seen, fairness_text.report, as_json)
+        terminal.show(seen, fairness_text.report, as_json)
 
 
 @app.command()
 def train(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
     """Train a network on the stored draws and wait for it."""
-    settings = _load(config)
-    _act(settings, "train", views.chosen_game(settings, game).name)
+    settings = terminal.load(config)
+    terminal.act(settings, "train", views.chosen_game(settings, game).name)
 
 
 @app.command()
 def ingest(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
     """Ask the feeds for draws now and wait for it."""
-    settings = _load(config)
-    _act(settings, "ingest", views.chosen_game(settings, game).name)
+    settings = terminal.load(config)
+    terminal.act(settings, "ingest", views.chosen_game(settings, game).name)
 
 
 @app.command("backup")
 def back_up(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Make a verified backup of the database and wait for it."""
-    _act(_load(config), "backup", "journal")
+    terminal.act(terminal.load(config), "backup", "journal")
 
 
 @app.command()
@@ -195,9 +191,9 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Put a backup in the place of the database, which is set aside. The daemon must not run."""
-    settings = _load(config)
+    settings = terminal.load(config)
     if listing:
-        _show([_appraised(path) for path in backup.listed(settings.backups)], _backups, as_json)
+        terminal.show([_appraised(path) for path in backup.listed(settings.backups)], _backups, as_json)
         return
     logs.to_stderr(settings.log)
     now = from_us(SystemClock().now_us())
@@ -221,8 +217,8 @@ def journal_tail(
 ) -> None:
     """Print the newest events, the newest last; with --json as JSON lines."""
     times = {"since_us": events.instant_us("since", since), "until_us": events.instant_us("until", until)}
-    found = _read(
-        _load(config),
+    found = terminal.read(
+        terminal.load(config),
         lambda store: events.tail(
             store, limit=limit, kinds=kind or (), cause=cause, model=model, text=part, **times
         ),
@@ -242,10 +238,10 @@ def journal_verify(
     ] = None,
 ) -> None:
     """Recompute the journal's whole hash chain, archives included; exit 65 at the first break."""
-    settings = None if database else _load(config)
+    settings = None if database else terminal.load(config)
     path, folder = (settings.database, settings.archives) if settings else (database or Path(), None)
     noted = audit.parse_head(head) if head else None
-    _must_exist(path)
+    terminal.must_exist(path)
     key = archives.read_key(settings.retention.seal_key_file) if settings else None
 
     def examine(connection: Connection) -> tuple[chain.Head, list[str]]:
@@ -269,8 +265,8 @@ def journal_export(
     archived: Annotated[bool, typer.Option("--archives", help="Archived events, too.")] = False,
 ) -> None:
     """Write events as JSON lines, compressed where the file's name ends in .gz."""
-    settings = _load(config)
-    _must_exist(settings.database)
+    settings = terminal.load(config)
+    terminal.must_exist(settings.database)
     folder = settings.archives if archived else None
     with audit.output(output) as file:
         span = audit.export(settings.database, folder, first, last, file, compress=output.endswith(".gz"))
@@ -285,8 +281,8 @@ def journal_rebuild(
     check: Annotated[bool, typer.Option("--check", help="Only compare; the daemon may run.")] = False,
 ) -> None:
     """Fold the whole journal anew and put the outcome in the place of all tables."""
-    settings = _load(config)
-    _must_exist(settings.database)
+    settings = terminal.load(config)
+    terminal.must_exist(settings.database)
     if check:
         head = rebuild.check(settings.database, settings.archives)
         print(f"The tables are what the journal says: {head.seq} events.")
@@ -307,19 +303,19 @@ def schedule_next(
     as_json: AsJson = False,
 ) -> None:
     """Show in order what the schedules will fire, and why."""
-    settings = _load(config)
+    settings = terminal.load(config)
     now = from_us(SystemClock().now_us())
     end = timetable.end_of(until, now)
     known = {}
     if settings.database.exists():
-        known = _read(settings, lambda store: timetable.accounted(store, settings))
-    _show(timetable.foresee(settings, known, now, end, limit), timetable.as_text, as_json)
+        known = terminal.read(settings, lambda store: timetable.accounted(store, settings))
+    terminal.show(timetable.foresee(settings, known, now, end, limit), timetable.as_text, as_json)
 
 
 @app.command()
 def health(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Ask the running daemon whether it is ready; exit 0 if it is, 1 if not."""
-    settings = _load(config)
+    settings = terminal.load(config)
     url = oneshot.daemon_url(settings.paths.state)
     if url is None:
         _fail(f"no daemon holds {settings.paths.state}")
@@ -364,36 +360,3 @@ def _mistakes(read: Callable[[S], object], settings: S) -> list[str]:
 def _fail(message: str) -> NoReturn:
     print(f"helios: {message}", file=sys.stderr)
     raise typer.Exit(1)
-
-
-def _load(path: Path) -> Config:
-    return load(path, os.environ)
-
-
-def _act(settings: Config, action: str, target: str) -> None:
-    logs.to_stderr(settings.log)
-    token = read_token(settings.http)
-    print(json.dumps(asyncio.run(oneshot.carry_out(settings, action, target, token)), indent=2))
-
-
-def _read(settings: Config, query: Callable[[Readers], Coroutine[Any, Any, T]]) -> T:
-    _must_exist(settings.database)
-
-    async def ask() -> T:
-        readers = await Readers.open(settings.database)
-        try:
-            return await query(readers)
-        finally:
-            await readers.close()
-
-    return asyncio.run(ask())
-
-
-def _must_exist(path: Path) -> None:
-    if not path.exists():
-        raise NotFound(f"There is no database {path} yet. `helios run` makes one.")
-
-
-def _show(value: Any, render: Callable[[Any], str], as_json: bool) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        print(json.dumps(value, indent=2, ensure_ascii=False) if as_json else render(value))

@@ -8,7 +8,8 @@ HeliosError
 │   ├── StoreCorrupt     the database file or its journal is damaged        exit 65
 │   └── StoreNewer       the database was written by a later Helios         exit 65
 ├── Refused              what was asked for cannot be done                  exit 64
-│   └── NotFound         what was asked for does not exist                  exit 66
+│   ├── NotFound         what was asked for does not exist                  exit 66
+│   └── ArtefactInvalid  a model's files are not what they should be        exit 65
 ├── DrawInvalid          a draw breaks its game's rules
 ├── FeedError            a source of draws misbehaved
 │   ├── FeedUnreachable  no answer, or not one of success
@@ -77,6 +78,12 @@ class NotFound(Refused):
     """What was asked for does not exist."""
 
     exit_code = 66
+
+
+class ArtefactInvalid(Refused):
+    """The files of a model are missing, damaged, or not what they should be."""
+
+    exit_code = 65
 
 
 class DrawInvalid(HeliosError):

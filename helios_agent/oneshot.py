@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +25,50 @@ def daemon_url(state: Path) -> str | None:
     return found[0] if found else None
 
 
-async def carry_out(config: Config, action: str, target: str, token: str | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Door:
+    """The request that asks a running daemon for an action."""
+
+    path: str
+    method: str = "POST"
+    parameters: Mapping[str, str] | None = None
+    json: Mapping[str, Any] | None = None
+    content: bytes | None = None
+
+
+async def carry_out(
+    config: Config,
+    action: str,
+    target: str,
+    token: str | None,
+    door: Door | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> dict[str, Any]:
     """Ask for an action, wait until it ends, and return its result.
 
-    Raises JobFailed when it did not succeed, Refused when the daemon refuses the request.
+    `door` is where a daemon is asked for it, if not at the one for any action; `prepare` is what must be done
+    before it where none runs. Raises JobFailed when it did not succeed, Refused when the daemon refuses the
+    request.
     """
     url = daemon_url(config.paths.state)
+    anything = Door("/api/intents", json={"action": action, "target": target})
     while True:
         if url is None:
-            result = await _by_oneself(config, action, target)
+            result = await _by_oneself(config, action, target, prepare)
         else:
-            result = await _through_daemon(url, action, target, token)
+            result = await _through_daemon(url, action, door or anything, token)
         # The first ingestion brings the packaged draws and asks for another, which asks the feeds.
         if result.get("retry_s") != 0.0:
             return result
 
 
-async def _through_daemon(url: str, action: str, target: str, token: str | None) -> dict[str, Any]:
+async def _through_daemon(url: str, action: str, door: Door, token: str | None) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
         try:
-            answer = await http.post("/api/intents", json={"action": action, "target": target})
+            answer = await http.request(
+                door.method, door.path, params=door.parameters, json=door.json, content=door.content
+            )
             if not answer.is_success:
                 raise Refused(f"The daemon at {url} refuses: {answer.json()['detail']}")
             intent = answer.json()
@@ -55,10 +80,14 @@ async def _through_daemon(url: str, action: str, target: str, token: str | None)
     return _result(action, intent["state"], intent["error"], intent["result"])
 
 
-async def _by_oneself(config: Config, action: str, target: str) -> dict[str, Any]:
+async def _by_oneself(
+    config: Config, action: str, target: str, prepare: Callable[[], None] | None
+) -> dict[str, Any]:
     with lock.hold(config.paths.state, f"helios {action}"):
         async with open_agent(config, Ports()) as agent:
             await agent.recover()
+            if prepare is not None:
+                await asyncio.to_thread(prepare)
             intent = await agent.request(action, target, {}, by="cli")
             while intent.state in intents.OPEN_STATES:
                 claimed = await agent.journal.record(lambda tx: intents.claim(tx, (action,)))

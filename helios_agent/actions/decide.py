@@ -87,5 +87,7 @@ def _hours_since(tx: Transaction) -> dict[tuple[str, str], float]:
 
 
 def _under_way(tx: Transaction) -> frozenset[tuple[str, str]]:
-    rows = tx.rows("SELECT action, target FROM intent WHERE state IN ('proposed', 'ready', 'running')")
+    rows = tx.rows(
+        "SELECT action, target FROM intent WHERE state IN ('proposed', 'ready', 'running', 'paused')"
+    )
     return frozenset((row["action"], row["target"]) for row in rows)

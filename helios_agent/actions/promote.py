@@ -1,35 +1,47 @@
-"""Promote: make the challenger the champion, once its trial has shown that it forecasts better."""
+"""Promote: make the challenger the champion, once its trial has shown that it forecasts better.
 
+A person may ask for it by name before its trial has shown anything; the event says who asked, and how far the
+trial had come.
+"""
+
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from loguru import logger
 
+from helios_agent.actions import versions
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.errors import Refused
+from helios_agent.forecasting.mixture import UNIFORM
+from helios_agent.journal import models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
+from helios_agent.journal.models import Model
 from helios_agent.lottery.games import game
 
 
 async def run(context: Context, intent: Intent) -> Commit:
-    rules = game(intent.target)
+    named = "/" in intent.target
+    rules = versions.meant(intent)[0] if named else game(intent.target)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        held = {
-            row["role"]: row
-            for row in tx.rows("SELECT * FROM model WHERE game = ? AND role <> 'retired'", (rules.name,))
-        }
-        if "challenger" not in held:
-            raise Refused(f"There is no challenger of {rules.title} to promote.")
-        new, old = held["challenger"], held.get("champion")
+        if named:
+            new = versions.standing(tx, "promote", versions.meant(intent)[1])
+        else:
+            found = models.holder(tx, rules.name, "challenger")
+            if found is None:
+                raise Refused(f"There is no challenger of {rules.title} to promote.")
+            new = found
+        old = models.holder(tx, rules.name, "champion")
         promoted = {
-            "game": rules.name,
-            "era": new["era"],
-            "name": new["name"],
-            "version": new["version"],
-            "in_place_of": old["version"] if old else None,
+            **versions.told(new),
+            "in_place_of": old.version if old else None,
+            "by": versions.asked_by(tx, intent),
+            "trial": _trial(tx, new, old),
         }
+        if old is not None:
+            versions.leave(tx, old, cause)
         tx.append("model.promoted", promoted, cause)
         logger.bind(action="promote", game=rules.name).info("{name} {version} is the champion", **promoted)
         return promoted
@@ -38,3 +50,16 @@ async def run(context: Context, intent: Intent) -> Commit:
 
 
 ACTION = Action("promote", CORE, run)
+
+
+def _trial(tx: Transaction, new: Model, old: Model | None) -> dict[str, Any] | None:
+    """Return how far the trial of `new` against `old` has come: its draws and the most it has shown."""
+    rows = tx.rows(
+        "SELECT ledger->'$.trial' AS trial FROM score WHERE game = ? AND era = ? ORDER BY day DESC LIMIT 1",
+        (new.game, new.era),
+    )
+    trial = json.loads(rows[0]["trial"] or "null") if rows else None
+    parties = (new.forecaster, old.forecaster if old else UNIFORM)
+    if trial is None or (trial["challenger"], trial["champion"]) != parties:
+        return None
+    return {"draws": trial["comparison"]["draws"], "peak_nats": trial["comparison"]["peak_nats"]}

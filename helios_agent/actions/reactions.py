@@ -48,6 +48,10 @@ def _trained(event: Event) -> Iterable[Wish]:
     yield Wish("assess", event.payload["game"])
 
 
+def _changed(event: Event) -> Iterable[Wish]:
+    yield Wish("forecast", event.payload["game"])
+
+
 def _assessed(event: Event) -> Iterable[Wish]:
     yield Wish("decide", event.payload["game"])
 
@@ -58,15 +62,23 @@ REACTIONS: Mapping[str, Callable[[Event], Iterable[Wish]]] = {
     "ingest.completed": _ingested,
     "score.completed": _scored,
     "model.trained": _trained,
+    "model.imported": _trained,
+    "model.rolled-back": _changed,
+    "model.retired": _changed,
     "assessment.completed": _assessed,
 }
 
 
 def watch(tx: Transaction, event: Event) -> None:
-    """Journal hook: an action that failed for good is an incident until one of its kind succeeds."""
+    """Journal hook: an action that failed for good is an incident until one of its kind succeeds.
+
+    But what a person asks of a version by its name is no incident: he is told, and all stays as it was.
+    """
     if event.kind not in ("intent.done", "intent.failed", "intent.dead"):
         return
     (row,) = tx.rows("SELECT action, target FROM intent WHERE id = ?", (event.payload["id"],))
+    if "@" in row["target"]:
+        return
     key = f"action:{row['action']}:{row['target']}"
     if event.kind == "intent.done":
         draws.close_incident(tx, key, event.seq)

@@ -12,11 +12,16 @@ from helios_agent.actions import (
     backup,
     compact,
     decide,
+    delete,
     forecast,
+    import_model,
     ingest,
     promote,
+    retire,
+    rollback,
     score,
     train,
+    validate,
     verify,
 )
 from helios_agent.actions.action import Action, Context
@@ -29,7 +34,10 @@ from helios_agent.journal.journal import Transaction
 
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
-    for module in (ingest, score, forecast, train, assess, decide, promote, alert, backup, verify, compact)
+    for module in (
+        *(ingest, score, forecast, train, assess, decide, alert, backup, verify, compact),
+        *(promote, rollback, retire, delete, validate, import_model),
+    )
 }
 LANES: Mapping[str, tuple[str, ...]] = {
     lane: tuple(a.name for a in ACTIONS.values() if a.lane == lane)

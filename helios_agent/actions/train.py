@@ -8,15 +8,16 @@ from typing import Any
 from loguru import logger
 
 from helios_agent import files
-from helios_agent.actions import history, precision
+from helios_agent.actions import history, precision, versions
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.clock import SECOND_US
 from helios_agent.errors import JobFailed, Refused
-from helios_agent.forecasting import mixture
 from helios_agent.journal import draws
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import game
+from helios_agent.registry import folders
+from helios_agent.registry.names import Ref
 
 NAME = "powerballnet"
 STAGING = ".staging"
@@ -83,31 +84,21 @@ async def run(context: Context, intent: Intent) -> Commit:
             f"The training took longer than learning.time_limit, {learning.time_limit:g} s."
         ) from None
     version = trained["version"]
-    await asyncio.to_thread(_publish, staging, models / NAME / version)
+    made = Ref(NAME, version)
+    await asyncio.to_thread(folders.publish, staging, folders.place(models, made))
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        if tx.rows("SELECT 1 FROM model WHERE name = ? AND version = ?", (NAME, version)):
-            # Same draws, same settings, same seed: the same network, which stands already.
-            return {"model": NAME, "version": version, "new": False, "metrics": trained["metrics"]}
-        joined = tx.rows("SELECT count(*) AS n FROM model WHERE game = ? AND era = ?", (rules.name, era.name))
-        ordinal = joined[0]["n"] + 1
-        payload = {
-            "name": NAME,
-            "version": version,
+        facts = {
             "game": rules.name,
             "era": era.name,
-            "ordinal": ordinal,
-            "prior": mixture.newcomer_prior(ordinal),
             "last_draw": days[-1],
             "draws": len(rows),
             "metrics": trained["metrics"],
             "job": intent.id,
         }
-        for key in draws.open_keys(tx):  # of models that this one retires
-            if key.startswith(f"model:{rules.name}:"):
-                draws.close_incident(tx, key, cause)
-        tx.append("model.trained", payload, cause)
-        return {"model": NAME, "version": version, "new": True, "metrics": trained["metrics"]}
+        # Same draws, same settings, same seed, same Helios: the same network, which may stand already.
+        is_new = versions.join(tx, "model.trained", made, facts, cause)
+        return {"model": NAME, "version": version, "new": is_new, "metrics": trained["metrics"]}
 
     log.info("{} {} is trained", NAME, version)
     return commit
@@ -119,13 +110,3 @@ ACTION = Action("train", WORK, run)
 def sweep(models: Path) -> None:
     """Remove what trainings that never ended left behind."""
     files.remove(models / STAGING)
-
-
-def _publish(staging: Path, target: Path) -> None:
-    """Move a finished artefact to its final name. The name is a digest, so what stands there is the same."""
-    if target.exists():
-        files.remove(staging)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    files.rename(staging, target)
-    files.sync(target.parent.parent)

@@ -35,8 +35,8 @@ async def tail(
     an exclusive bound on the time; `text` is a part of the payload's JSON (a to z in either case).
 
     `model` is a model's name, version or name@version. An event concerns a model when its payload names
-    it as name@version, as forecasts, scores and incidents do, or when it is of the job that trained it:
-    `model.trained`, `training.started`, `training.epoch`, and the job's `intent.*`. Raises NotFound for an
+    it as name@version, as forecasts, scores and incidents do, when it is a `model.*` of that model, or when
+    it is of the job that trained it: `training.*`, and the job's `intent.*`. Raises NotFound for an
     unknown model.
     """
     filters: list[tuple[str, tuple[Any, ...]]] = [
@@ -58,13 +58,15 @@ async def tail(
 
 _LITERAL, _ESCAPED = re.compile(r"[%_\\]"), r"\\\g<0>"
 _CONCERNS = (
-    "instr(payload, ?) OR CASE WHEN kind IN ('model.trained', 'training.started', 'training.epoch')"
+    "instr(payload, ?) OR CASE WHEN kind IN ('training.started', 'training.epoch')"
     " THEN payload->>'job' IN (SELECT value FROM json_each(?))"
-    " WHEN kind GLOB 'intent.*' THEN payload->>'id' IN (SELECT value FROM json_each(?)) END"
+    " WHEN kind GLOB 'intent.*' THEN payload->>'id' IN (SELECT value FROM json_each(?))"
+    " WHEN kind GLOB 'model.*' THEN EXISTS (SELECT 1 FROM json_each(?) WHERE value"
+    " IN (payload->>'version', payload->>'in_place_of', payload->>'back_to')) END"
 )
 
 
-async def _of_model(store: Reader, model: str) -> tuple[str, str, str]:
+async def _of_model(store: Reader, model: str) -> tuple[str, str, str, str]:
     """Return what `_CONCERNS` is to look for."""
     rows = await store.rows("SELECT name, version, job FROM model ORDER BY seq")
     for text, matches in (
@@ -75,7 +77,8 @@ async def _of_model(store: Reader, model: str) -> tuple[str, str, str]:
         found = [row for row in rows if matches(row)]
         if found:
             jobs = json.dumps([row["job"] for row in found])
-            return text.format(**dict(found[0])), jobs, jobs
+            versions = json.dumps([row["version"] for row in found])
+            return text.format(**dict(found[0])), jobs, jobs, versions
     known = ", ".join(f"{row['name']}@{row['version']}" for row in rows[-3:]) or "none"
     raise NotFound(
         f"model is {model!r}; expected a name, a version or name@version of one that was trained: {known}"

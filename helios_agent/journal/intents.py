@@ -1,22 +1,32 @@
 """Intents: what is to be done and why. The only way to make the agent act.
 
-`ready → running → done | failed | dead`; a running intent whose daemon stopped returns to `ready`.
-At most one intent waits and at most one runs for each (action, target).
+`ready → running → done | failed | dead`; a running intent whose daemon stopped returns to `ready`. On request
+an intent is `paused`, which counts as waiting, or `cancelled`, which is an end. A running one is asked to: it
+remembers in `wanted` what is to become of it, whatever ends its run. At most one intent waits and at most
+one runs for each (action, target).
 """
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from helios_agent.errors import NotFound
+from helios_agent.errors import NotFound, Refused
 from helios_agent.journal import chain
 from helios_agent.journal.journal import Transaction
 from helios_agent.store import Reader, Row
 
 MAX_ATTEMPT = 3
-OPEN_STATES = ("proposed", "ready", "running")
+OPEN_STATES = ("proposed", "ready", "running", "paused")
+REQUESTS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "pause": (("ready", "running"), "paused"),
+    "resume": (("paused",), "resumed"),
+    "stop": (OPEN_STATES, "stopped"),
+    "retry": (("ready", "failed", "dead", "expired", "cancelled"), "tried again"),
+    "prioritise": (OPEN_STATES, "given another priority"),
+}
+"""What can be asked of an intent, in which states, and how a refusal calls it."""
 # The + before `action`, where this is used, keeps SQLite to the index of those that are ready: they are few.
 _CLAIMABLE = (
     "state = 'ready' AND NOT EXISTS (SELECT 1 FROM intent AS running WHERE running.state = 'running'"
@@ -41,6 +51,8 @@ class Intent:
     error: str | None
     result: Mapping[str, Any] | None
     seq: int
+    priority: int
+    wanted: str | None
 
     @classmethod
     def from_row(cls, row: Row) -> "Intent":
@@ -49,27 +61,34 @@ class Intent:
             state=row["state"], attempt=row["attempt"], max_attempt=row["max_attempt"], due_us=row["due_us"],
             created_us=row["created_us"], changed_us=row["changed_us"], error=row["error"],
             result=json.loads(row["result"]) if row["result"] else None, seq=row["seq"],
+            priority=row["priority"], wanted=row["wanted"],
         )  # fmt: skip
 
 
 def request(
-    tx: Transaction, action: str, target: str, args: Mapping[str, Any], cause: int, due_us: int | None = None
+    tx: Transaction,
+    action: str,
+    target: str,
+    args: Mapping[str, Any],
+    cause: int,
+    due_us: int | None = None,
+    priority: int = 0,
 ) -> str:
     """Ask for an action; return the intent's id.
 
-    When the same (action, target) is already waiting that one's id is returned, and it is brought
-    forward if it was due later. The id is a digest of cause, action, target and arguments, so asking
-    twice for the same reason is asking once.
+    When the same (action, target) is already waiting or paused that one's id is returned; it is brought
+    forward if it was due later, and gets the higher of both priorities, but what is paused stays so. The
+    id is a digest of cause, action, target and arguments, so asking twice for the same reason is asking once.
     """
     due_us = tx.now_us() if due_us is None else due_us
-    waiting = tx.rows(
-        "SELECT id, due_us FROM intent WHERE action = ? AND target = ? AND state IN ('proposed', 'ready')",
-        (action, target),
-    )
+    waiting = _waiting(tx, action, target)
     if waiting:
-        if waiting[0]["due_us"] > due_us:
-            tx.append("intent.hastened", {"id": waiting[0]["id"], "due_us": due_us}, cause)
-        return str(waiting[0]["id"])
+        intent = waiting[0]
+        if intent.due_us > due_us:
+            tx.append("intent.hastened", {"id": intent.id, "due_us": due_us}, cause)
+        if intent.priority < priority:
+            tx.append("intent.prioritised", {"id": intent.id, "priority": priority}, cause)
+        return intent.id
     text = chain.canonical([cause, action, target, args])
     intent_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     if not tx.rows("SELECT 1 FROM intent WHERE id = ?", (intent_id,)):
@@ -82,27 +101,88 @@ def request(
                 "args": args,
                 "max_attempt": MAX_ATTEMPT,
                 "due_us": due_us,
+                "priority": priority,
             },
             cause,
         )
     return intent_id
 
 
+def known(tx: Transaction, intent_id: str) -> Intent:
+    """Return one intent as it stands in this transaction. Raises NotFound."""
+    return _one(tx.rows("SELECT * FROM intent WHERE id = ?", (intent_id,)), intent_id)
+
+
+def pause(tx: Transaction, intent_id: str, cause: int) -> None:
+    """Let a waiting intent wait until it is resumed; ask a running one to. Raises NotFound, Refused."""
+    intent = _asked(tx, intent_id, "pause")
+    if intent.wanted == "stop":
+        raise Refused(f"{intent.action} {intent.id} is being stopped: it cannot be paused.")
+    if intent.state != "running":
+        tx.append("intent.paused", {"id": intent.id, "action": intent.action}, cause)
+    elif intent.wanted is None:
+        tx.append("intent.pausing", {"id": intent.id, "action": intent.action}, cause)
+
+
+def resume(tx: Transaction, intent_id: str, cause: int) -> None:
+    """Let a paused intent wait again, due now. Raises NotFound, Refused."""
+    intent = _asked(tx, intent_id, "resume")
+    tx.append("intent.resumed", {"id": intent.id, "action": intent.action, "due_us": tx.now_us()}, cause)
+
+
+def stop(tx: Transaction, intent_id: str, cause: int) -> None:
+    """Cancel an intent that waits or is paused; ask a running one to end. Raises NotFound, Refused."""
+    intent = _asked(tx, intent_id, "stop")
+    if intent.state != "running":
+        tx.append("intent.cancelled", {"id": intent.id, "action": intent.action}, cause)
+    elif intent.wanted != "stop":
+        tx.append("intent.stopping", {"id": intent.id, "action": intent.action}, cause)
+
+
+def prioritise(tx: Transaction, intent_id: str, cause: int, priority: int) -> None:
+    """Have an intent begun before all that are due and have a lower priority. Raises NotFound, Refused."""
+    intent = _asked(tx, intent_id, "prioritise")
+    if intent.priority != priority:
+        tx.append("intent.prioritised", {"id": intent.id, "priority": priority}, cause)
+
+
+def again(tx: Transaction, intent_id: str, cause: int) -> str:
+    """Try again now; return the id of the intent that does so. Raises NotFound, Refused.
+
+    One that waits for another attempt is due now; for one that ended without being done another is created.
+    """
+    intent = _asked(tx, intent_id, "retry")
+    if intent.state == "ready":
+        if intent.due_us > tx.now_us():
+            tx.append("intent.hastened", {"id": intent.id, "due_us": tx.now_us()}, cause)
+        return intent.id
+    return request(tx, intent.action, intent.target, intent.args, cause, priority=intent.priority)
+
+
+def _asked(tx: Transaction, intent_id: str, what: str) -> Intent:
+    """Return an intent of which this may be asked. Raises NotFound, Refused."""
+    intent, (states, called) = known(tx, intent_id), REQUESTS[what]
+    if intent.state not in states:
+        raise Refused(f"{intent.action} {intent.id} is {intent.state}: it cannot be {called}.")
+    return intent
+
+
 def claim(tx: Transaction, actions: tuple[str, ...]) -> Intent | None:
     """Move the first due intent of these actions to running and return it, or None.
 
-    One whose twin is running waits until that has ended.
+    Of those that are due the one with the highest priority is the first, then the one that has been due for
+    the longest time. One whose twin is running waits until that has ended.
     """
     marks = ", ".join("?" * len(actions))
     rows = tx.rows(
         f"SELECT * FROM intent WHERE {_CLAIMABLE} AND due_us <= ? AND +action IN ({marks})"  # noqa: S608
-        " ORDER BY due_us, seq LIMIT 1",
+        " ORDER BY priority DESC, due_us, seq LIMIT 1",
         (tx.now_us(), *actions),
     )
     if not rows:
         return None
     tx.append("intent.started", {"id": rows[0]["id"], "action": rows[0]["action"]}, rows[0]["seq"])
-    return Intent.from_row(tx.rows("SELECT * FROM intent WHERE id = ?", (rows[0]["id"],))[0])
+    return known(tx, rows[0]["id"])
 
 
 def finish(tx: Transaction, intent: Intent, result: Mapping[str, Any]) -> None:
@@ -116,7 +196,12 @@ def fail(tx: Transaction, intent: Intent, error: str) -> None:
 
 
 def retry(tx: Transaction, intent: Intent, error: str, due_us: int) -> bool:
-    """Put a running intent back for another attempt, or bury it after its last; return whether it waits."""
+    """Put a running intent back for another attempt, or bury it after its last; return whether it waits.
+
+    If it was to be paused or stopped, it is.
+    """
+    if _obey(tx, intent):
+        return False
     if intent.attempt >= intent.max_attempt:
         tx.append("intent.dead", {"id": intent.id, "action": intent.action, "error": error}, intent.seq)
         return False
@@ -125,16 +210,19 @@ def retry(tx: Transaction, intent: Intent, error: str, due_us: int) -> bool:
     return True
 
 
-def release(tx: Transaction, actions: Collection[str] | None = None) -> int:
-    """Put back, without counting an attempt, what this boot runs of these actions (None: of all).
+def put_back(tx: Transaction, intent: Intent) -> None:
+    """Put a running intent back without counting the attempt. If it was to be paused or stopped, it is."""
+    if not _obey(tx, intent):
+        _make_room(tx, intent)
+        tx.append("intent.released", {"id": intent.id, "action": intent.action}, intent.seq)
 
-    Returns how many.
-    """
+
+def release(tx: Transaction, actions: Collection[str] | None = None) -> int:
+    """Put back what this boot runs of these actions (None: of all); return how many."""
     rows = tx.rows("SELECT * FROM intent WHERE state = 'running' AND boot = ?", (tx.boot,))
     rows = [row for row in rows if actions is None or row["action"] in actions]
     for intent in map(Intent.from_row, rows):
-        _make_room(tx, intent)
-        tx.append("intent.released", {"id": intent.id, "action": intent.action}, intent.seq)
+        put_back(tx, intent)
     return len(rows)
 
 
@@ -147,31 +235,51 @@ def recover(tx: Transaction) -> int:
 
 
 def expire_unwatched(tx: Transaction, games: Collection[str]) -> None:
-    """Expire what waits for games that are no longer watched."""
-    for row in tx.rows("SELECT id, target, seq FROM intent WHERE state IN ('proposed', 'ready')"):
+    """Expire what waits, or is paused, for games that are no longer watched."""
+    rows = tx.rows("SELECT id, target, seq FROM intent WHERE state IN ('proposed', 'ready', 'paused')")
+    for row in rows:
         game = row["target"].partition("/")[0]
         if game not in games and game != "journal":
             reason = f"{game} is no longer watched"
             tx.append("intent.expired", {"id": row["id"], "reason": reason}, row["seq"])
 
 
+def _obey(tx: Transaction, intent: Intent) -> bool:
+    """Do with a running intent what was wanted of it; return whether anything was."""
+    wanted = known(tx, intent.id).wanted
+    if wanted == "stop":
+        tx.append("intent.cancelled", {"id": intent.id, "action": intent.action}, intent.seq)
+    elif wanted == "pause":
+        _make_room(tx, intent)
+        tx.append("intent.paused", {"id": intent.id, "action": intent.action}, intent.seq)
+    return wanted is not None
+
+
 def _make_room(tx: Transaction, intent: Intent) -> None:
     """Expire a waiting twin, so that the one put back is the one that waits."""
-    twins = tx.rows(
-        "SELECT id FROM intent WHERE action = ? AND target = ? AND state IN ('proposed', 'ready')",
-        (intent.action, intent.target),
-    )
-    for twin in twins:
+    for twin in _waiting(tx, intent.action, intent.target):
         reason = f"intent {intent.id} waits again for the same"
-        tx.append("intent.expired", {"id": twin["id"], "reason": reason}, intent.seq)
+        tx.append("intent.expired", {"id": twin.id, "reason": reason}, intent.seq)
+
+
+def _waiting(tx: Transaction, action: str, target: str) -> list[Intent]:
+    """Return the intent that waits or is paused, if any does."""
+    rows = tx.rows(
+        "SELECT * FROM intent WHERE action = ? AND target = ? AND state IN ('proposed', 'ready', 'paused')",
+        (action, target),
+    )
+    return [Intent.from_row(row) for row in rows]
+
+
+def _one(rows: Sequence[Row], intent_id: str) -> Intent:
+    if not rows:
+        raise NotFound(f"There is no intent {intent_id!r}.")
+    return Intent.from_row(rows[0])
 
 
 async def find(store: Reader, intent_id: str) -> Intent:
     """Return one intent. Raises NotFound."""
-    rows = await store.rows("SELECT * FROM intent WHERE id = ?", (intent_id,))
-    if not rows:
-        raise NotFound(f"There is no intent {intent_id!r}.")
-    return Intent.from_row(rows[0])
+    return _one(await store.rows("SELECT * FROM intent WHERE id = ?", (intent_id,)), intent_id)
 
 
 async def latest(store: Reader, action: str, target: str | None = None) -> Intent | None:
@@ -184,12 +292,37 @@ async def latest(store: Reader, action: str, target: str | None = None) -> Inten
 
 
 async def open_ones(store: Reader) -> list[Intent]:
-    """Return every intent that waits or runs, the next to be done first."""
+    """Return every intent that runs, waits or is paused, in this order, the next to be done first."""
     rows = await store.rows(
-        "SELECT * FROM intent WHERE state IN ('proposed', 'ready', 'running')"
-        " ORDER BY state DESC, due_us, seq"
+        "SELECT * FROM intent WHERE state IN ('proposed', 'ready', 'running', 'paused')"
+        " ORDER BY state DESC, priority DESC, due_us, seq"
     )
     return [Intent.from_row(row) for row in rows]
+
+
+async def asked_for(
+    store: Reader, actions: Collection[str], *, target: str | None = None, before: int | None, limit: int
+) -> list[Intent]:
+    """Return the intents of these actions, the newest first; with `before` only those of a lower seq."""
+    marks = ", ".join("?" * len(actions))
+    rows = await store.rows(
+        f"SELECT * FROM intent WHERE action IN ({marks}) AND (? IS NULL OR target = ?)"  # noqa: S608
+        " AND (? IS NULL OR seq < ?) ORDER BY seq DESC LIMIT ?",
+        (*actions, target, target, before, before, limit),
+    )
+    return [Intent.from_row(row) for row in rows]
+
+
+def queue(found: Iterable[Intent], now_us: int) -> list[str]:
+    """Return the ids of those that wait in the order in which they will be begun.
+
+    What is not due yet stands behind all that is.
+    """
+    waiting = [intent for intent in found if intent.state == "ready"]
+    waiting.sort(
+        key=lambda i: (i.due_us if i.due_us > now_us else 0, -i.priority, i.due_us, i.seq),
+    )
+    return [intent.id for intent in waiting]
 
 
 async def next_due_us(store: Reader, actions: tuple[str, ...]) -> int | None:

@@ -5,12 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from helios_agent.errors import NotFound
+from helios_agent.journal.journal import Transaction
 from helios_agent.store import Reader, Row
+
+ROLES = ("challenger", "champion", "retired", "deleted")
+ACTIVE = ("challenger", "champion")
+"""Who forecasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained network. Its role: challenger (the newest), champion (the last one promoted), or retired."""
+    """A trained network.
+
+    role: challenger (the newest), champion (the last one promoted), retired, or deleted: only its facts are
+    left. job: that which trained it, None if it was imported.
+    """
 
     name: str
     version: str
@@ -22,7 +32,7 @@ class Model:
     last_draw: str
     draws: int
     metrics: Mapping[str, Any]
-    job: str
+    job: str | None
     trained_us: int
     seq: int
 
@@ -49,7 +59,64 @@ async def of_era(store: Reader, game: str, era: str) -> list[Model]:
 
 async def active(store: Reader, game: str, era: str) -> list[Model]:
     """Return the models of an era that forecast now."""
-    return [model for model in await of_era(store, game, era) if model.role != "retired"]
+    return [model for model in await of_era(store, game, era) if model.role in ACTIVE]
+
+
+async def every(
+    store: Reader,
+    game: str | None = None,
+    era: str | None = None,
+    role: str | None = None,
+    name: str | None = None,
+) -> list[Model]:
+    """Return the models that are as asked, in the order in which they joined; deleted ones by their role."""
+    rows = await store.rows(
+        "SELECT * FROM model WHERE (?1 IS NULL OR game = ?1) AND (?2 IS NULL OR era = ?2)"
+        " AND CASE WHEN ?3 IS NULL THEN role <> 'deleted' ELSE role = ?3 END AND (?4 IS NULL OR name = ?4)"
+        " ORDER BY game, era, ordinal",
+        (game, era, role, name),
+    )
+    return [Model.from_row(row) for row in rows]
+
+
+async def find(store: Reader, name: str, version: str) -> Model:
+    """Return one version. Raises NotFound."""
+    rows = await store.rows(_ONE, (name, version))
+    if not rows:
+        raise NotFound(f"There is no model {name}@{version}.")
+    return Model.from_row(rows[0])
+
+
+def found(tx: Transaction, name: str, version: str) -> Model | None:
+    """Return one version as it stands in this transaction."""
+    rows = tx.rows(_ONE, (name, version))
+    return Model.from_row(rows[0]) if rows else None
+
+
+_ONE = "SELECT * FROM model WHERE name = ? AND version = ?"
+
+
+def holder(tx: Transaction, game: str, role: str) -> Model | None:
+    """Return the model of a game that has a role which one at most can have."""
+    rows = tx.rows("SELECT * FROM model WHERE game = ? AND role = ?", (game, role))
+    return Model.from_row(rows[0]) if rows else None
+
+
+def ordinal(tx: Transaction, game: str, era: str) -> int:
+    """Return the how-many-th the next model to join an era's mixture is."""
+    rows = tx.rows("SELECT count(*) AS n FROM model WHERE game = ? AND era = ?", (game, era))
+    return int(rows[0]["n"]) + 1
+
+
+async def before(store: Reader, champion: Model) -> Model | None:
+    """Return the model that a champion took the place of, None if there was none."""
+    rows = await store.rows(
+        "SELECT model.* FROM promotion JOIN model ON model.game = promotion.game"
+        " AND model.version = promotion.in_place_of WHERE promotion.seq ="
+        " (SELECT max(seq) FROM promotion WHERE game = ? AND version = ?)",
+        (champion.game, champion.version),
+    )
+    return Model.from_row(rows[0]) if rows else None
 
 
 async def epochs(store: Reader, job: str) -> list[Mapping[str, Any]]:

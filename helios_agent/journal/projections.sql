@@ -43,19 +43,36 @@ JOIN json_each(:payload, '$.weights') AS weight ON weight.key = gain.key
 JOIN json_each(:payload, '$.ledger.standings') AS standing ON standing.key = gain.key;
 
 -- on intent.created
-INSERT INTO intent (id, action, target, args, state, max_attempt, due_us, created_us, changed_us, seq)
+INSERT INTO intent (id, action, target, args, state, max_attempt, due_us, created_us, changed_us, seq, priority)
 VALUES (:payload->>'id', :payload->>'action', :payload->>'target', :payload->'args', 'ready',
-        :payload->>'max_attempt', :payload->>'due_us', :at_us, :at_us, :seq);
+        :payload->>'max_attempt', :payload->>'due_us', :at_us, :at_us, :seq, coalesce(:payload->>'priority', 0));
 
 -- on intent.hastened
 UPDATE intent SET due_us = :payload->>'due_us', changed_us = :at_us WHERE id = :payload->>'id';
+
+-- on intent.prioritised
+UPDATE intent SET priority = :payload->>'priority', changed_us = :at_us WHERE id = :payload->>'id';
 
 -- on intent.started
 UPDATE intent SET state = 'running', attempt = attempt + 1, boot = :boot, changed_us = :at_us
 WHERE id = :payload->>'id';
 
+-- on intent.pausing
+UPDATE intent SET wanted = 'pause', changed_us = :at_us WHERE id = :payload->>'id';
+
+-- on intent.stopping
+UPDATE intent SET wanted = 'stop', changed_us = :at_us WHERE id = :payload->>'id';
+
+-- on intent.paused
+-- An attempt that was paused is not over: it goes on.
+UPDATE intent SET state = 'paused', attempt = attempt - (state = 'running'), wanted = NULL, changed_us = :at_us
+WHERE id = :payload->>'id';
+
+-- on intent.resumed
+UPDATE intent SET state = 'ready', due_us = :payload->>'due_us', changed_us = :at_us WHERE id = :payload->>'id';
+
 -- on intent.done
-UPDATE intent SET state = 'done', result = :payload->'result', error = NULL, changed_us = :at_us
+UPDATE intent SET state = 'done', result = :payload->'result', error = NULL, wanted = NULL, changed_us = :at_us
 WHERE id = :payload->>'id';
 
 -- on intent.retried
@@ -69,11 +86,16 @@ WHERE id = :payload->>'id';
 -- on intent.expired
 UPDATE intent SET state = 'expired', error = :payload->>'reason', changed_us = :at_us WHERE id = :payload->>'id';
 
+-- on intent.cancelled
+UPDATE intent SET state = 'cancelled', wanted = NULL, changed_us = :at_us WHERE id = :payload->>'id';
+
 -- on intent.failed
-UPDATE intent SET state = 'failed', error = :payload->>'error', changed_us = :at_us WHERE id = :payload->>'id';
+UPDATE intent SET state = 'failed', error = :payload->>'error', wanted = NULL, changed_us = :at_us
+WHERE id = :payload->>'id';
 
 -- on intent.dead
-UPDATE intent SET state = 'dead', error = :payload->>'error', changed_us = :at_us WHERE id = :payload->>'id';
+UPDATE intent SET state = 'dead', error = :payload->>'error', wanted = NULL, changed_us = :at_us
+WHERE id = :payload->>'id';
 
 -- on schedule.fired
 INSERT INTO firing (schedule, due_us, outcome, seq)
@@ -90,16 +112,31 @@ VALUES (:payload->>'job', :payload->>'epoch', :payload->>'epochs', :payload->>'l
         :payload->>'validation_loss', :payload->>'validation_gain_nats', :payload->>'seconds',
         :payload->>'eta_seconds', :seq);
 
--- on model.trained
+-- on model.trained, model.imported
+-- One that was deleted comes back under its old ordinal and prior.
 UPDATE model SET role = 'retired' WHERE game = :payload->>'game' AND role = 'challenger';
 INSERT INTO model (name, version, game, era, role, ordinal, prior, last_draw, draws, metrics, job, trained_us, seq)
 VALUES (:payload->>'name', :payload->>'version', :payload->>'game', :payload->>'era', 'challenger',
         :payload->>'ordinal', :payload->>'prior', :payload->>'last_draw', :payload->>'draws',
-        :payload->'metrics', :payload->>'job', :at_us, :seq);
+        :payload->'metrics', :payload->>'job', :at_us, :seq)
+ON CONFLICT (name, version) DO UPDATE SET
+  role = excluded.role, job = excluded.job, trained_us = excluded.trained_us, seq = excluded.seq;
 
 -- on model.promoted
 UPDATE model SET role = 'retired' WHERE game = :payload->>'game' AND role = 'champion';
 UPDATE model SET role = 'champion' WHERE name = :payload->>'name' AND version = :payload->>'version';
+INSERT INTO promotion (seq, game, version, in_place_of)
+VALUES (:seq, :payload->>'game', :payload->>'version', :payload->>'in_place_of');
+
+-- on model.rolled-back
+UPDATE model SET role = 'retired' WHERE name = :payload->>'name' AND version = :payload->>'version';
+UPDATE model SET role = 'champion' WHERE game = :payload->>'game' AND version = :payload->>'back_to';
+
+-- on model.retired
+UPDATE model SET role = 'retired' WHERE name = :payload->>'name' AND version = :payload->>'version';
+
+-- on model.deleted
+UPDATE model SET role = 'deleted' WHERE name = :payload->>'name' AND version = :payload->>'version';
 
 -- on webhook.queued
 INSERT INTO outbox (id, endpoint, event, state, next_us)
@@ -127,13 +164,13 @@ INSERT INTO seal (upto, first, hash, archive, sha256, at_us)
 VALUES (:payload->>'upto', :payload->>'from', :payload->>'hash', :payload->>'archive', :payload->>'sha256', :at_us);
 
 -- on journal.purged
--- What ended within these events goes with them. The last firing of each schedule stays: it says from when on
+-- What was asked for until then and has ended goes with them. The last firing of each schedule stays: it says from when on
 -- the schedule is due again. What is wrong outlives its event until it is put right.
 DELETE FROM epoch WHERE job IN (
-  SELECT id FROM intent WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
-  AND state IN ('done', 'failed', 'dead', 'refused', 'expired'));
-DELETE FROM intent WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
-  AND state IN ('done', 'failed', 'dead', 'refused', 'expired');
+  SELECT id FROM intent WHERE seq <= :payload->>'upto'
+  AND state IN ('done', 'failed', 'dead', 'refused', 'expired', 'cancelled'));
+DELETE FROM intent WHERE seq <= :payload->>'upto'
+  AND state IN ('done', 'failed', 'dead', 'refused', 'expired', 'cancelled');
 DELETE FROM firing WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
   AND due_us < (SELECT max(due_us) FROM firing AS last WHERE last.schedule = firing.schedule);
 DELETE FROM outbox WHERE event BETWEEN :payload->>'from' AND :payload->>'upto' AND state <> 'pending';

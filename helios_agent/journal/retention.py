@@ -107,10 +107,12 @@ def _open(games: Collection[str], now_us: int) -> tuple[str, str]:
 
 
 # The + keeps SQLite from walking through all rows in the order of seq; few are open, and they are indexed.
+# What is paused may stay so for ever: it does not keep the journal from being archived.
 _NEEDED = """
 SELECT min(seq) AS seq FROM (
   SELECT min(+event) AS seq FROM outbox WHERE state = 'pending'
-  UNION ALL SELECT min(+seq) FROM intent WHERE state IN ('proposed', 'ready', 'running')
+  UNION ALL SELECT min(+seq) FROM intent WHERE state IN ('proposed', 'ready', 'running', 'paused')
+    AND state <> 'paused'
   UNION ALL SELECT min(forecast.seq) FROM json_each(?1) AS game JOIN forecast ON forecast.game = game.value
     AND forecast.day >= ?2
     AND forecast.day > coalesce((SELECT max(day) FROM score WHERE score.game = game.value), '')

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from helios_agent.learning.specs import Matrix, Row
+from helios_agent.registry.card import Matrix, Row
 
 HORIZON = 20
 """How many coming draws the frequency head predicts the ball frequencies of."""
@@ -28,6 +28,10 @@ class Draws:
 
     def __getitem__(self, index: Tensor | slice) -> "Draws":
         return Draws(self.whites[index], self.bonus[index])
+
+    def followed_by(self, later: "Draws") -> "Draws":
+        """Return these draws and then the `later` ones."""
+        return Draws(torch.cat([self.whites, later.whites]), torch.cat([self.bonus, later.bonus]))
 
 
 def from_rows(rows: list[Row]) -> Draws:

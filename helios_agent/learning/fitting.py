@@ -20,7 +20,8 @@ from helios_agent.learning.likelihood import uniform_nats
 from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.objective import objective
 from helios_agent.learning.reproducible import arithmetic
-from helios_agent.learning.specs import Matrix, TrainingSpec
+from helios_agent.learning.specs import TrainingSpec
+from helios_agent.registry.card import Matrix
 
 Report = Callable[[dict[str, Any]], None]
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from helios_agent.learning.specs import Matrix, NetworkSpec
+from helios_agent.learning.specs import NetworkSpec
+from helios_agent.registry.card import Matrix
 
 READOUT = 128
 """Features that the heads read."""

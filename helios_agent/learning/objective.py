@@ -16,7 +16,8 @@ from torch.nn import functional
 from helios_agent.learning import data
 from helios_agent.learning.likelihood import bonus_nll, subset_nll, uniform_nats
 from helios_agent.learning.network import Outputs
-from helios_agent.learning.specs import Loss, Matrix
+from helios_agent.learning.specs import Loss
+from helios_agent.registry.card import Matrix
 
 FREQUENCY_WEIGHT = 0.1
 CONFIDENCE_WEIGHT = 0.01

@@ -3,24 +3,17 @@
 A spec that does not hold is refused here with `JobFailed`, naming the field, the value and what was expected.
 """
 
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from helios_agent.config.model import draws_needed
 from helios_agent.errors import JobFailed
 from helios_agent.learning import dates
+from helios_agent.registry.card import Matrix, Positive, Row, Spec, explain
 
-Positive = Annotated[int, Field(ge=1)]
-Row = list[int]
 Precision = Literal["fp32", "bf16"]
 Loss = Literal["exact", "cross-entropy"]
-
-
-class Spec(BaseModel):
-    """What all specs share: no unknown fields, no silent conversions, no later change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class NetworkSpec(Spec):
@@ -60,33 +53,6 @@ class TrainingSpec(Spec):
     def validated(self, draws: int) -> int:
         """Return how many of `draws` draws, the latest ones, are kept for validation."""
         return round(draws * self.validation)
-
-
-class Matrix(Spec):
-    """The sizes of a rule era: `pick` balls of `white`, and one bonus ball of `bonus`."""
-
-    white: Positive
-    bonus: Positive
-    pick: Positive
-
-    @model_validator(mode="after")
-    def _pick_leaves_balls_behind(self) -> Self:
-        if self.pick >= self.white:
-            raise ValueError(f"pick must be less than white; got pick {self.pick}, white {self.white}")
-        return self
-
-    def check(self, rows: list[Row]) -> None:
-        """Raise ValueError at the first row that is no draw of this matrix."""
-        for number, row in enumerate(rows):
-            whites, bonus = row[:-1], row[-1] if row else 0
-            good_whites = len(set(whites)) == self.pick == len(whites) and all(
-                1 <= w <= self.white for w in whites
-            )
-            if not good_whites or not 1 <= bonus <= self.bonus:
-                raise ValueError(
-                    f"draws[{number}] is {row}; expected {self.pick} different numbers from 1 to {self.white}"
-                    f" and then one from 1 to {self.bonus}"
-                )
 
 
 class TrainingJob(Matrix):
@@ -132,11 +98,21 @@ class TrainingJob(Matrix):
 
 
 class ForecastJob(Spec):
-    """The whole spec of a forecast. With `version`, the artefact must be that very one."""
+    """The whole spec of a forecast: `draws` are all of the era, chronological, at least a window of them.
+
+    With `version`, the artefact must be that very one.
+    """
 
     artefact: str = Field(min_length=1)
     draws: list[Row]
     version: str | None = None
+
+
+class ValidationJob(Spec):
+    """The whole spec of a validation: the artefact must be whole, and that very version."""
+
+    artefact: str = Field(min_length=1)
+    version: str
 
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -148,15 +124,3 @@ def read(kind: type[AnySpec], values: dict[str, Any]) -> AnySpec:
         return kind.model_validate(values)
     except ValidationError as error:
         raise JobFailed(f"{kind.__name__}: {explain(error)}") from None
-
-
-def explain(error: ValidationError) -> str:
-    """Return what `error` found, one `field: fault` after the other."""
-    faults = []
-    for fault in error.errors(include_url=False):
-        field = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
-        given = fault["input"]
-        shown = f" (got {given!r})" if field and isinstance(given, int | float | str) else ""
-        faults.append(f"{field}: {message}{shown}" if field else message)
-    return "; ".join(faults)

@@ -4,12 +4,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from helios_agent import __version__
 from helios_agent.clock import SystemClock
 from helios_agent.learning import artefacts, checkpoints, data, fitting, scoring, specs
 from helios_agent.learning.fitting import Report
 from helios_agent.learning.likelihood import uniform_nats
 from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.reproducible import reproducible
+from helios_agent.registry.card import CARD, WEIGHTS, ModelCard, Source
 
 
 def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -35,22 +37,23 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     if fit.train_loss is not None:
         metrics["train_loss"] = fit.train_loss
     weights = artefacts.weights_bytes(net)
-    card = artefacts.ModelCard(
+    card = ModelCard(
         white=job.white,
         bonus=job.bonus,
         pick=job.pick,
-        architecture=job.network,
+        architecture=job.network.model_dump(),
         game=job.game,
         era=job.era,
-        data=artefacts.Source(draws=len(draws), last_draw=job.last_draw, sha256=data.digest(job.draws)),
+        data=Source(draws=len(draws), last_draw=job.last_draw, sha256=data.digest(job.draws)),
+        code_version=__version__,
         seed=job.seed,
         shrinkage=shrinkage,
         metrics=metrics,
-        training=job.training,
+        training=job.training.model_dump(),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
     version = artefacts.write(Path(job.out), card, weights)
-    return {"version": version, "metrics": metrics, "files": [artefacts.CARD, artefacts.WEIGHTS]}
+    return {"version": version, "metrics": metrics, "files": [CARD, WEIGHTS]}
 
 
 def _assess(

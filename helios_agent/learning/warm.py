@@ -7,7 +7,8 @@ import torch
 from helios_agent.learning import artefacts, forecasting, training  # noqa: F401  what jobs would import
 from helios_agent.learning.likelihood import bonus_nll, subset_nll
 from helios_agent.learning.network import PowerballNet
-from helios_agent.learning.specs import Matrix, NetworkSpec
+from helios_agent.learning.specs import NetworkSpec
+from helios_agent.registry.card import Matrix
 
 SIZES = NetworkSpec(sequence=4, hidden=8, layers=1, heads=2, embedding=4)
 MATRIX = Matrix(white=6, bonus=3, pick=2)

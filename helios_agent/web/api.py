@@ -10,7 +10,7 @@ from helios_agent.agent import Agent, Health
 from helios_agent.clock import SECOND_US
 from helios_agent.config.model import ActionName
 from helios_agent.errors import NotFound
-from helios_agent.journal import events, intents, models
+from helios_agent.journal import events, intents
 from helios_agent.web import metrics, views
 from helios_agent.web.guard import require_token
 
@@ -139,13 +139,6 @@ async def journal(
         text=text,
     )
     return [event.as_record() for event in found]
-
-
-@router.get("/api/models")
-async def list_models(agent: Served, game: GameName = None) -> list[dict[str, Any]]:
-    """List the trained models of the current era."""
-    rules = views.chosen_game(agent.config, game)
-    return [views.model_record(m) for m in await models.of_era(agent.store, rules.name, rules.eras[-1].name)]
 
 
 @router.post("/api/train", status_code=202, dependencies=[Depends(require_token)])

@@ -16,7 +16,7 @@ import helios_agent
 from helios_agent.agent import Agent
 from helios_agent.config.model import Http
 from helios_agent.errors import ConfigError, HeliosError, NotFound, PortTaken, Refused
-from helios_agent.web import api, page
+from helios_agent.web import api, models_api, page
 from helios_agent.web.guard import guard, problem
 
 GRACE_S = 3
@@ -51,6 +51,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app = FastAPI(title="Helios Agent", version=helios_agent.__version__, redoc_url=None, docs_url=None)
     app.state.agent, app.state.token = agent, token
     app.include_router(api.router)
+    app.include_router(models_api.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
     app.middleware("http")(guard(agent.config.http))

@@ -74,6 +74,38 @@ def _forecast(item: Record) -> str:
     return "\n".join(lines)
 
 
+def models(found: Sequence[Record]) -> str:
+    """Render `models.listed`."""
+    lines = [
+        f"{m['name']}@{m['version']}  {m['role']:<10}  {m['game']}, rules from {m['era']}, {m['origin']} "
+        f"{m['trained_at'][:10]} on {m['trained_on_draws']:,} draws up to {m['last_draw']}"
+        for m in found
+    ]
+    return "\n".join(lines or ["There is no model."])
+
+
+def model(seen: Record) -> str:
+    """Render `models.info`."""
+    if "versions" in seen:
+        return models(seen["versions"])
+    lines = [models([seen])]
+    if seen["took_the_place_of"]:
+        lines.append(f"  took the place of {seen['took_the_place_of']}")
+    if seen["standing"]:
+        standing = seen["standing"]
+        lines.append(f"  {standing['gain_nats']:+.3f} nats over {standing['draws']:,} draws against chance")
+    kept = seen["files"]
+    if kept is None:
+        lines.append("  its files were deleted")
+    elif kept["sound"]:
+        card = kept["card"]
+        lines.append(f"  sound; by Helios {card['code_version']}, seed {card['seed']}, from draws of SHA-256")
+        lines.append(f"  {card['data']['sha256']}")
+    else:
+        lines.append(f"  damaged: {kept['fault']}")
+    return "\n".join(lines + [f"  {name:<30} {value:g}" for name, value in seen["metrics"].items()])
+
+
 def event(record: Record) -> str:
     """Render one event as a line."""
     payload = json.dumps(record["payload"], ensure_ascii=False)

@@ -221,6 +221,7 @@ def model_record(model: models.Model) -> dict[str, Any]:
         "trained_on_draws": model.draws,
         "last_draw": model.last_draw,
         "prior": model.prior,
+        "origin": "imported" if model.job is None else "trained",
         "job_id": model.job,
         "metrics": model.metrics,
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 JOBS: Mapping[str, str] = {
     "train": "helios_agent.learning.training:run",
+    "model-validate": "helios_agent.learning.artefacts:run",
     "model-forecast": "helios_agent.learning.forecasting:run",
     "walk-forward": "helios_agent.forecasting.walk_forward:run",
     "forecast": "helios_agent.forecasting.panel:run",

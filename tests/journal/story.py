@@ -57,6 +57,10 @@ def model(version: str, ordinal: int) -> dict[str, Any]:
     }
 
 
+def named(version: str, ordinal: int) -> dict[str, Any]:
+    return {name: model(version, ordinal)[name] for name in ("game", "era", "name", "version")}
+
+
 def epoch(job: str, number: int, loss: float) -> dict[str, Any]:
     return {
         "job": job,
@@ -74,6 +78,8 @@ def epoch(job: str, number: int, loss: float) -> dict[str, Any]:
 async def live(journal: Journal, clock: VirtualClock) -> None:
     """Live a story in which every kind of event that changes a table happens."""
     await work(journal, clock)
+    await control(journal)
+    await register(journal, clock)
     await archive(journal, 5)
     assert await purge(journal, 2) == 2
 
@@ -147,8 +153,7 @@ async def work(journal: Journal, clock: VirtualClock) -> None:
         *(("training.epoch", epoch(job, n, loss)) for n, loss in ((1, 9.5), (2, 9.0), (1, 9.25), (2, 8)))
     )
     await happen(("model.trained", model("aaa", 1)), ("model.trained", model("bbb", 2)))
-    promoted = {name: model("bbb", 2)[name] for name in ("game", "era", "name", "version")}
-    await happen(("model.promoted", promoted), ("model.trained", model("ccc", 3)))
+    await happen(("model.promoted", named("bbb", 2)), ("model.trained", model("ccc", 3)))
 
     def queue(tx: Transaction) -> None:
         event = tx.append("test.happened", {})
@@ -164,6 +169,43 @@ async def work(journal: Journal, clock: VirtualClock) -> None:
         ("webhook.failed", broken | {"id": two, "status": None}),
         ("webhook.dead", {"id": three, "status": 410, "error": "gone"}),
     )
+
+
+async def control(journal: Journal) -> None:
+    """Ask of two trainings, one after the other, all that can be asked of one."""
+
+    def begin(tx: Transaction) -> intents.Intent:
+        asked = intents.request(tx, "train", "megamillions", {}, tx.append("test.happened", {}).seq)
+        intents.pause(tx, asked, 1)
+        intents.resume(tx, asked, 1)
+        intents.prioritise(tx, asked, 1, 5)
+        claimed = intents.claim(tx, ("train",))
+        assert claimed is not None
+        return claimed
+
+    for ask in (intents.pause, intents.stop):
+        intent = await journal.record(begin)
+        await journal.record(lambda tx, ask=ask, intent=intent: ask(tx, intent.id, 1))
+        await journal.record(lambda tx, intent=intent: intents.put_back(tx, intent))
+        if ask is intents.pause:
+            await journal.record(lambda tx, intent=intent: intents.stop(tx, intent.id, 1))
+
+
+async def register(journal: Journal, clock: VirtualClock) -> None:
+    """Let models come from elsewhere, be promoted, leave, and be deleted: one comes back from that."""
+    imported = {name: value for name, value in model("ddd", 4).items() if name != "job"}
+    promoted = named("ccc", 3) | {"in_place_of": "bbb"}
+    for kind, payload in (
+        ("model.promoted", promoted),
+        ("model.imported", imported),
+        ("model.rolled-back", named("ccc", 3) | {"back_to": "bbb"}),
+        ("model.retired", named("ddd", 4)),
+        ("model.deleted", named("ddd", 4)),
+        ("model.imported", imported),
+        ("model.deleted", named("aaa", 1)),
+    ):
+        await clock.advance(1)
+        await journal.append(kind, payload)
 
 
 async def archive(journal: Journal, upto: int) -> dict[str, Any]:

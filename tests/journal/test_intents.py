@@ -1,4 +1,5 @@
 import asyncio
+import json
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from helios_agent.clock import SECOND_US, VirtualClock
-from helios_agent.errors import NotFound
+from helios_agent.errors import NotFound, Refused
 from helios_agent.journal import chain, events, intents
 from helios_agent.journal.intents import MAX_ATTEMPT, Intent
 from helios_agent.journal.journal import Journal, Transaction
@@ -230,13 +231,16 @@ async def test_the_latest_intent_of_an_action_is_found_by_target(agenda: Agenda)
 
 LEGAL = {
     (None, "ready"), ("ready", "running"), ("ready", "expired"), ("running", "done"), ("running", "failed"),
-    ("running", "dead"), ("running", "ready"),
+    ("running", "dead"), ("running", "ready"), ("ready", "paused"), ("running", "paused"),
+    ("paused", "ready"), ("paused", "expired"), ("ready", "cancelled"), ("running", "cancelled"),
+    ("paused", "cancelled"),
 }  # fmt: skip
+ENDS = ("intent.done", "intent.failed", "intent.dead", "intent.expired", "intent.cancelled")
 ACTIONS, TARGETS = ("ingest", "train"), ("powerball", "megamillions")
 
 
 class Lives(RuleBasedStateMachine):
-    """Boots of an agent that ask, claim, end, are interrupted and die, in any order."""
+    """Boots of an agent that ask, claim, pause, stop, end, are interrupted and die, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -248,6 +252,18 @@ class Lives(RuleBasedStateMachine):
         self.states: dict[str, str] = {}
 
     def teardown(self) -> None:
+        self.die_and_start()
+        for row in self.connection.execute(
+            "SELECT id FROM intent WHERE state IN ('ready', 'paused')"
+        ).fetchall():
+            self.transact(lambda tx, row=row: intents.stop(tx, row["id"], 1))
+        self.every_change_of_state_is_legal()
+        ended = self.connection.execute(
+            "SELECT (SELECT count(*) FROM event WHERE kind IN (SELECT value FROM json_each(?))"
+            " AND payload->>'id' = intent.id) AS n FROM intent",
+            (json.dumps(ENDS),),
+        )
+        assert {row["n"] for row in ended} <= {1}
         count = self.connection.execute("SELECT count(*) FROM event").fetchone()[0]
         assert chain.verify_database(self.connection).seq == count
         self.connection.close()
@@ -285,19 +301,43 @@ class Lives(RuleBasedStateMachine):
             assert claimed.action in actions
             assert claimed.due_us <= self.clock.now_us()
 
-    @rule(how=st.sampled_from(["finish", "fail", "retry"]), in_s=st.integers(0, 60), pick=st.integers(0, 3))
+    @rule(
+        how=st.sampled_from(["finish", "fail", "retry", "stop"]),
+        in_s=st.integers(0, 60),
+        pick=st.integers(0, 3),
+    )
     def end(self, how: str, in_s: int, pick: int) -> None:
         running = self.running()
         if not running:
             return
         intent = running[pick % len(running)]
-        if how == "finish":
+        if how == "stop":
+            self.transact(lambda tx: intents.put_back(tx, intent))
+        elif how == "finish":
             self.transact(lambda tx: intents.finish(tx, intent, {"ok": True}))
         elif how == "fail":
             self.transact(lambda tx: intents.fail(tx, intent, "no"))
         else:
             waits = self.transact(lambda tx: intents.retry(tx, intent, "no", tx.now_us() + in_s * SECOND_US))
-            assert waits == (intent.attempt < MAX_ATTEMPT)
+            assert waits == (intent.attempt < MAX_ATTEMPT and intent.wanted is None)
+
+    @rule(what=st.sampled_from(sorted(intents.REQUESTS)), pick=st.integers(0, 9))
+    def ask_of(self, what: str, pick: int) -> None:
+        rows = self.connection.execute("SELECT * FROM intent ORDER BY seq DESC").fetchall()
+        if not rows:
+            return
+        intent = Intent.from_row(rows[pick % len(rows)])
+        do = {
+            "pause": intents.pause, "resume": intents.resume, "stop": intents.stop, "retry": intents.again,
+            "prioritise": lambda tx, found, cause: intents.prioritise(tx, found, cause, pick),
+        }[what]  # fmt: skip
+        allowed = intent.state in intents.REQUESTS[what][0]
+        if allowed and (what, intent.wanted) != ("pause", "stop"):
+            self.transact(lambda tx: do(tx, intent.id, tx.append("test.happened", {}).seq))
+        else:
+            with pytest.raises(Refused):
+                self.transact(lambda tx: do(tx, intent.id, 1))
+            self.connection.execute("ROLLBACK")
 
     @rule()
     def stop_and_start(self) -> None:
@@ -321,7 +361,7 @@ class Lives(RuleBasedStateMachine):
     def one_waits_and_one_runs(self) -> None:
         crowded = self.connection.execute(
             "SELECT state = 'running' AS runs, count(*) AS n FROM intent"
-            " WHERE state IN ('proposed', 'ready', 'running') GROUP BY action, target, runs HAVING n > 1"
+            " WHERE state IN ('ready', 'running', 'paused') GROUP BY action, target, runs HAVING n > 1"
         )
         assert crowded.fetchall() == []
 

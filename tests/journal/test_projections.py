@@ -10,7 +10,7 @@ from helios_agent.clock import VirtualClock
 from helios_agent.journal import draws, forecasts, models, outbox
 from helios_agent.journal.journal import KIND, PROJECTIONS, Journal, parse_projections
 from helios_agent.store import Store, migrations
-from tests.journal.story import ERA, GAME, OLDER_ERA, SATURDAY, WEDNESDAY, tables
+from tests.journal.story import ERA, GAME, OLDER_ERA, SATURDAY, WEDNESDAY, tables, work
 
 
 async def test_the_story_touches_every_table(lived: Store) -> None:
@@ -116,15 +116,30 @@ async def test_standings_are_those_of_their_own_era(lived: Store) -> None:
 
 
 async def test_a_new_model_takes_the_place_of_the_challenger_and_one_that_is_promoted_that_of_the_champion(
-    lived: Store,
+    journal: Journal, clock: VirtualClock
 ) -> None:
-    trained = await models.of_era(lived, GAME, ERA)
+    await work(journal, clock)
+    trained = await models.of_era(journal.store, GAME, ERA)
     assert [(model.version, model.role) for model in trained] == [
         ("aaa", "retired"), ("bbb", "champion"), ("ccc", "challenger"),
     ]  # fmt: skip
-    assert await models.active(lived, GAME, ERA) == trained[1:]
+    assert await models.active(journal.store, GAME, ERA) == trained[1:]
     assert models.in_role(trained, "champion") == "powerballnet@bbb"
     assert trained[2].metrics == {"validation_gain_nats": -0.01}
+
+
+async def test_a_champion_gives_way_to_the_one_before_and_who_comes_back_keeps_his_ordinal(
+    lived: Store,
+) -> None:
+    known = await models.of_era(lived, GAME, ERA)
+    assert [(model.version, model.role, model.ordinal, model.job) for model in known] == [
+        ("aaa", "deleted", 1, "job-1"), ("bbb", "champion", 2, "job-1"),
+        ("ccc", "retired", 3, "job-1"), ("ddd", "challenger", 4, None),
+    ]  # fmt: skip
+    assert await models.before(lived, known[2]) == known[1]
+    assert await models.before(lived, known[1]) is None
+    assert await models.every(lived) == known[1:]
+    assert await models.every(lived, role="deleted") == known[:1]
 
 
 async def test_a_training_that_begins_anew_shows_the_epochs_of_its_latest_run(lived: Store) -> None:

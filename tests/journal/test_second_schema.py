@@ -1,4 +1,4 @@
-"""A database of the first Helios keeps all it knows when it is brought to the schema with archives."""
+"""A database of the first Helios keeps all it knows when it is brought to the newest schema."""
 
 # ruff: noqa: S608
 
@@ -12,27 +12,37 @@ import pytest
 
 from helios_agent.clock import VirtualClock
 from helios_agent.errors import Refused
-from helios_agent.journal import chain, journal, rebuild
-from helios_agent.journal.journal import Journal
-from helios_agent.store import Store, backup, migrations
+from helios_agent.journal import chain, rebuild
+from helios_agent.journal import journal as journals
+from helios_agent.journal.journal import Journal, parse_projections
+from helios_agent.store import backup, migrations
 from helios_agent.store.store import connect
 from tests.journal.story import tables, work
 
-NEW_TABLES = {"schedule", "schema_step", "seal"}
+NEW_TABLES = {"promotion", "schedule", "schema_step", "seal"}
+NEW_COLUMNS: dict[str, tuple[Any, ...]] = {"intent": (0, None)}
+"""What later schemas added to a table, and what stands there in a row that they found."""
+FIRST_PROJECTIONS = parse_projections(Path(__file__).with_name("first_projections.sql").read_text("utf-8"))
 
 
 @pytest.fixture
-async def first(tmp_path: Path, clock: VirtualClock) -> Path:
+async def first(tmp_path: Path, journal: Journal, clock: VirtualClock) -> Path:
     """A database with the first schema, in which nearly everything has happened."""
-    steps = migrations.steps()[:1]
+    await work(journal, clock)
+    events = await journal.store.rows("SELECT * FROM event ORDER BY seq")
+    steps, path = migrations.steps()[:1], tmp_path / "first.db"
     with pytest.MonkeyPatch.context() as past:
         past.setattr(migrations, "steps", lambda: steps)
-        for kind in ("agent.started", "config.reloaded"):
-            past.delitem(journal.PROJECTIONS, kind)
-        store = await Store.open(tmp_path / "helios.db")
-        await work(Journal(store, clock, "boot-1"), clock)
-        await store.close()
-    return store.path
+        past.setattr(journals, "PROJECTIONS", FIRST_PROJECTIONS)
+        with closing(connect(path)) as connection:
+            connection.execute("BEGIN")
+            for row in map(dict, events):
+                columns = ", ".join(row)
+                marks = ", ".join(f":{name}" for name in row)
+                connection.execute(f"INSERT INTO event ({columns}) VALUES ({marks})", row)
+                journals.project(connection, **row)
+            connection.execute("COMMIT")
+    return path
 
 
 @pytest.fixture
@@ -50,7 +60,8 @@ def test_every_row_is_kept(first: Path) -> None:
     before = contents(first)
     connect(first).close()
     after = contents(first)
-    assert {name: rows for name, rows in after.items() if name not in NEW_TABLES} == before
+    kept = {name: [(*row, *NEW_COLUMNS.get(name, ())) for row in rows] for name, rows in before.items()}
+    assert {name: rows for name, rows in after.items() if name not in NEW_TABLES} == kept
     assert after.keys() - before.keys() == NEW_TABLES
     assert all(before.values())
 
@@ -102,7 +113,7 @@ def test_what_is_not_sealed_cannot_be_deleted_and_what_is_can(brought: sqlite3.C
     assert brought.execute("DELETE FROM event WHERE seq <= 4").rowcount == 4
 
 
-ENDED = ("done", "failed", "dead", "refused", "expired")
+ENDED = ("done", "failed", "dead", "refused", "expired", "cancelled")
 
 
 @pytest.mark.parametrize("state", ENDED)
@@ -119,3 +130,14 @@ def test_an_intent_that_has_ended_has_ended(state: str, brought: sqlite3.Connect
 def test_only_what_runs_can_have_effects(state: str, brought: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="the intent is not running"):
         brought.execute("UPDATE intent SET state = ? WHERE state = 'ready'", (state,))
+
+
+def test_what_waits_can_be_paused_and_cancelled_without_having_run(brought: sqlite3.Connection) -> None:
+    for state in ("paused", "ready", "paused", "cancelled"):
+        sql = "UPDATE intent SET state = ? WHERE state IN ('ready', 'paused') AND action = 'verify'"
+        assert brought.execute(sql, (state,)).rowcount == 1
+
+
+def test_only_of_what_runs_can_anything_be_wanted(brought: sqlite3.Connection) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
+        brought.execute("UPDATE intent SET wanted = 'stop' WHERE state = 'ready'")

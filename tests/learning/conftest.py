@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from helios_agent.learning.network import PowerballNet
-from helios_agent.learning.specs import Matrix, NetworkSpec
+from helios_agent.learning.specs import NetworkSpec
+from helios_agent.registry.card import Matrix
 
 TINY = {"sequence": 8, "hidden": 16, "layers": 2, "heads": 4, "dropout": 0.2, "embedding": 6}
 MATRIX = {"white": 12, "bonus": 5, "pick": 3}

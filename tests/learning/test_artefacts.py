@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+import helios_agent
 from helios_agent.errors import JobFailed
-from helios_agent.learning import artefacts, data, forecasting, training
+from helios_agent.learning import artefacts, data, forecasting, training, updating
+from helios_agent.registry.card import version_of
 
 Job = Callable[..., dict[str, Any]]
 
@@ -49,6 +51,7 @@ def test_the_card_says_what_was_trained_on_what(folder: Path, spec: dict[str, An
     assert (card["game"], card["era"], card["seed"]) == ("powerball", "2015-10-07", 3)
     assert (card["white"], card["bonus"], card["pick"]) == (12, 5, 3)
     assert card["architecture"] == spec["network"]
+    assert card["code_version"] == helios_agent.__version__
     assert card["weights_sha256"] == hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
     assert 0.0 < card["shrinkage"] <= 1.0
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
@@ -82,7 +85,8 @@ def test_a_loaded_network_forecasts_what_the_one_in_memory_does(
     copy = tmp_path / "copy"
     artefacts.write(copy, card, artefacts.weights_bytes(net))
 
-    expected = forecasting.forecast(net, data.from_rows(spec["draws"]), card.shrinkage)
+    expected = updating.forecast(net, data.from_rows(spec["draws"]), card.shrinkage)
+    expected |= {"updates": 0, "updates_accepted": 0}
     assert forecast(copy, spec["draws"]) == expected
     assert forecast(copy, spec["draws"][-8:]) == expected
 
@@ -136,7 +140,7 @@ def test_fewer_layers_than_tensors_are_named(folder: Path, spec: dict[str, Any])
 
 def test_a_card_edited_after_the_fact_is_another_version(folder: Path, spec: dict[str, Any]) -> None:
     card = folder / "model.json"
-    version = artefacts.version_of(card.read_bytes(), (folder / "weights.safetensors").read_bytes())
+    version = version_of(card.read_bytes(), [(folder / "weights.safetensors").read_bytes()])
     rewrite(card, shrinkage=0.123)
     with pytest.raises(JobFailed, match=rf"model\.json: version is [0-9a-f]{{12}}; expected {version}"):
         forecast(folder, spec["draws"], version=version)
@@ -159,5 +163,5 @@ def test_a_folder_that_holds_something_is_left_alone(folder: Path, spec: dict[st
 def test_a_forecast_needs_a_full_window_of_draws_of_its_game(folder: Path, spec: dict[str, Any]) -> None:
     with pytest.raises(JobFailed, match=r"draws holds 7; .* reads the last 8"):
         forecast(folder, spec["draws"][:7])
-    with pytest.raises(JobFailed, match=r"draws\[7\] is \[1, 2, 69, 1\]; expected 3 different numbers"):
+    with pytest.raises(JobFailed, match=r"draws\[120\] is \[1, 2, 69, 1\]; expected 3 different numbers"):
         forecast(folder, [*spec["draws"], [1, 2, 69, 1]])

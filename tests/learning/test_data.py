@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helios_agent.learning import data
-from helios_agent.learning.specs import Matrix
+from helios_agent.registry.card import Matrix
 
 
 @pytest.mark.parametrize(("end", "predicted"), [(100, 32), (60, 10), (51, 1), (82, 32), (83, 32)])

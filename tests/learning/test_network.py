@@ -8,7 +8,8 @@ from torch import nn
 
 from helios_agent.learning.likelihood import subset_nll
 from helios_agent.learning.network import Outputs, PowerballNet
-from helios_agent.learning.specs import Matrix, NetworkSpec
+from helios_agent.learning.specs import NetworkSpec
+from helios_agent.registry.card import Matrix
 
 History = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
 

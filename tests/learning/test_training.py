@@ -14,7 +14,7 @@ from helios_agent.learning import artefacts, data, objective, scoring, training
 from helios_agent.learning.likelihood import uniform_nats
 from helios_agent.learning.network import Outputs, PowerballNet
 from helios_agent.learning.reproducible import arithmetic
-from helios_agent.learning.specs import Matrix
+from helios_agent.registry.card import Matrix
 
 Job = Callable[..., dict[str, Any]]
 Machine = Callable[..., list[list[int]]]

@@ -1,0 +1,134 @@
+"""A version as one file: an uncompressed tar with `name@version/model.json` and the weights, nothing else.
+
+The same version gives the same bytes. What comes from elsewhere is believed in nothing, neither its names
+nor its sizes, and is read header by header: `tarfile` itself follows whatever offsets a hostile header gives.
+"""
+
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from helios_agent import files
+from helios_agent.errors import ArtefactInvalid, Refused
+from helios_agent.registry import card as cards
+from helios_agent.registry import folders
+from helios_agent.registry.card import CARD, WEIGHTS, ModelCard
+from helios_agent.registry.folders import LARGEST_CARD_BYTES, LARGEST_WEIGHTS_BYTES, PART_BYTES
+from helios_agent.registry.names import Ref, ref
+
+LARGEST_BYTES = LARGEST_CARD_BYTES + LARGEST_WEIGHTS_BYTES + 64 * 1024
+BLOCK_BYTES = tarfile.BLOCKSIZE
+LIMITS = {CARD: LARGEST_CARD_BYTES, WEIGHTS: LARGEST_WEIGHTS_BYTES}
+
+
+def file_name(version: Ref) -> str:
+    """Return what a version's file is called."""
+    return f"{version}.tar"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A version's file: how many bytes it has, and these in parts."""
+
+    size: int
+    parts: Iterator[bytes]
+
+
+def pack(models: Path, version: Ref) -> Packed:
+    """Return the file of a version. Raises ArtefactInvalid where the version is missing or damaged."""
+    folder = folders.place(models, version)
+    folders.verify(folder, version.version)
+    sizes = {name: (folder / name).stat().st_size for name in LIMITS}
+    padded = sum(size + -size % BLOCK_BYTES for size in sizes.values())
+    return Packed(padded + (len(sizes) + 2) * BLOCK_BYTES, _parts(folder, version, sizes))
+
+
+def _parts(folder: Path, version: Ref, sizes: Mapping[str, int]) -> Iterator[bytes]:
+    for name, size in sizes.items():
+        header = tarfile.TarInfo(f"{version}/{name}")
+        header.size, header.mode = size, 0o644
+        yield header.tobuf(tarfile.USTAR_FORMAT)
+        with (folder / name).open("rb") as file:
+            yield from iter(lambda: file.read(PART_BYTES), b"")
+        yield bytes(-size % BLOCK_BYTES)
+    yield bytes(2 * BLOCK_BYTES)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a sound file holds."""
+
+    version: Ref
+    card: ModelCard
+    held: Mapping[str, bytes]
+    """The content of both files, by name."""
+
+    def keep(self, models: Path) -> None:
+        """Put it, durably, where it waits for a worker. Raises Refused while another does so."""
+        folder = folders.waiting_room(models, self.version)
+        try:
+            folders.verify(folder, self.version.version)
+        except ArtefactInvalid:
+            files.remove(folder)
+            try:
+                folder.mkdir(parents=True)
+                for name, content in self.held.items():
+                    files.write(folder / name, content)
+            except FileExistsError:
+                raise Refused(f"{self.version} is coming in at this moment already; ask again.") from None
+            files.sync(folder)
+            files.sync(folder.parent)
+
+
+def unpack(file: IO[bytes]) -> Bundle:
+    """Read a version's file and check every byte of it.
+
+    Raises ArtefactInvalid where the file is no such tar, is too large, holds anything but the two files, or
+    these are not what their digests say.
+    """
+    version, held = _read(file)
+    card = cards.verify(str(version), held[CARD], [held[WEIGHTS]], version.version)
+    if version.name != card.name.lower():
+        raise ArtefactInvalid(f"{version}: the name is {version.name!r}; expected {card.name.lower()!r}")
+    return Bundle(version, card, held)
+
+
+def _read(file: IO[bytes]) -> tuple[Ref, dict[str, bytes]]:
+    """Return the content of the two files, and the version by which their folder is called."""
+    held: dict[str, bytes] = {}
+    versions: list[Ref] = []
+    while (block := file.read(BLOCK_BYTES)).strip(b"\0"):
+        try:
+            member = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+        except (tarfile.TarError, ValueError) as error:
+            raise ArtefactInvalid(f"The file is no whole uncompressed tar: {error}.") from None
+        folder, _, name = member.name.partition("/")
+        if name not in LIMITS or name in held or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise ArtefactInvalid(
+                f"The file holds {member.name!r}; expected name@version/{CARD} and name@version/{WEIGHTS},"
+                " each once, and nothing else"
+            )
+        if not 0 < member.size <= LIMITS[name]:
+            raise ArtefactInvalid(
+                f"{member.name} has {member.size:,} bytes; expected at least 1 and at most {LIMITS[name]:,}"
+            )
+        try:
+            versions.append(ref(folder))
+        except Refused as error:
+            raise ArtefactInvalid(f"The file holds {member.name!r}: {error}") from None
+        held[name] = file.read(member.size)
+        if len(held[name]) < member.size:
+            raise ArtefactInvalid(
+                f"{member.name} has {len(held[name]):,} of its {member.size:,} bytes: the file is cut off"
+            )
+        file.read(-member.size % BLOCK_BYTES)
+    if held.keys() != LIMITS.keys() or len(set(versions)) != 1:
+        raise ArtefactInvalid(
+            f"The file holds {', '.join(sorted(held)) or 'nothing'} of {len(set(versions))} version(s);"
+            f" expected {CARD} and {WEIGHTS} of one"
+        )
+    if any(part.strip(b"\0") for part in iter(lambda: file.read(PART_BYTES), b"")):
+        raise ArtefactInvalid("The file goes on after its end; expected zeros alone")
+    return versions[0], held

@@ -1,0 +1,170 @@
+"""`model.json`: what the weights beside it are, on what they were trained, by which code, and how well.
+
+Canonical JSON (sorted keys, no spaces, no time stamps): the same training by the same Helios gives the same
+bytes, and the version is the digest of both files.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import date
+from typing import Annotated, Any, Literal, NoReturn, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from helios_agent.errors import ArtefactInvalid
+
+CARD = "model.json"
+WEIGHTS = "weights.safetensors"
+VERSION_LENGTH = 12
+
+Positive = Annotated[int, Field(ge=1)]
+Row = list[int]
+
+
+class Spec(BaseModel):
+    """What all specs share: no unknown fields, no silent conversions, no later change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Matrix(Spec):
+    """The sizes of a rule era: `pick` balls of `white`, and one bonus ball of `bonus`."""
+
+    white: Positive
+    bonus: Positive
+    pick: Positive
+
+    @model_validator(mode="after")
+    def _pick_leaves_balls_behind(self) -> Self:
+        if self.pick >= self.white:
+            raise ValueError(f"pick must be less than white; got pick {self.pick}, white {self.white}")
+        return self
+
+    def check(self, rows: list[Row], first: int = 0) -> None:
+        """Raise ValueError at the first row, from index `first` on, that is no draw of this matrix."""
+        for number, row in enumerate(rows[first:], first):
+            whites, bonus = row[:-1], row[-1] if row else 0
+            good_whites = len(set(whites)) == self.pick == len(whites) and all(
+                1 <= w <= self.white for w in whites
+            )
+            if not good_whites or not 1 <= bonus <= self.bonus:
+                raise ValueError(
+                    f"draws[{number}] is {row}; expected {self.pick} different numbers from 1 to {self.white}"
+                    f" and then one from 1 to {self.bonus}"
+                )
+
+
+class Source(Spec):
+    """What a network was trained on: how many draws, the date of the last, and the SHA-256 of them."""
+
+    draws: Positive
+    last_draw: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @field_validator("last_draw")
+    @classmethod
+    def _dated(cls, day: str) -> str:
+        return checked_day(day)
+
+
+class ModelCard(Matrix):
+    """The content of `model.json`. What `architecture` and `training` may hold is for `learning` to say."""
+
+    name: Literal["PowerballNet"] = "PowerballNet"
+    architecture: dict[str, JsonValue]
+    game: str
+    era: str
+    data: Source
+    code_version: str = Field(min_length=1)
+    """The Helios that trained it."""
+    seed: int
+    shrinkage: float = Field(ge=0.0, le=1.0)
+    """Factor on the white and bonus logits, fitted on the validation part; 0 is the uniform forecast."""
+    metrics: dict[str, int | float]
+    """From `training.run`. Epoch and shrinkage were chosen on the validation part, so its gain flatters."""
+    training: dict[str, JsonValue]
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @field_validator("era")
+    @classmethod
+    def _dated(cls, day: str) -> str:
+        return checked_day(day)
+
+    def content(self) -> bytes:
+        """Return the bytes of `model.json`."""
+        return (json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":")) + "\n").encode()
+
+
+def version_of(card: bytes, weights: Iterable[bytes]) -> str:
+    """Return the first 12 hex digits of the SHA-256 of `model.json` and then the weights, given in parts."""
+    digest = hashlib.sha256(card)
+    for part in weights:
+        digest.update(part)
+    return digest.hexdigest()[:VERSION_LENGTH]
+
+
+def verify(where: str, card: bytes, weights: Iterable[bytes], version: str | None = None) -> ModelCard:
+    """Return the card after checking every byte; the weights come in parts, and are gone through once.
+
+    Raises ArtefactInvalid, naming the file in `where` and the mismatch, where the card does not read, or the
+    digest of the weights, or the version, if one is given, is another.
+    """
+    read = parse(f"{where}/{CARD}", card)
+    whole, alone = hashlib.sha256(card), hashlib.sha256()
+    for part in weights:
+        whole.update(part)
+        alone.update(part)
+    if alone.hexdigest() != read.weights_sha256:
+        raise ArtefactInvalid(
+            f"{where}/{WEIGHTS}: SHA-256 is {alone.hexdigest()}; {CARD} says {read.weights_sha256}"
+        )
+    found = whole.hexdigest()[:VERSION_LENGTH]
+    if version is not None and version != found:
+        raise ArtefactInvalid(f"{where}/{CARD}: version is {found}; expected {version}")
+    return read
+
+
+def parse(where: str, content: bytes) -> ModelCard:
+    """Return the card. Raises ArtefactInvalid, naming `where`, the field and what was expected."""
+    try:
+        values: Any = json.loads(content, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ArtefactInvalid(f"{where}: not JSON: {error}") from None
+    try:
+        return ModelCard.model_validate(values)
+    except ValidationError as error:
+        raise ArtefactInvalid(f"{where}: {explain(error)}") from None
+
+
+def checked_day(day: str) -> str:
+    """Return `day`. Raises ValueError where it is no date in ISO 8601."""
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise ValueError(f"expected a date such as 2015-10-07; got {day!r}") from None
+    return day
+
+
+def explain(error: ValidationError) -> str:
+    """Return what `error` found, one `field: fault` after the other."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        field = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        given = fault["input"]
+        shown = f" (got {given!r})" if field and isinstance(given, int | float | str) else ""
+        faults.append(f"{field}: {message}{shown}" if field else message)
+    return "; ".join(faults)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number of JSON")

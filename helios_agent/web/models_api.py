@@ -1,0 +1,141 @@
+"""The HTTP API of the models: list, look, take out and in, and ask for what changes their roles."""
+
+import asyncio
+import tempfile
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict
+
+from helios_agent.actions import import_model
+from helios_agent.agent import Agent
+from helios_agent.errors import ArtefactInvalid, Refused
+from helios_agent.journal import events
+from helios_agent.journal import models as stored
+from helios_agent.registry import bundles, names
+from helios_agent.web import models, views
+from helios_agent.web.api import Limit, Served
+from helios_agent.web.guard import require_token
+
+router = APIRouter()
+
+IN_MEMORY_BYTES = 4 * 1024 * 1024
+"""How much of an upload is kept in memory; what is larger waits in a file that nobody else sees."""
+
+
+class Which(BaseModel):
+    """Of which game, where a name alone could be of several."""
+
+    model_config = ConfigDict(extra="forbid")
+    game: str | None = None
+
+
+@router.get("/api/models")
+async def list_models(
+    agent: Served,
+    game: Annotated[str | None, Query(description="only of this game")] = None,
+    era: Annotated[str | None, Query(description="only of the rules from this day")] = None,
+    role: Annotated[str | None, Query(description="challenger, champion, retired or deleted")] = None,
+) -> list[dict[str, Any]]:
+    """List models in the order in which they joined; deleted ones only by their role."""
+    return await models.listed(agent.store, game, era, role)
+
+
+@router.get("/api/models/{name}")
+@router.get("/api/models/{name}/info", include_in_schema=False)
+async def show_model(agent: Served, name: str) -> dict[str, Any]:
+    """Show a model with its versions, or one version with its files, after checking every byte of them."""
+    return await models.info(agent.store, agent.config, name)
+
+
+@router.get("/api/models/{name}/journal")
+async def model_journal(agent: Served, name: str, limit: Limit = 50) -> dict[str, Any]:
+    """Show how a version was trained, epoch by epoch, and the events that concern a model, newest first."""
+    named = names.name_or_ref(name)
+    epochs = None
+    if isinstance(named, names.Ref):
+        model = await stored.find(agent.store, named.name, named.version)
+        epochs = await stored.epochs(agent.store, model.job) if model.job else []
+    found = await events.tail(agent.store, limit=limit, model=str(named))
+    return {"model": str(named), "epochs": epochs, "events": [event.as_record() for event in found]}
+
+
+@router.get("/api/models/{name}/export")
+async def export_model(agent: Served, name: str) -> StreamingResponse:
+    """Send a version as one file."""
+    ref = names.ref(name)
+    await stored.find(agent.store, ref.name, ref.version)
+    packed = await asyncio.to_thread(bundles.pack, agent.config.paths.models, ref)
+    headers = {
+        "content-disposition": f'attachment; filename="{bundles.file_name(ref)}"',
+        "content-length": str(packed.size),
+    }
+    return StreamingResponse(packed.parts, media_type="application/x-tar", headers=headers)
+
+
+@router.post("/api/models/import", status_code=202, dependencies=[Depends(require_token)])
+async def import_file(agent: Served, request: Request, response: Response) -> dict[str, Any]:
+    """Take a version's file in, as the body of the request, and ask for it to become the challenger."""
+    if agent.phase != "ready":  # a start removes what came in and nobody asked for
+        raise Refused(f"The agent is {agent.phase}: it takes no model in now.")
+    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > bundles.LARGEST_BYTES:
+                raise ArtefactInvalid(f"The file has more than {bundles.LARGEST_BYTES:,} bytes.")
+            file.write(part)
+        file.seek(0)
+        bundle = await asyncio.to_thread(import_model.check, agent.config, agent.journal.clock, file)
+    await asyncio.to_thread(bundle.keep, agent.config.paths.models)
+    return await _ask(agent, "import", import_model.target(bundle), response)
+
+
+@router.post("/api/models/{name}/promote", status_code=202, dependencies=[Depends(require_token)])
+async def promote(agent: Served, name: str, response: Response, body: Which | None = None) -> dict[str, Any]:
+    """Ask for the challenger to become the champion, whatever its trial has shown by now."""
+    return await _act(agent, "promote", name, body, response)
+
+
+@router.post("/api/models/{name}/rollback", status_code=202, dependencies=[Depends(require_token)])
+async def rollback(agent: Served, name: str, response: Response, body: Which | None = None) -> dict[str, Any]:
+    """Ask for the one before to be champion again."""
+    return await _act(agent, "rollback", name, body, response)
+
+
+@router.post("/api/models/{name}/retire", status_code=202, dependencies=[Depends(require_token)])
+async def retire(agent: Served, name: str, response: Response) -> dict[str, Any]:
+    """Ask for a challenger or champion to forecast no more."""
+    return await _act(agent, "retire", name, None, response)
+
+
+@router.post("/api/models/{name}/validate", status_code=202, dependencies=[Depends(require_token)])
+async def validate(agent: Served, name: str, response: Response) -> dict[str, Any]:
+    """Ask for a version to be checked in full, by loading it, too."""
+    return await _act(agent, "validate", name, None, response)
+
+
+@router.delete("/api/models/{name}", status_code=202, dependencies=[Depends(require_token)])
+async def delete(
+    agent: Served,
+    name: str,
+    response: Response,
+    confirm: Annotated[str | None, Query(description="the same name@version again")] = None,
+) -> dict[str, Any]:
+    """Ask for a retired version's files to be removed."""
+    models.confirmed(await models.meant(agent.store, agent.config, "delete", name, None), confirm)
+    return await _act(agent, "delete", name, None, response)
+
+
+async def _act(
+    agent: Agent, action: str, name: str, body: Which | None, response: Response
+) -> dict[str, Any]:
+    model = await models.meant(agent.store, agent.config, action, name, body.game if body else None)
+    return await _ask(agent, action, models.target(model), response)
+
+
+async def _ask(agent: Agent, action: str, target: str, response: Response) -> dict[str, Any]:
+    intent = await agent.request(action, target, {}, by="http")
+    response.headers["location"] = f"/api/intents/{intent.id}"
+    return views.intent_record(intent)

@@ -1,0 +1,64 @@
+"""A version with a card like any other; its weights are no network's, which only a worker would notice."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helios_agent.registry import card as cards
+from helios_agent.registry import folders
+from helios_agent.registry.names import Ref
+
+WEIGHTS = b"weights" * 100
+
+Make = Callable[..., Ref]
+
+
+def card(weights: bytes = WEIGHTS, **changes: Any) -> bytes:
+    """Return a `model.json`; keyword arguments replace its fields."""
+    return (
+        json.dumps(
+            {
+                "name": "PowerballNet",
+                "white": 69,
+                "bonus": 26,
+                "pick": 5,
+                "architecture": {"sequence": 8},
+                "game": "powerball",
+                "era": "2015-10-07",
+                "data": {"draws": 100, "last_draw": "2026-09-16", "sha256": "0" * 64},
+                "code_version": "0.1.0",
+                "seed": 1,
+                "shrinkage": 0.5,
+                "metrics": {"validation_gain_nats": -0.01},
+                "training": {"epochs": 1},
+                "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            }
+            | changes
+        )
+        + "\n"
+    ).encode()
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def make(models: Path) -> Make:
+    """Put a version in its folder; keyword arguments replace fields of its card."""
+
+    def made(weights: bytes = WEIGHTS, **changes: Any) -> Ref:
+        content = card(weights, **changes)
+        version = Ref("powerballnet", cards.version_of(content, [weights]))
+        folder = folders.place(models, version)
+        folder.mkdir(parents=True)
+        (folder / cards.CARD).write_bytes(content)
+        (folder / cards.WEIGHTS).write_bytes(weights)
+        return version
+
+    return made
