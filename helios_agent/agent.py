@@ -33,6 +33,7 @@ from helios_agent.systemd import Notifier
 from helios_agent.work.children import ForkServer
 from helios_agent.work.engine import Engine
 from helios_agent.work.engines import open_engine
+from helios_agent.work.predictor import Predictors
 
 STALE_PULSES = 3
 RETRY_S = 30.0
@@ -83,6 +84,7 @@ class Agent:
         store: Store,
         http: httpx.AsyncClient,
         engine: Engine,
+        predictors: Predictors,
         reread: Callable[[], Config],
     ) -> None:
         self.config = config
@@ -91,6 +93,7 @@ class Agent:
         self.journal = Journal(store, ports.clock, ports.boot, hooks)
         self.scheduler = Scheduler(config, self.journal, ports.pulse_s)
         self.supervisor = Supervisor(self.journal)
+        self.predictors = predictors
         self.phase = "starting"
         self.begun_mono_us = self._beaten_mono_us = self._written_mono_us = ports.clock.mono_us()
         self._foreign_writes = 0
@@ -296,7 +299,9 @@ async def open_agent(
         opened.push_async_callback(forks.close)
         engine = ports.open_engine(config.work, forks)
         opened.push_async_callback(engine.close)
-        yield Agent(config, ports, store, http, engine, reread or (lambda: config))
+        predictors = Predictors(config.work, forks)
+        opened.push_async_callback(predictors.close)
+        yield Agent(config, ports, store, http, engine, predictors, reread or (lambda: config))
 
 
 def _http_client(config: Config, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:

@@ -222,6 +222,7 @@ class Work(Section):
     memory: Bytes = Field(2 * 1024**3, ge=512 * 1024**2)
     cpu: Seconds = Field(7200, ge=1)
     keep_warm: Seconds = Field(600, ge=0)
+    predictors: int = Field(2, ge=1, le=64)
     ray: Cluster | None = None
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 GameName = Annotated[str | None, Query(description="which game; the first configured if not given")]
 
 
-def agent_of(request: Request) -> Agent:
+async def agent_of(request: Request) -> Agent:  # async, or it would be called in a thread
     """Return the agent that this server stands before."""
     agent: Agent = request.app.state.agent
     return agent

@@ -7,7 +7,7 @@ from typing import Any
 from helios_agent.config.model import Work
 from helios_agent.errors import JobFailed, JobStopped, WorkerLost
 from helios_agent.work import jobs, turns
-from helios_agent.work.children import Child, ForkServer
+from helios_agent.work.children import Child, ForkServer, request
 from helios_agent.work.engine import Progress
 
 NICE = 19
@@ -56,7 +56,16 @@ class LocalEngine:
         try:
             async with asyncio.timeout(time_limit_s):
                 child = await self._forks.fork(kind)
-                child.say(request(kind, spec, self._settings, nice=NICE, idle=kind not in jobs.URGENT))
+                child.say(
+                    request(
+                        kind,
+                        spec,
+                        memory=self._settings.memory,
+                        cpu_s=self._settings.cpu,
+                        nice=NICE,
+                        idle=kind not in jobs.URGENT,
+                    )
+                )
                 stopping = asyncio.create_task(_pass_on(stop, child), name=f"work.stop.{child.pid}")
                 return await self._listen(child, on_progress, stop)
         except TimeoutError:
@@ -85,18 +94,6 @@ class LocalEngine:
         if stop.is_set():
             raise JobStopped()
         raise await child.epitaph(self._settings.memory, self._settings.cpu)
-
-
-def request(kind: str, spec: Mapping[str, Any], settings: Work, *, nice: int, idle: bool) -> dict[str, Any]:
-    """Return what a child is told first: see `worker.py`."""
-    return {
-        "kind": kind,
-        "spec": spec,
-        "nice": nice,
-        "idle": idle,
-        "memory": settings.memory,
-        "cpu": round(settings.cpu),
-    }
 
 
 async def _pass_on(stop: asyncio.Event, child: Child) -> None:
