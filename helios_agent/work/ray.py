@@ -115,7 +115,7 @@ class RayEngine:
             {
                 "kind": kind,
                 "spec": spec,
-                "threads": spec.get("training", {}).get("threads", 1),
+                "threads": (spec.get("training") or {}).get("threads", 1),
                 "memory": self._settings.memory,
                 "queue": self._cluster.queue,
             }
