@@ -100,8 +100,8 @@ def test_an_empty_file_is_told_what_it_lacks(write: Any) -> None:
         ("work: {engine: ray}", "2: work: engine is ray: name the cluster in work.ray.address"),
         (
             "work: {ray: {address: 'https://head'}}",
-            "2: work.ray.address: 'https://head': a cluster is named like \"ray://host:10001\" or, from one of"
-            ' its nodes, "host:6379"',
+            "2: work.ray.address: 'https://head': a cluster is named like "
+            '"ray://host:10001" or, from one of its nodes, "host:6379"',
         ),
         (
             "http: {prot: 1}",
