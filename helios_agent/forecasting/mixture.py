@@ -1,7 +1,7 @@
 """The Bayesian mixture of all forecasters.
 
-Prior weights are fixed in advance: 1/2 to the uniform forecaster for ever, the rest to the static experts and
-to a reserve for models that join later. The reserve forecasts uniform until it is taken, so its wealth stays
+Prior weights are fixed in advance: 1/2 to the uniform forecaster for ever, the rest to the experts and to
+a reserve for models that join later. The reserve forecasts uniform until it is taken, so its wealth stays
 1 and a newcomer joins exactly as if it had forecast uniform before it existed. With the posterior weights
 before each draw, the mixture's cumulative gain over uniform is log Σ_j prior_j exp(gain_j) (N. Cesa-Bianchi &
 G. Lugosi 2006, Prediction, Learning, and Games, chapter 9), so it can never fall below log 1/2. In
@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 UNIFORM = "uniform"
 RESERVE = "reserve"
 SWITCHING = "switching"
+MIXTURE = "mixture"
 
 RESERVE_PRIOR = 0.005
 """Prior weight that is kept for models."""
@@ -47,7 +48,7 @@ class Standing:
 
 
 def newcomer_prior(ordinal: int) -> float:
-    """Return the prior weight of the `ordinal`-th model (from 1) to join after the static experts.
+    """Return the prior weight of the `ordinal`-th model (from 1) to join after the experts.
 
     The m-th takes reserve/(m(m+1)), which leaves reserve/(m+1): room for any number of models.
     """

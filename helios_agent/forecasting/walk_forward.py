@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,16 @@ def evidence_of_runs(
 ) -> Floats:
     """Return the mixture's cumulative gain after each draw of independent runs, shape (runs, draws), in nats.
 
+    For the arguments see `gains_of_runs`.
+    """
+    return mixed(gains_of_runs(whites, bonus, ordered, matrix))
+
+
+def gains_of_runs(
+    whites: NDArray[np.int64], bonus: NDArray[np.int64], ordered: bool, matrix: Matrix
+) -> dict[str, Floats]:
+    """Return what each forecaster gains on each draw of independent runs, by name, (runs, draws), in nats.
+
     whites: (runs, draws, k) and bonus: (runs, draws), 1-based. What `walk_forward` computes for one history,
     without rounding, for many at once.
     """
@@ -79,16 +90,20 @@ def evidence_of_runs(
     members = experts.start(matrix, (runs,))
     priors = np.array([PRIORS[name] for name in members])
     shares = np.broadcast_to(priors / priors.sum(), (runs, len(members)))
-    totals, switched = np.zeros((runs, len(members))), np.zeros(runs)
-    evidence = np.empty((runs, draws))
-    held = np.array([*priors, PRIORS[mixture.SWITCHING], 1.0 - sum(PRIORS.values())])
+    made = {name: np.empty((runs, draws)) for name in PRIORS}
     for t in range(draws):
         drawn = Drawn(whites[:, t], bonus[:, t], np.full(runs, ordered), again[:, t])
         gains = np.stack([expert.forecast().log_ratio(drawn) for expert in members.values()], axis=-1)
-        for expert in members.values():
+        for name, gain, expert in zip(members, gains.T, members.values(), strict=True):
+            made[name][:, t] = gain
             expert.update(drawn)
-        gained, shares = mixture.switch(shares, priors / priors.sum(), gains)
-        totals, switched = totals + gains, switched + gained
-        wealths = np.concatenate([totals, switched[:, np.newaxis], np.zeros((runs, 1))], axis=-1)
-        evidence[:, t] = np.logaddexp.reduce(np.log(held) + wealths, axis=-1)
-    return evidence
+        made[mixture.SWITCHING][:, t], shares = mixture.switch(shares, priors / priors.sum(), gains)
+    return made
+
+
+def mixed(gains: Mapping[str, Floats]) -> Floats:
+    """Return the mixture's cumulative gain after each draw, (..., draws), in nats, from all gains on them."""
+    evidence: Any = math.log(1.0 - sum(PRIORS.values()))
+    for name, gain in gains.items():
+        evidence = np.logaddexp(evidence, math.log(PRIORS[name]) + np.cumsum(gain, axis=-1))
+    return np.asarray(evidence, dtype=np.float64)

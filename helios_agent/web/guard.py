@@ -38,7 +38,7 @@ def read_token(http: Http) -> str | None:
     return token
 
 
-def require_token(request: Request) -> None:
+async def require_token(request: Request) -> None:
     """Refuse a request that would act without the configured token."""
     token: str | None = request.app.state.token
     given = request.headers.get("authorization", "").removeprefix("Bearer ")

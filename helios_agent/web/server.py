@@ -16,8 +16,9 @@ import helios_agent
 from helios_agent.agent import Agent
 from helios_agent.config.model import Http
 from helios_agent.errors import ConfigError, HeliosError, NotFound, PortTaken, Refused
-from helios_agent.web import api, models_api, page
+from helios_agent.web import api, backtests, models_api, page, predictions_api
 from helios_agent.web.guard import guard, problem
+from helios_agent.web.predictions import Predictions
 
 GRACE_S = 3
 STATUS_OF: dict[type[HeliosError], int] = {NotFound: 404, Refused: 422, ConfigError: 422, HeliosError: 500}
@@ -26,7 +27,8 @@ STATUS_OF: dict[type[HeliosError], int] = {NotFound: 404, Refused: 422, ConfigEr
 def bind(http: Http) -> socket.socket:
     """Return a listening socket on the configured address. Raises PortTaken, naming it."""
     family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, so that asyncio knows it and sends each part of an answer at once (TCP_NODELAY).
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((http.host, http.port))
@@ -49,9 +51,11 @@ def address(listener: socket.socket) -> str:
 def application(agent: Agent, token: str | None) -> FastAPI:
     """Return the ASGI application that stands before an agent."""
     app = FastAPI(title="Helios Agent", version=helios_agent.__version__, redoc_url=None, docs_url=None)
-    app.state.agent, app.state.token = agent, token
+    app.state.agent, app.state.token, app.state.predictions = agent, token, Predictions(agent)
     app.include_router(api.router)
     app.include_router(models_api.router)
+    app.include_router(predictions_api.router)
+    app.include_router(backtests.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
     app.middleware("http")(guard(agent.config.http))

@@ -122,25 +122,40 @@ class Child:
             await asyncio.wait({self.ended})
         self._stderr.close()
 
-    async def epitaph(self, memory: int, cpu_s: float) -> JobFailed:
+    async def epitaph(self, memory: int, cpu_s: float | None = None) -> JobFailed:
         """Return, as an error, how it ended without a result. It must be about to end."""
         code = await asyncio.shield(self.ended)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._words.over.wait(), LAST_WORDS_S)
         said = self._words.kept.decode("utf-8", "replace").strip()
-        if code == -signal.SIGXCPU:
+        if code == -signal.SIGXCPU and cpu_s is not None:
             return JobFailed(f"The worker process used its {cpu_s:g} CPU seconds (work.cpu).")
         if code == -signal.SIGABRT and any(sign in said for sign in worker.OUT_OF_MEMORY):
             return JobFailed(worker.too_much(memory))
-        if code is None:
-            ending = "was lost with the process that had forked it"
-        elif code < 0:
-            ending = f"was killed by signal {-code}"
-        else:
-            ending = f"ended with exit code {code}"
         return WorkerLost(
-            f"The worker process {ending} before it had a result.{' It said: ' + said if said else ''}"
+            f"The worker process {ending(code)} before it had a result.{' It said: ' + said if said else ''}"
         )
+
+
+def ending(code: int | None) -> str:
+    """Return how a child ended, for people: see `Child.ended`."""
+    if code is None:
+        return "was lost with the process that had forked it"
+    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def request(
+    kind: str,
+    spec: Mapping[str, Any],
+    *,
+    memory: int,
+    cpu_s: float | None = None,
+    nice: int = 0,
+    idle: bool = False,
+) -> dict[str, Any]:
+    """Return what a child is told first: what to do, and its limits. See `worker.py`."""
+    cpu = None if cpu_s is None else round(cpu_s)
+    return {"kind": kind, "spec": spec, "memory": memory, "cpu": cpu, "nice": nice, "idle": idle}
 
 
 class _Life:

@@ -97,6 +97,8 @@ def _limit(request: Mapping[str, Any]) -> None:
     """Have the system refuse memory beyond the limit, and end us (SIGXCPU) when the CPU time is used up."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for kind, most in ((resource.RLIMIT_DATA, request["memory"]), (resource.RLIMIT_CPU, request["cpu"])):
+        if most is None:
+            continue
         _, allowed = resource.getrlimit(kind)
         if allowed != resource.RLIM_INFINITY:
             most = min(most, allowed)

@@ -117,6 +117,19 @@ def test_weights_too_far_apart_to_be_multiplied_are_added_up_as_logarithms() -> 
     assert subsets.log_normaliser(theta, 3) == pytest.approx(
         900.0 + 899.0 + 5.0 + math.log1p(math.exp(-5)), rel=1e-14
     )
+    third = 1.0 / (1.0 + math.exp(-5))
+    np.testing.assert_allclose(
+        subsets.inclusion_probabilities(theta, 3), [1.0, 1.0 - third, 0.0, 1.0, third], atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("farthest", [230.0, 236.0])  # on both sides of LARGEST_EXPONENT / 3
+def test_up_to_there_nothing_overflows(farthest: float) -> None:
+    theta = np.array([farthest, 0.0, -3.0, farthest - 1.0, 0.0])
+    second = 1.0 / (2.0 + math.exp(-3.0))
+    np.testing.assert_allclose(
+        subsets.inclusion_probabilities(theta, 3), [1.0, second, 1.0 - 2.0 * second, 1.0, second], rtol=1e-12
+    )
 
 
 def test_leading_axes_are_independent_laws() -> None:

@@ -65,6 +65,7 @@ class Works:
 
     engine: LocalEngine
     forks: ForkServer
+    settings: Work
 
     def run(self, kind: str, spec: dict[str, Any], *more: Any, **options: Any) -> Running:
         """Begin a job."""
@@ -84,7 +85,7 @@ async def working(**settings: Any) -> AsyncIterator[Works]:
     work = Work(**settings)
     forks = ForkServer(work.keep_warm)
     engine = LocalEngine(work, forks)
-    yield Works(engine, forks)
+    yield Works(engine, forks, work)
     await engine.close()
     await forks.close()
 

@@ -1,4 +1,4 @@
-"""The static experts: forecasters without training, one file each.
+"""The experts: forecasters that learn from the draws as they come and need no training, one file each.
 
 Each watches for one way in which a machine can be unfair. It owns what it has learned, gives its forecast of
 the next draw at any time, and takes in one draw after another, at a cost that does not grow with the history.
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from helios_agent.forecasting import mixture
 from helios_agent.forecasting.experts.ball import FACTORS, Ball
+from helios_agent.forecasting.experts.ball_scorer import BallScorer
 from helios_agent.forecasting.experts.bonus import Bonus
 from helios_agent.forecasting.experts.counts import Counts
 from helios_agent.forecasting.experts.groups import Groups
@@ -48,6 +49,7 @@ EXPERTS: Mapping[str, Callable[[Matrix, tuple[int, ...]], Expert]] = {
     "recent-200": partial(Counts, spread=0.2, half_life=200.0),
     "groups": Groups,
     "last-draw": LastDraw,
+    "ball-scorer": BallScorer,
     "repeats": Repeats,
     "places": Places,
     "bonus": Bonus,
@@ -62,8 +64,9 @@ PRIORS: Mapping[str, float] = {
     "counts-0.4": 0.05,
     "recent-50": 0.005,
     "recent-200": 0.01,
-    "groups": 0.025,
+    "groups": 0.015,
     "last-draw": 0.01,
+    "ball-scorer": 0.01,
     "repeats": 0.005,
     "places": 0.005,
     "bonus": 0.01,
@@ -86,6 +89,7 @@ WATCHES_FOR: Mapping[str, str] = {
     "recent-200": "white balls that differ, for some 200 draws",
     "groups": "low or high, odd or even, middle or end numbers",
     "last-draw": "white balls that come again in the next draw, or avoid it",
+    "ball-scorer": "white balls whose own past tells when they come",
     "repeats": "whole draws that come again",
     "places": "white balls that prefer a place in the drawn order",
     "bonus": "bonus balls that differ",

@@ -22,17 +22,17 @@ class Posterior:
     Machine Learning 32, 151-178): what came true late has not lost all belief before.
     """
 
-    def __init__(self, prior: ArrayLike, lead: tuple[int, ...]) -> None:
+    def __init__(self, prior: ArrayLike, lead: tuple[int, ...], fair: float = FAIR) -> None:
         weights = np.asarray(prior, dtype=np.float64)
-        self._prior = (1.0 - FAIR) * weights / weights.sum()
+        self._prior, self._prior_fair = (1.0 - fair) * weights / weights.sum(), fair
         self.shares: Floats = np.broadcast_to(self._prior, (*lead, *weights.shape)).copy()
-        self.fair: Floats = np.full(lead, FAIR)
+        self.fair: Floats = np.full(lead, fair)
 
     def update(self, ratios: Floats) -> None:
         """Take in a draw: `ratios` ((..., H)) are its likelihoods over that of a fair machine."""
         shares = self.shares * ratios
         kept = (1.0 - CHANGE_RATE) / (shares.sum(axis=-1) + self.fair)
-        self.fair = self.fair * kept + CHANGE_RATE * FAIR
+        self.fair = self.fair * kept + CHANGE_RATE * self._prior_fair
         shares *= kept[..., np.newaxis]
         shares += CHANGE_RATE * self._prior
         self.shares = shares
