@@ -5,9 +5,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,22 @@ import pytest
 
 from helios_agent import cli
 from helios_agent.actions import backtest, runner
-from helios_agent.agent import Agent, Ports, open_agent
+from helios_agent.agent import Agent
 from helios_agent.clock import VirtualClock
-from helios_agent.config import Config
 from helios_agent.errors import JobFailed, JobStopped
-from helios_agent.forecasting.history import Matrix
 from helios_agent.journal import draws, events, intents, rebuild
 from helios_agent.learning import backtest as jobs
-from helios_agent.lottery import games
 from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
-from helios_agent.simulation.machines import Machine
-from helios_agent.web import server
 from helios_agent.work.engine import Progress
-from helios_agent.work.local import LocalEngine
-from tests.acceptance.conftest import SMALL_NETWORK
-
-ERA = games.SIMULATED.eras[0]
-MATRIX = Matrix(ERA.white, ERA.bonus, ERA.pick)
-DRAWS = 120
-DAYS = [(ERA.start + timedelta(weeks=t)).isoformat() for t in range(DRAWS)]
-LOADED = drums.weighted_balls(MATRIX, [7], 6.0)
-NOW = datetime(2026, 9, 18, 12, tzinfo=UTC)
+from tests.acceptance.simulated import (
+    DAYS,
+    DRAWS,
+    LOADED,
+    MATRIX,
+    client,
+    living,
+)
 
 
 class Here:
@@ -84,45 +77,6 @@ class Here:
 
 class Killed(BaseException):
     """The end of a job that nothing in it can catch."""
-
-
-def held(machine: Machine, count: int = DRAWS) -> list[Draw]:
-    """Return weekly draws of a machine."""
-    made = machine.draw(np.random.default_rng(1), 1, count)
-    rows = zip(made.whites[0].tolist(), made.bonus[0].tolist(), strict=True)
-    return [
-        Draw("simulated", date.fromisoformat(DAYS[t]), tuple(whites), bonus, None, ordered=True)
-        for t, (whites, bonus) in enumerate(rows)
-    ]
-
-
-def configuration(folder: Path) -> Config:
-    return Config.model_validate(
-        {
-            "paths": {"state": folder / "state", "models": folder / "models"},
-            "games": {"simulated": {"feeds": []}, "powerball": {"feeds": []}},
-            "learning": {"network": SMALL_NETWORK, "training": {"epochs": 1}},
-        }
-    )
-
-
-@asynccontextmanager
-async def living(folder: Path, machine: Machine, engine: Any = None) -> AsyncIterator[Agent]:
-    """An agent that knows the draws of a machine."""
-    config = configuration(folder)
-    config.paths.state.mkdir()
-    ports = Ports(VirtualClock(NOW), open_engine=lambda work, forks: engine or LocalEngine(work, forks))
-    async with open_agent(config, ports) as agent:
-        told = [draws.to_payload(draw, "drum") for draw in held(machine)]
-        await agent.journal.record(lambda tx: [tx.append("draw.ingested", payload) for payload in told])
-        yield agent
-
-
-@asynccontextmanager
-async def client(agent: Agent) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(server.application(agent, None))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-        yield http
 
 
 async def done(agent: Agent, http: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:
