@@ -15,6 +15,7 @@ from torch import Tensor
 
 from helios_agent.errors import JobFailed, JobStopped
 from helios_agent.learning import data, scoring
+from helios_agent.learning.adam import Adam
 from helios_agent.learning.checkpoints import Checkpoint, State
 from helios_agent.learning.likelihood import uniform_nats
 from helios_agent.learning.network import PowerballNet
@@ -87,7 +88,7 @@ class Fitting:
         self._frequencies = data.coming_frequencies(draws[: self._trained], matrix)
         self._matrix = matrix
         self._how = how
-        self._optimiser = torch.optim.Adam(net.parameters(), lr=how.learning_rate, fused=True)
+        self._optimiser = Adam(net.parameters(), lr=how.learning_rate)
         self._order = torch.Generator().manual_seed(seed)
         self._best: dict[str, Any] = {"epoch": 0, "gain_nats": 0.0, "loss": None}
         self._best_weights = {name: value.clone() for name, value in net.state_dict().items()}

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from helios_agent.learning import data, scoring
+from helios_agent.learning.adam import Adam
 from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.objective import objective
 from helios_agent.learning.reproducible import reproducible
@@ -51,9 +52,7 @@ class Current:
         self._how = how
         self._shrinkage = shrinkage
         self._name = name
-        self._optimiser = torch.optim.Adam(
-            self._net.parameters(), lr=RATE_SHARE * how.learning_rate, fused=True
-        )
+        self._optimiser = Adam(self._net.parameters(), lr=RATE_SHARE * how.learning_rate)
 
     def __len__(self) -> int:
         return len(self._draws)

@@ -5,6 +5,7 @@ import gc
 import torch
 
 from helios_agent.learning import artefacts, forecasting, training  # noqa: F401  what jobs would import
+from helios_agent.learning.adam import Adam
 from helios_agent.learning.likelihood import bonus_nll, subset_nll
 from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.specs import NetworkSpec
@@ -22,7 +23,7 @@ def up() -> None:
     torch.set_num_threads(1)
     with torch.random.fork_rng(devices=[]):
         net = PowerballNet(SIZES, MATRIX)
-        optimiser = torch.optim.Adam(net.parameters(), fused=True)
+        optimiser = Adam(net.parameters(), lr=1e-3)
         whites = torch.arange(10).view(1, 5, 2) % MATRIX.white
         bonus = torch.arange(5).view(1, 5) % MATRIX.bonus
         said = net(whites[:, :-1], bonus[:, :-1])
