@@ -43,18 +43,19 @@ async def carry_out(
     token: str | None,
     door: Door | None = None,
     prepare: Callable[[], None] | None = None,
+    args: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Ask for an action, wait until it ends, and return its result.
 
     `door` is where a daemon is asked for it, if not at the one for any action; `prepare` is what must be done
-    before it where none runs. Raises JobFailed when it did not succeed, Refused when the daemon refuses the
-    request.
+    before it where none runs, and `args` are what the action then takes. Raises JobFailed when it did not
+    succeed, Refused when the daemon refuses the request.
     """
     url = daemon_url(config.paths.state)
     anything = Door("/api/intents", json={"action": action, "target": target})
     while True:
         if url is None:
-            result = await _by_oneself(config, action, target, prepare)
+            result = await _by_oneself(config, action, target, prepare, args or {})
         else:
             result = await _through_daemon(url, action, door or anything, token)
         # The first ingestion brings the packaged draws and asks for another, which asks the feeds.
@@ -81,14 +82,18 @@ async def _through_daemon(url: str, action: str, door: Door, token: str | None) 
 
 
 async def _by_oneself(
-    config: Config, action: str, target: str, prepare: Callable[[], None] | None
+    config: Config,
+    action: str,
+    target: str,
+    prepare: Callable[[], None] | None,
+    args: Mapping[str, Any],
 ) -> dict[str, Any]:
     with lock.hold(config.paths.state, f"helios {action}"):
         async with open_agent(config, Ports()) as agent:
             await agent.recover()
             if prepare is not None:
                 await asyncio.to_thread(prepare)
-            intent = await agent.request(action, target, {}, by="cli")
+            intent = await agent.request(action, target, dict(args), by="cli")
             while intent.state in intents.OPEN_STATES:
                 claimed = await agent.journal.record(lambda tx: intents.claim(tx, (action,)))
                 if claimed is None:

@@ -9,6 +9,7 @@ from loguru import logger
 from helios_agent.actions import (
     alert,
     assess,
+    backtest,
     backup,
     compact,
     decide,
@@ -35,7 +36,7 @@ from helios_agent.journal.journal import Transaction
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
     for module in (
-        *(ingest, score, forecast, train, assess, decide, alert, backup, verify, compact),
+        *(ingest, score, forecast, train, backtest, assess, decide, alert, backup, verify, compact),
         *(promote, rollback, retire, delete, validate, import_model),
     )
 }

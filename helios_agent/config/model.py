@@ -362,5 +362,9 @@ class Config(Section):
         return self.paths.state / "archives"
 
     @property
+    def backtests(self) -> Path:
+        return self.paths.state / "backtests"
+
+    @property
     def backups(self) -> Path:
         return self.paths.state / "backups"

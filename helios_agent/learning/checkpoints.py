@@ -1,12 +1,13 @@
 """What an interrupted training leaves behind, so that the next run of the same spec goes on from there.
 
-`checkpoint.json` names, by digest, the file of tensors that goes with it, and is renamed into place after
-that file is on the disk: whenever the process ends, one whole checkpoint stands, the last or the one before.
+`checkpoint.json` names, by digest, the files of tensors that go with it, and is renamed into place after they
+are on the disk: whenever the process ends, one whole checkpoint stands, the last or the one before. There
+are several files because one alone would take its own size of memory, twice, to be written.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from helios_agent.learning.specs import TrainingJob
 CARD = "checkpoint.json"
 EVERY_S = 10.0
 """Seconds from one checkpoint to the next, at least: each writes four times the weights."""
+PART_BYTES = 8 * 1024**2
+"""Least size of a file of tensors, but for the last."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,12 @@ class Checkpoint:
             card = json.loads((self._folder / CARD).read_bytes())
             if card["of"] != self._of:
                 raise ValueError("it is of another training")
-            content = (self._folder / _name(card["sha256"])).read_bytes()
-            if hashlib.sha256(content).hexdigest() != card["sha256"]:
-                raise ValueError("its tensors are not those that were written")
-            # Copied, for inside a file tensors stand at odd addresses, where a sum may round otherwise.
-            state = {name: value.clone() for name, value in tensors.load(content).items()}
+            state: dict[str, Tensor] = {}
+            for sha256 in card["parts"]:
+                content = (self._folder / _name(sha256)).read_bytes()
+                if hashlib.sha256(content).hexdigest() != sha256:
+                    raise ValueError("its tensors are not those that were written")
+                state |= tensors.load(content)
             return State(state, dict(card["facts"]))
         except FileNotFoundError as error:
             if (self._folder / CARD).exists():
@@ -78,15 +82,17 @@ class Checkpoint:
 
     def save(self, state: State) -> None:
         """Replace what was kept by `state`. Raises JobFailed where the folder cannot be written."""
-        content = tensors.save(dict(state.tensors))
-        sha256 = hashlib.sha256(content).hexdigest()
-        card = json.dumps({"of": self._of, "sha256": sha256, "facts": state.facts}, sort_keys=True)
+        parts = []
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._place(_name(sha256), content)
+            for some in _parts(state.tensors):
+                content = tensors.save(some)
+                parts.append(hashlib.sha256(content).hexdigest())
+                self._place(_name(parts[-1]), content)
+            card = json.dumps({"of": self._of, "parts": parts, "facts": state.facts}, sort_keys=True)
             self._place(CARD, card.encode())
             for path in self._folder.iterdir():
-                if path.name not in (CARD, _name(sha256)):
+                if path.name not in (CARD, *map(_name, parts)):
                     files.remove(path)
         except OSError as error:
             raise JobFailed(f"checkpoint: {self._folder} cannot be written: {error.strerror}") from error
@@ -102,6 +108,17 @@ class Checkpoint:
         logger.bind(action="train").warning(
             "{} cannot be gone on from, so the training begins anew: {}", self._folder / CARD, error
         )
+
+
+def _parts(named: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Yield the tensors, a file's worth at a time."""
+    part: dict[str, Tensor] = {}
+    for name, value in named.items():
+        part[name] = value
+        if sum(one.nbytes for one in part.values()) >= PART_BYTES:
+            yield part
+            part = {}
+    yield part
 
 
 def _name(sha256: str) -> str:

@@ -88,7 +88,7 @@ class Fitting:
         self._frequencies = data.coming_frequencies(draws[: self._trained], matrix)
         self._matrix = matrix
         self._how = how
-        self._optimiser = Adam(net.parameters(), lr=how.learning_rate)
+        self._optimiser = Adam(net.parameters(), how.learning_rate)
         self._order = torch.Generator().manual_seed(seed)
         self._best: dict[str, Any] = {"epoch": 0, "gain_nats": 0.0, "loss": None}
         self._best_weights = {name: value.clone() for name, value in net.state_dict().items()}
@@ -126,32 +126,31 @@ class Fitting:
         return Fit(self.epoch, self._best["epoch"], self._best["loss"])
 
     def state(self) -> State:
-        """Return all that the next epoch depends on. The tensors are those in use: copy or write them."""
-        moments = {
-            f"optimiser.{name}.{key}": value
-            for name, parameter in self._net.named_parameters()
-            for key, value in self._optimiser.state[parameter].items()
-        }
+        """Return all that the next epoch depends on. The tensors are those in use: write or copy them."""
         generators = {"random": torch.get_rng_state(), "order": self._order.get_state()}
-        return State(
-            {
-                **{f"net.{name}": value for name, value in self._net.state_dict().items()},
-                **{f"best.{name}": value for name, value in self._best_weights.items()},
-                **moments,
-                **generators,
-            },
-            {"epoch": self.epoch, "best": self._best},
-        )
+        return State({**self._tensors(), **generators}, {"epoch": self.epoch, "best": self._best})
 
     def restore(self, state: State) -> None:
         """Go on from what `state` returned."""
-        self._net.load_state_dict(_under("net.", state.tensors))
-        self._best_weights = _under("best.", state.tensors)
-        for name, parameter in self._net.named_parameters():
-            self._optimiser.state[parameter] = _under(f"optimiser.{name}.", state.tensors)
-        torch.set_rng_state(state.tensors["random"])
-        self._order.set_state(state.tensors["order"])
+        with torch.no_grad():
+            for name, value in self._tensors().items():
+                value.copy_(state.tensors[name])
+        torch.set_rng_state(state.tensors["random"].clone())
+        self._order.set_state(state.tensors["order"].clone())
         self.epoch, self._best = state.facts["epoch"], state.facts["best"]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        adam = self._optimiser
+        groups = {"mean": adam.means, "square": adam.squares, "step": adam.steps}
+        return {
+            **{f"net.{name}": value for name, value in self._net.state_dict().items()},
+            **{f"best.{name}": value for name, value in self._best_weights.items()},
+            **{
+                f"{name}.{number}": value
+                for name, many in groups.items()
+                for number, value in enumerate(many)
+            },
+        }
 
     def _train(self, first_step: Callable[[float], None]) -> float:
         """Go once through the draws by continuation; return the mean log loss, nats a draw."""
@@ -168,9 +167,7 @@ class Fitting:
             loss, nll = objective(outputs, draws[targets], self._frequencies[targets], self._matrix, how.loss)
             if not loss.detach().isfinite():
                 raise self._diverged("loss", float(loss.detach()))
-            self._optimiser.zero_grad()
-            torch.autograd.backward(loss)
-            self._optimiser.step()
+            self._optimiser.step(loss)
             if not count:
                 first_step(float(nll.mean()))
             total += float(nll.sum())
@@ -182,7 +179,3 @@ class Fitting:
             f"training diverged after {self.epoch} epochs: {name} is {value};"
             f" lower training.learning_rate (now {self._how.learning_rate:g})"
         )
-
-
-def _under(prefix: str, named: Any) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}

@@ -6,9 +6,11 @@ w = exp(logits) and e_k the k-th elementary symmetric polynomial (Chen, Dempster
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 
@@ -20,22 +22,15 @@ def uniform_nats(white: int, pick: int, bonus: int) -> float:
 def subset_nll(logits: Tensor, subsets: Tensor) -> Tensor:
     """Return −log P(S) in nats, float64 (...,), of `subsets` (..., k), 0-based, under `logits` (..., N).
 
-    Differentiable: the gradient is the inclusion probabilities minus the indicator of the subset.
+    Differentiable once: the gradient is the inclusion probabilities minus the indicator of the subset.
     """
-    shifted, log_sum = _shifted_and_log_sum(logits, subsets.shape[-1])
-    return log_sum - shifted.gather(-1, subsets).sum(-1)
+    nll: Tensor = _SubsetNll.apply(logits, subsets)  # type: ignore[no-untyped-call]
+    return nll
 
 
 def inclusion(logits: Tensor, pick: int) -> Tensor:
-    """Return each ball's probability of being among the `pick` drawn, float64 (..., N); they sum to `pick`.
-
-    They are the gradient of log e_k with respect to the logits.
-    """
-    with torch.enable_grad():
-        free = logits.detach().double().requires_grad_()
-        _, log_sum = _shifted_and_log_sum(free, pick)
-        (gradient,) = torch.autograd.grad(log_sum.sum(), free)
-    return gradient
+    """Return each ball's probability of being among the `pick` drawn, float64 (..., N); the sum is `pick`."""
+    return _law(logits.detach(), pick)[2]
 
 
 def bonus_nll(logits: Tensor, drawn: Tensor) -> Tensor:
@@ -43,13 +38,40 @@ def bonus_nll(logits: Tensor, drawn: Tensor) -> Tensor:
     return -functional.log_softmax(logits.double(), dim=-1).gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
 
 
-def _shifted_and_log_sum(logits: Tensor, pick: int) -> tuple[Tensor, Tensor]:
-    """Return x = logits − (their `pick`-th largest) and log e_pick(exp x), both float64."""
+class _SubsetNll(torch.autograd.Function):
+    """`subset_nll`, with its gradient in closed form: half the time of going back through the sums."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, logits: Tensor, subsets: Tensor) -> Tensor:
+        shifted, log_sum, chances = _law(logits, subsets.shape[-1])
+        ctx.save_for_backward(
+            chances.scatter_add(-1, subsets, torch.tensor(-1.0, dtype=chances.dtype).expand(subsets.shape))
+        )
+        return log_sum - shifted.gather(-1, subsets).sum(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * grads[0].unsqueeze(-1), None
+
+
+def _law(logits: Tensor, pick: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return x = logits − (their `pick`-th largest), log e_pick(exp x) and inclusion probabilities, float64.
+
+    Ball i is drawn together with a balls before it and pick − 1 − a after it:
+    π_i = w_i Σ_a e_a(before i) e_{pick−1−a}(after i) / e_pick.
+    """
     exact = logits.double()
-    shifted = exact - exact.detach().topk(pick, dim=-1).values[..., -1:]
+    shifted = exact - exact.topk(pick, dim=-1).values[..., -1:]
     weights = shifted.exp()
-    # After round j, sums[..., i] is e_j of the balls up to and including i.
-    sums = weights.cumsum(-1)
+    # sums[j] holds e_j of the balls before each ball, and of those after it, the latter in reverse.
+    both = torch.stack([weights, weights.flip(-1)])
+    sums = [torch.ones((), dtype=both.dtype).expand_as(both)]
     for _ in range(pick - 1):
-        sums = (weights * functional.pad(sums[..., :-1], (1, 0))).cumsum(-1)
-    return shifted, sums[..., -1].log()
+        sums.append(functional.pad((both * sums[-1])[..., :-1].cumsum(-1), (1, 0)))
+    others = sums[-1][0] + sums[-1][1].flip(-1) if pick > 1 else sums[0][0]
+    for before in range(1, pick - 1):
+        others = torch.addcmul(others, sums[before][0], sums[pick - 1 - before][1].flip(-1))
+    total = (weights * sums[-1][0]).sum(-1)
+    return shifted, total.log(), weights * others / total.unsqueeze(-1)

@@ -12,16 +12,16 @@ from helios_agent.learning.specs import Precision
 def reproducible(seed: int, threads: int) -> Iterator[None]:
     """Seed torch, fix its thread count and allow deterministic kernels only, then restore what was."""
     threads_before = torch.get_num_threads()
-    strictness_before = torch.get_deterministic_debug_mode()
+    deterministic_before = torch.get_deterministic_debug_mode()
     with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed and use_deterministic_algorithms do the same, and import torch's compiler.
-        torch.default_generator.manual_seed(seed)
+        torch.manual_seed(seed)
         torch.set_num_threads(threads)
+        # use_deterministic_algorithms does the same, but loads torch's compiler: 70 MB, a second.
         torch.set_deterministic_debug_mode("error")
         try:
             yield
         finally:
-            torch.set_deterministic_debug_mode(strictness_before)
+            torch.set_deterministic_debug_mode(deterministic_before)
             torch.set_num_threads(threads_before)
 
 

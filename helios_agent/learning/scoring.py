@@ -15,7 +15,7 @@ from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.reproducible import arithmetic
 from helios_agent.learning.specs import Precision
 
-WINDOWS_AT_ONCE = 64
+WINDOWS_AT_ONCE = 32
 SHRINKAGE_HALVINGS = 40
 """Bisections of [0, 1]: the answer is exact to 1e-12."""
 

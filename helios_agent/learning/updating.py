@@ -52,7 +52,7 @@ class Current:
         self._how = how
         self._shrinkage = shrinkage
         self._name = name
-        self._optimiser = Adam(self._net.parameters(), lr=RATE_SHARE * how.learning_rate)
+        self._optimiser = Adam(self._net.parameters(), RATE_SHARE * how.learning_rate)
 
     def __len__(self) -> int:
         return len(self._draws)
@@ -111,9 +111,7 @@ class Current:
             self._how.loss,
         )
         self._net.eval()
-        self._optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        self._optimiser.step()
+        self._optimiser.step(loss)
 
 
 def forecast(net: PowerballNet, draws: data.Draws, shrinkage: float) -> dict[str, Any]:

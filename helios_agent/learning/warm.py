@@ -23,13 +23,12 @@ def up() -> None:
     torch.set_num_threads(1)
     with torch.random.fork_rng(devices=[]):
         net = PowerballNet(SIZES, MATRIX)
-        optimiser = Adam(net.parameters(), lr=1e-3)
+        optimiser = Adam(net.parameters(), 1e-3)
         whites = torch.arange(10).view(1, 5, 2) % MATRIX.white
         bonus = torch.arange(5).view(1, 5) % MATRIX.bonus
         said = net(whites[:, :-1], bonus[:, :-1])
         loss = subset_nll(said.white[:, -1].double(), whites[:, -1]).mean()
         loss = loss + bonus_nll(said.bonus[:, -1].double(), bonus[:, -1]).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimiser.step(loss)
     gc.collect()
     gc.freeze()

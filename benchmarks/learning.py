@@ -1,0 +1,372 @@
+"""What learning costs: the straightforward loop, as most would write it, beside ours, on the same data.
+
+The straightforward side (`Usual`) is the same network from torch's own parts, fed overlapping windows of 50
+draws by a DataLoader, 32 a batch, trained by Adam in fp32 on summed cross-entropies. Ours is what a training
+job runs. Both compute on one thread; costs are CPU seconds of the process, the sides take turns, and factors
+are medians over rounds. Draws come from a machine whose balls have log-weights of standard deviation 0.4.
+
+    python benchmarks/learning.py [SECTION ...]
+
+Without a SECTION, all of them: see `SECTIONS`.
+"""
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+from helios_agent.actions import precision
+from helios_agent.config.model import Training
+from helios_agent.forecasting import subsets
+from helios_agent.learning import data, fitting, scoring, walk_forward
+from helios_agent.learning.likelihood import bonus_nll, subset_nll, uniform_nats
+from helios_agent.learning.network import PowerballNet
+from helios_agent.learning.reproducible import reproducible
+from helios_agent.learning.specs import Matrix, NetworkSpec, TrainingSpec
+from helios_agent.learning.updating import Current
+
+SIZES = Matrix(white=69, bonus=26, pick=5)
+UNIFORM = uniform_nats(69, 5, 26)
+LOG_SD = 0.4
+HISTORY, TEST, LONG = 1_400, 1_000, 14_000
+"""Draws: of today's Powerball, to measure gains on, and ten times as many."""
+WINDOW, BATCH, PATIENCE, MOST_EPOCHS = 50, 32, 10, 40
+ROUNDS = 3
+SAME_GAIN = 0.85
+"""Of what one who knows the machine gains."""
+WALKED, CORES = 500, 2
+REFIT = {"patience": 3}
+"""What a walk-forward spends less on than a training: epochs after the best."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A line of the table."""
+
+    what: str
+    bar: str
+    found: str
+
+
+def how(**changes: Any) -> TrainingSpec:
+    """The default training, in the arithmetic that pays on this machine."""
+    return TrainingSpec.model_validate(precision.resolved(Training(**changes)))
+
+
+def machine(draws: int, log_sd: float = LOG_SD, seed: int = 1) -> tuple[list[list[int]], float]:
+    """Rows from a machine that is unfair in its white balls, and what who knows it gains, nats a draw."""
+    random = np.random.default_rng(seed)
+    theta = log_sd * random.standard_normal(SIZES.white)
+    whites = subsets.sample(theta, SIZES.pick, random, draws)
+    bonus = random.integers(1, SIZES.bonus + 1, size=(draws, 1))
+    rows: list[list[int]] = np.hstack([whites, bonus]).tolist()
+    return rows, float(subsets.divergence(theta, SIZES.pick))
+
+
+class Usual(nn.Module):
+    """The network from torch's own parts; it reads one window and predicts one draw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.white = nn.Embedding(69, 64)
+        self.bonus = nn.Embedding(26, 64)
+        self.project = nn.Linear(128, 256)
+        self.positions = nn.Parameter(0.02 * torch.randn(WINDOW, 256))
+        self.attention = nn.MultiheadAttention(256, 8, dropout=0.2, batch_first=True)
+        self.norm = nn.LayerNorm(256)
+        self.lstm = nn.LSTM(256, 256, 3, dropout=0.2, bidirectional=True, batch_first=True)
+        self.readout = nn.Sequential(nn.Dropout(0.2), nn.Linear(512, 128), nn.ReLU())
+        self.heads = nn.ModuleList(nn.Linear(128, size) for size in (69, 26))
+
+    def forward(self, whites: Tensor, bonus: Tensor) -> tuple[Tensor, Tensor]:
+        states = self.project(torch.cat([self.white(whites).mean(2), self.bonus(bonus)], -1)) + self.positions
+        states = self.norm(states + self.attention(states, states, states, need_weights=False)[0])
+        features = self.readout(self.lstm(states)[0][:, -1])
+        return self.heads[0](features), self.heads[1](features)
+
+
+class UsualLoop:
+    """The straightforward training of it."""
+
+    def __init__(self, draws: data.Draws, trained: int, seed: int = 1) -> None:
+        torch.manual_seed(seed)
+        starts = torch.arange(len(draws) - WINDOW)
+        window, target = draws[data.stretches(starts, WINDOW)], draws[starts + WINDOW]
+        tensors = (window.whites, window.bonus, target.whites, target.bonus)
+        split = trained - WINDOW
+        self.net = Usual()
+        self._train = DataLoader(TensorDataset(*(t[:split] for t in tensors)), BATCH, shuffle=True)
+        self._validate = DataLoader(TensorDataset(*(t[split:] for t in tensors)), BATCH)
+        self._optimiser = torch.optim.Adam(self.net.parameters(), lr=1e-3)
+
+    def epoch(self) -> float:
+        """Train for an epoch; return the validation loss."""
+        self.net.train()
+        for batch in self._train:
+            self._optimiser.zero_grad()
+            torch.autograd.backward(self._loss(batch))
+            self._optimiser.step()
+        self.net.eval()
+        with torch.no_grad():
+            losses = [float(self._loss(batch)) for batch in self._validate]
+        return statistics.fmean(losses)
+
+    def gain(self, draws: data.Draws, first: int) -> float:
+        """Return the log-score gain on the draws from `first` on, nats a draw."""
+        starts = torch.arange(first - WINDOW, len(draws) - WINDOW)
+        nll = []
+        self.net.eval()
+        with torch.no_grad():
+            for some in torch.split(starts, 64):
+                window, target = draws[data.stretches(some, WINDOW)], draws[some + WINDOW]
+                white, bonus = self.net(window.whites, window.bonus)
+                nll.append(subset_nll(white, target.whites) + bonus_nll(bonus, target.bonus))
+        return UNIFORM - float(torch.cat(nll).mean())
+
+    def _loss(self, batch: list[Tensor]) -> Tensor:
+        white, bonus = self.net(batch[0], batch[1])
+        among = torch.zeros_like(white).scatter(1, batch[2], 1.0)
+        whites = functional.binary_cross_entropy_with_logits(white, among, reduction="none").sum(1).mean()
+        return whites + functional.cross_entropy(bonus, batch[3])
+
+
+class OurLoop:
+    """A training job's fit, an epoch at a time."""
+
+    def __init__(self, draws: data.Draws, seed: int = 1) -> None:
+        torch.manual_seed(seed)
+        self.net = PowerballNet(NetworkSpec(), SIZES)
+        self._fitting = fitting.Fitting(self.net, draws, SIZES, how(), seed)
+
+    def epoch(self) -> None:
+        self._fitting.run_epoch(lambda loss: None)
+
+    def gain(self, draws: data.Draws, first: int) -> float:
+        drawn = draws[first:]
+        return UNIFORM - float(scoring.losses(scoring.say(self.net, draws, first), drawn).mean())
+
+
+def cpu_s(work: Callable[[], Any]) -> float:
+    """Return the CPU seconds that `work` takes of this process."""
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def wall_ms(work: Callable[[], Any], times: int) -> float:
+    """Return the median of the wall time of `work`, in milliseconds."""
+    found = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        work()
+        found.append(1e3 * (time.perf_counter() - begun))
+    return statistics.median(found)
+
+
+def epochs() -> list[Figure]:
+    """Whole epochs, validation included, a trained draw: the sides take turns."""
+    draws = data.from_rows(machine(HISTORY)[0])
+    trained = HISTORY - how().validated(HISTORY)
+    usual, own = UsualLoop(draws, trained), OurLoop(draws)
+    theirs, ours = [], []
+    own.epoch()  # what the first step sets up
+    for _ in range(ROUNDS):
+        theirs.append(cpu_s(usual.epoch) / (trained - WINDOW))
+        ours.append(statistics.fmean(cpu_s(own.epoch) for _ in range(5)) / (trained - WINDOW))
+    factor = statistics.median(one / other for one, other in zip(theirs, ours, strict=True))
+    found = f"{factor:.1f}x ({_ms(theirs)} against {_ms(ours)} ms, {how().precision})"
+    return [Figure("CPU seconds per trained draw, against the straightforward loop", "20x, aim 30x", found)]
+
+
+def same_gain() -> list[Figure]:
+    """CPU seconds of training, validation included, until the test gain is reached."""
+    rows, known = machine(HISTORY + TEST)
+    draws, past = data.from_rows(rows), data.from_rows(rows[:HISTORY])
+    wanted = SAME_GAIN * known
+    spent = []
+    sides: tuple[Any, ...] = (UsualLoop(past, HISTORY - how().validated(HISTORY)), OurLoop(past))
+    for side in sides:
+        total, gain, count = 0.0, -math.inf, 0
+        while gain < wanted and count < MOST_EPOCHS:
+            total, count = total + cpu_s(side.epoch), count + 1
+            gain = side.gain(draws, HISTORY)
+        spent.append((total, count, gain))
+    (theirs, their_count, their_gain), (ours, our_count, our_gain) = spent
+    found = (
+        f"{theirs / ours:.1f}x ({theirs:.1f} s, {their_count} epochs, gain {their_gain:.3f}, against"
+        f" {ours:.2f} s, {our_count} epochs, gain {our_gain:.3f}; {wanted:.3f} wanted)"
+    )
+    return [Figure("CPU seconds to the same test gain (log-sd 0.4)", "15x, aim 25x", found)]
+
+
+def updates() -> list[Figure]:
+    """A warm update, after a history and one ten times as long, against training anew."""
+    rows = machine(LONG + 60)[0]
+    past = data.from_rows(rows[:HISTORY])
+    net = _readied(past)
+    costs = {}
+    for length in (HISTORY, LONG):
+        known = data.from_rows(rows[:length])
+        current = Current(net, known, SIZES, how(), 1.0, "benchmark")
+        current.take(rows[length : length + 1])
+        costs[length] = statistics.median(
+            cpu_s(partial(current.take, rows[t : t + 1])) for t in range(length + 1, length + 21)
+        )
+    own = cpu_s(lambda: _fit(past))
+    loop = UsualLoop(past, HISTORY - how().validated(HISTORY))
+    losses: list[float] = []
+    refit = cpu_s(lambda: _until_it_stops(loop, losses))
+    update = costs[HISTORY]
+    found = (
+        f"{refit / update:,.0f}x ({1e3 * update:.0f} ms against {refit:.0f} s, {len(losses)} epochs;"
+        f" our own refit takes {own:.1f} s)"
+    )
+    longer = f"{costs[LONG] / update:.2f}x as much at {LONG:,} draws as at {HISTORY:,}"
+    return [
+        Figure("update after one draw, against a refit", "1,000x, aim 4,000x", found),
+        Figure("the same after a history ten times as long", "", longer),
+    ]
+
+
+def walk() -> list[Figure]:
+    """The last 500 draws of a history of 1,400, forecast by two processes."""
+    figures = []
+    for name, log_sd in (("log-sd 0.4", LOG_SD), ("fair", 0.0)):
+        rows = machine(HISTORY, log_sd)[0]
+        spans = [(t, t + 50) for t in range(HISTORY - WALKED, HISTORY, 50)]
+        with ProcessPoolExecutor(CORES, get_context("spawn"), _one_thread) as pool:
+            list(pool.map(os.cpu_count, ()))
+            begun = time.perf_counter()
+            done = [*pool.map(_walked, [rows] * len(spans), spans)]
+            elapsed = time.perf_counter() - begun
+        gain = sum(total for total, _ in done) / WALKED
+        cpu = sum(seconds for _, seconds in done)
+        found = f"{elapsed:.1f} s ({cpu:.0f} CPU s; gain {gain:+.4f} nats a draw)"
+        figures.append(Figure(f"{WALKED}-draw walk-forward, two cores, {name}", "60 s, aim 20 s", found))
+    return figures
+
+
+def likelihood() -> list[Figure]:
+    """Forward and backward of the exact likelihood of 5 of 69."""
+    figures = []
+    for batch, bar, times in ((32, "0.4 ms, aim 0.25", 2_000), (2_000, "6 ms, aim 4.5", 200)):
+        logits = torch.randn(batch, SIZES.white, requires_grad=True)
+        drawn = torch.rand(batch, SIZES.white).topk(SIZES.pick).indices
+
+        def both(logits: Tensor = logits, drawn: Tensor = drawn) -> None:
+            torch.autograd.grad(subset_nll(logits, drawn).mean(), logits)
+
+        wall_ms(both, times // 10)
+        found = f"{wall_ms(both, times):.3f} ms"
+        figures.append(Figure(f"exact likelihood, forward + backward, batch {batch:,}", bar, found))
+    return figures
+
+
+def memory() -> list[Figure]:
+    """Peak resident memory of a real process that trains and writes a checkpoint."""
+    program = (
+        "import json, sys\nfrom helios_agent.learning import checkpoints, training\n"
+        "checkpoints.EVERY_S = 0.0\ntraining.run(json.load(sys.stdin), lambda progress: None)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        spec = {
+            **SIZES.model_dump(),
+            "game": "simulated",
+            "era": "2000-01-01",
+            "draws": machine(HISTORY)[0],
+            "last_draw": "2026-01-01",
+            "seed": 1,
+            "out": str(Path(folder, "out")),
+            "checkpoint": str(Path(folder, "checkpoint")),
+            "training": how(epochs=3).model_dump(),
+        }
+        child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, text=True)
+        assert child.stdin is not None  # noqa: S101
+        child.stdin.write(json.dumps(spec))
+        child.stdin.close()
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit("The training failed.")
+    found = f"{usage.ru_maxrss / 1024:.0f} MB"
+    return [Figure("peak memory of a training child", "600 MB, aim 450", found)]
+
+
+SECTIONS: dict[str, Callable[[], list[Figure]]] = {
+    "epochs": epochs,
+    "same-gain": same_gain,
+    "updates": updates,
+    "walk": walk,
+    "likelihood": likelihood,
+    "memory": memory,
+}
+
+
+def _fit(past: data.Draws, **changes: Any) -> PowerballNet:
+    with reproducible(1, threads=1):
+        net = PowerballNet(NetworkSpec(), SIZES)
+        fitting.fit(net, past, SIZES, how(**changes), 1, lambda progress: None)
+    return net
+
+
+def _readied(past: data.Draws) -> PowerballNet:
+    """A network that has learnt something, so that updates have something to lose."""
+    return _fit(past, epochs=4)
+
+
+def _until_it_stops(loop: UsualLoop, losses: list[float]) -> None:
+    """Train as most would: until the validation loss has not fallen for ten epochs."""
+    while len(losses) < MOST_EPOCHS and min(losses, default=0.0) in [0.0, *losses[-PATIENCE:]]:
+        losses.append(loop.epoch())
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _walked(rows: list[list[int]], span: tuple[int, int]) -> tuple[float, float]:
+    """Return the summed gain of the forecasts of a span, nats, and the CPU seconds they took."""
+    begun = time.process_time()
+    made = walk_forward.walk(rows, SIZES, *span, NetworkSpec(), how(**REFIT), 1)
+    gain = sum(forecast.gain(rows[t][:-1], rows[t][-1]) for t, forecast in made)
+    return gain, time.process_time() - begun
+
+
+def _ms(seconds: list[float]) -> str:
+    return f"{1e3 * statistics.median(seconds):.2f}"
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or [*SECTIONS]
+    unknown = set(wanted) - SECTIONS.keys()
+    if unknown:
+        raise SystemExit(f"SECTION is {', '.join(unknown)}; expected some of: {', '.join(SECTIONS)}")
+    torch.set_num_threads(1)
+    figures = []
+    for name in wanted:
+        print(f"{name} …", file=sys.stderr)
+        figures += SECTIONS[name]()
+    width = max(len(figure.what) for figure in figures)
+    for figure in figures:
+        print(f"{figure.what:<{width}}  {figure.bar:<18}  {figure.found}")
+
+
+if __name__ == "__main__":
+    main()
