@@ -199,7 +199,7 @@ class Daemon:
         while time.monotonic() < until:
             if result := condition():
                 return result
-            time.sleep(0.05)
+            time.sleep(0.1)  # what it waits for has the lowest priority
         raise AssertionError(f"waited {seconds} s for {what}; the daemon said:\n{self.log.read_text()}")
 
     def wait_until_idle(self) -> None:
