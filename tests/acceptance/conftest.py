@@ -194,7 +194,7 @@ class Daemon:
     def post(self, path: str, body: dict[str, Any], **headers: str) -> httpx.Response:
         return httpx.post(self.url + path, json=body, headers=headers, timeout=10, trust_env=False)
 
-    def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if result := condition():
