@@ -137,6 +137,8 @@ class _Part:
     network: str | None = None
     done: int = 0
     gains: Mapping[str, float] = field(default_factory=dict)
+    said: list[Mapping[str, Any]] = field(default_factory=list)
+    """What a network said, one record a draw."""
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -203,7 +205,7 @@ class _Walk:
     ) -> None:
         self._context, self._intent, self._parts, self._told = context, intent, parts, told
         self._begun_us = context.clock.mono_us()
-        self._said_us: int | None = None
+        self._told_us = self._begun_us
 
     async def walked(
         self, span: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]]
@@ -217,8 +219,7 @@ class _Walk:
         said: dict[str, list[Any]] = {name: [] for name in networks}
         for part, result in zip(self._parts, results, strict=True):
             if part.network is not None:
-                told = result["said"] if result else []
-                said[part.network] += told + [None] * (part.total - len(told))
+                said[part.network] += [*part.said, *[None] * (part.total - len(part.said))]
             elif result:
                 judged |= result["forecasters"]
                 broken |= result["broken"]
@@ -239,20 +240,23 @@ class _Walk:
         """Compute one part; None where it was stopped before it had anything."""
 
         async def on_progress(progress: Mapping[str, Any]) -> None:
+            is_news = progress["done"] > part.done
             part.done, part.gains = progress["done"], progress["gains"]
-            now_us = self._context.clock.mono_us()
-            if self._said_us is None or now_us - self._said_us >= PROGRESS_S * SECOND_US:
+            part.said += [progress["said"]] if "said" in progress else []
+            passed_us = self._context.clock.mono_us() - self._told_us
+            if is_news and passed_us >= PROGRESS_S * SECOND_US:
                 await self._tell()
 
         try:
             return await self._context.engine.run(
-                part.kind, part.spec, on_progress, time_limit_s=self._limit_s
-            )
+                part.kind, part.spec, on_progress, time_limit_s=self._limit_s, stop=self._context.stop,
+                priority=self._intent.priority,
+            )  # fmt: skip
         except JobStopped:
             return None
 
     async def _tell(self) -> None:
-        self._said_us = self._context.clock.mono_us()
+        self._told_us = self._context.clock.mono_us()
         eta = {"total": sum(part.total for part in self._parts), "eta_seconds": self._eta_seconds()}
         event = {**self._told, **self.progress(), **eta}
         await self._context.journal.append("backtest.progress", event, self._intent.seq)

@@ -193,21 +193,24 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def run_block(spec: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Walk the one network of `spec` (see `BacktestJob`) and return what it said, for `run` to judge.
+    """Walk the one network of `spec` (see `BacktestJob`), telling draw by draw what it says, to be judged.
 
-    Returns {"said": [record of a forecast, one a draw], "stopped"}. Reports and raises as `run` does.
+    `report` is called for each draw with {"done", "total", "gains"} as `Progress` tells them, and "said", the
+    record of the forecast: a network that is being trained cannot be stopped gently, and what it said before
+    must not be lost with it. Returns {"stopped"}. Raises as `run` does.
     """
     job = specs.read(BacktestJob, spec)
     (network,) = job.networks
-    progress = Progress(job.last - job.first, report)
     notes = Notes(job.history)
-    stopped = False
+    total, gained = job.last - job.first, 0.0
     try:
-        for t, forecast in foretold(job, network):
-            progress.draw({network.name: notes.add(t, forecast)})
+        for done, (t, forecast) in enumerate(foretold(job, network), start=1):
+            gained = mixture.rounded(gained + notes.add(t, forecast))
+            told = {"done": done, "total": total, "gains": {network.name: gained}}
+            report(told | {"said": forecast.to_record()})
     except JobStopped:
-        stopped = True
-    return {"said": [forecast.to_record() for forecast in notes.said], "stopped": stopped}
+        return {"stopped": True}
+    return {"stopped": False}
 
 
 def foretold(job: BacktestJob, network: NetworkForecaster) -> Iterator[tuple[int, Forecast]]:

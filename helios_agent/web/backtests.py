@@ -19,7 +19,7 @@ from helios_agent.journal.backtests import Backtest
 from helios_agent.journal.intents import Intent
 from helios_agent.store import Reader
 from helios_agent.web import backtest_report, views
-from helios_agent.web.api import GameName, Served
+from helios_agent.web.api import GameName, Priority, Served
 from helios_agent.web.guard import require_token
 
 router = APIRouter()
@@ -40,6 +40,7 @@ class BacktestRequest(BaseModel):
     last: str | None = Field(None, alias="to")
     forecasters: list[str] = Field([], max_length=100)
     refit_every: int = Field(backtest.REFIT_EVERY, ge=1, le=10_000)
+    priority: Priority = 0
 
 
 @router.post("/api/backtests", status_code=202, dependencies=[Depends(require_token)])
@@ -55,7 +56,7 @@ async def ask(agent: Served, body: BacktestRequest, response: Response) -> dict[
         forecasters=body.forecasters,
         refit_every=body.refit_every,
     )
-    intent = await agent.request("backtest", target, args, by="http")
+    intent = await agent.request("backtest", target, args, by="http", priority=body.priority)
     response.headers["location"] = f"/api/backtests/{intent.id}"
     return record(intent, None)
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -42,13 +42,12 @@ NOW = datetime(2026, 9, 18, 12, tzinfo=UTC)
 
 
 class Here:
-    """Computes jobs in this process, and tells how many were under way at once."""
+    """Computes jobs in this process. With `kills` it ends one that is to stop, else it asks it to."""
 
-    def __init__(self) -> None:
+    def __init__(self, kills: bool = False) -> None:
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
-        self.most = self._now = 0
-        self.stopped_at: int | None = None
-        """At which report each job is stopped."""
+        self.on_report: Callable[[], Awaitable[None]] | None = None
+        self._kills = kills
 
     async def run(
         self,
@@ -61,27 +60,30 @@ class Here:
         priority: int = 0,
     ) -> dict[str, Any]:
         self.asked.append((kind, spec))
-        self._now += 1
-        self.most = max(self.most, self._now)
-        reports: list[Mapping[str, Any]] = []
+        loop, job = asyncio.get_running_loop(), {"backtest": jobs.run, "backtest-block": jobs.run_block}[kind]
+
+        async def hear(progress: dict[str, Any]) -> bool:
+            if on_progress is not None:
+                await on_progress(progress)
+            if self.on_report is not None and on_progress is not None:
+                await self.on_report()
+            return stop is not None and stop.is_set()
 
         def report(progress: dict[str, Any]) -> None:
-            reports.append(progress)
-            if len(reports) == self.stopped_at:
-                raise JobStopped()
+            if asyncio.run_coroutine_threadsafe(hear(progress), loop).result():
+                raise Killed() if self._kills else JobStopped()
 
-        await asyncio.sleep(0)
         try:
-            result = {"backtest": jobs.run, "backtest-block": jobs.run_block}[kind](dict(spec), report)
-            for progress in reports:
-                if on_progress is not None:
-                    await on_progress(progress)
-        finally:
-            self._now -= 1
-        return result
+            return await asyncio.to_thread(job, dict(spec), report)
+        except Killed:
+            raise JobStopped() from None
 
     async def close(self) -> None:
         pass
+
+
+class Killed(BaseException):
+    """The end of a job that nothing in it can catch."""
 
 
 def held(machine: Machine, count: int = DRAWS) -> list[Draw]:
@@ -111,8 +113,8 @@ async def living(folder: Path, machine: Machine, engine: Any = None) -> AsyncIte
     config.paths.state.mkdir()
     ports = Ports(VirtualClock(NOW), open_engine=lambda work, forks: engine or LocalEngine(work, forks))
     async with open_agent(config, ports) as agent:
-        for draw in held(machine):
-            await agent.journal.append("draw.ingested", draws.to_payload(draw, "drum"))
+        told = [draws.to_payload(draw, "drum") for draw in held(machine)]
+        await agent.journal.record(lambda tx: [tx.append("draw.ingested", payload) for payload in told])
         yield agent
 
 
@@ -163,7 +165,8 @@ async def test_on_fair_draws_it_says_that_nothing_was_found_and_what_would_have_
     async with living(tmp_path, drums.fair(MATRIX), Here()) as agent, client(agent) as http:
         shown = await done(agent, http)
 
-    visible = np.log(13 / 0.01) / DRAWS  # of 14 forecasters, uniform cannot gain
+    able = len(backtest.EXPERTS_AND_MIXTURE) - 1  # uniform cannot gain
+    visible = np.log(able / 0.01) / DRAWS
     assert shown["forecasters"] == [*backtest.EXPERTS_AND_MIXTURE]
     assert shown["summary"]["found"] == []
     assert shown["summary"]["visible_gain_nats"] == pytest.approx(visible)
@@ -242,15 +245,56 @@ async def test_different_backtests_of_a_game_wait_side_by_side(tmp_path: Path) -
     assert [intent.args["forecasters"] for intent in waiting] == [["ball"], ["bonus"]]
 
 
-async def test_one_that_is_stopped_keeps_what_it_has(tmp_path: Path) -> None:
-    engine = Here()
-    engine.stopped_at = 2
+@pytest.mark.parametrize("kills", [False, True])
+async def test_one_that_is_stopped_keeps_what_it_has(kills: bool, tmp_path: Path) -> None:
+    engine = Here(kills)
     async with living(tmp_path, LOADED, engine) as agent, client(agent) as http:
-        shown = await done(agent, http, forecasters=["ball"])
+        clock = agent.journal.clock
+        assert isinstance(clock, VirtualClock)
 
-    assert shown["summary"]["stopped"] is True
-    assert shown["summary"]["forecasters"]["ball"]["draws"] == shown["done"] == 50
+        async def stop_after_a_while() -> None:
+            (running,) = await intents.open_ones(agent.store)
+            progress = (await http.get(f"/api/backtests/{running.id}")).json()
+            if progress["done"] == 0:
+                await clock.advance(3)  # then it tells of the next
+            elif running.wanted is None:
+                stopping = await http.post(f"/api/intents/{running.id}/stop")
+                assert stopping.status_code == 202
+                for _ in range(20):  # until that is heard
+                    await clock.advance(0.1)
+                    await asyncio.sleep(0.01)
+
+        engine.on_report = stop_after_a_while
+        shown = await done(agent, http, forecasters=["powerballnet"], **{"from": DAYS[50], "to": DAYS[79]})
+        made = (await http.get(f"{shown['report']}.json")).json()
+
+    assert (shown["state"], shown["summary"]["stopped"]) == ("done", True)
+    assert 0 < shown["summary"]["forecasters"]["powerballnet"]["draws"] == shown["done"] < 30
+    assert made["forecasters"][0]["gains"][shown["done"] :] == [None] * (30 - shown["done"])
     assert shown["summary"]["verdict"].startswith("The backtest was stopped before its end. ")
+
+
+async def test_a_network_is_walked_in_blocks_and_judged_as_a_whole(tmp_path: Path) -> None:
+    engine = Here()
+    asked = {"from": DAYS[60], "refit_every": 20, "forecasters": ["powerballnet", "ball"]}
+    async with living(tmp_path, LOADED, engine) as agent, client(agent) as http:
+        shown = await done(agent, http, **asked)
+        made = (await http.get(f"{shown['report']}.json")).json()
+
+    spans = [(kind, spec["first"], spec["last"], len(spec["rows"])) for kind, spec in engine.asked]
+    assert spans == [
+        ("backtest-block", 60, 80, 80),
+        ("backtest-block", 80, 100, 100),
+        ("backtest-block", 100, 120, 120),
+        ("backtest", 60, 120, 120),
+        ("backtest", 60, 120, 120),
+    ]
+    _, judged = engine.asked[-1]
+    (network,) = judged["forecasters"]
+    alone = jobs.run(dict(judged) | {"forecasters": [network | {"said": None}]}, lambda progress: None)
+    whole = {"name": "powerballnet", "watches_for": "whatever a network can learn"}
+    assert made["forecasters"][0] == whole | alone["forecasters"]["powerballnet"]
+    assert made["networks"]["powerballnet"]["refit_every"] == 20
 
 
 async def test_a_worker_that_fails_fails_the_backtest_with_its_reason(tmp_path: Path) -> None:

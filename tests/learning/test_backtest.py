@@ -186,13 +186,27 @@ def test_the_account_of_a_forecaster_is_what_its_gains_and_picks_add_up_to(machi
     assert account["hits"]["p"] < 0.01 < account["bonus_hits"]["p"]
 
 
+def said_in_block(spec: dict[str, Any], stop_after: int = LAST) -> list[dict[str, Any]]:
+    """Return the records that a block told, one a draw."""
+    said: list[dict[str, Any]] = []
+
+    def report(progress: dict[str, Any]) -> None:
+        said.append(progress["said"])
+        assert (progress["done"], progress["total"]) == (len(said), spec["last"] - spec["first"])
+        if len(said) == stop_after:
+            raise JobStopped()
+
+    assert backtest.run_block(spec, report) == {"stopped": len(said) == stop_after}
+    return said
+
+
 def test_a_network_walked_in_blocks_is_judged_as_one_that_was_not(machine: Machine) -> None:
     rows = machine(LAST, log_sd=0.8)
     whole = backtest.run(job(rows, [NETWORK]), quietly)
     said = [
         record
         for first, last in ((60, 80), (80, 90))
-        for record in backtest.run_block(job(rows, [NETWORK], first, last), quietly)["said"]
+        for record in said_in_block(job(rows, [NETWORK], first, last))
     ]
     assert backtest.run(job(rows, [NETWORK | {"said": said}]), quietly) == whole
 
@@ -237,15 +251,14 @@ def test_a_backtest_stopped_in_the_middle_keeps_what_it_has(machine: Machine) ->
         gains = whole["forecasters"][name]["gains"]
         assert account["gains"] == gains[:15] + [None] * 15
 
-    block = backtest.run_block(job(rows, [NETWORK]), stopping_after(1))
-    assert (len(block["said"]), block["stopped"]) == (25, True)
+    assert said_in_block(job(rows, [NETWORK]), 25) == said_in_block(job(rows, [NETWORK]))[:25]
     nothing = backtest.run(job(rows, ALL), stopping_after(1))
     assert (nothing["forecasters"], nothing["stopped"]) == ({}, True)
 
 
 def test_draws_that_no_block_reached_are_left_out(machine: Machine) -> None:
     rows = machine(LAST, log_sd=0.8)
-    (said,) = [backtest.run_block(job(rows, [NETWORK]), quietly)["said"]]
+    said = said_in_block(job(rows, [NETWORK]))
     gains = backtest.run(job(rows, [NETWORK]), quietly)["forecasters"]["powerballnet"]["gains"]
     with_a_hole = NETWORK | {"said": said[:5] + [None] * 10 + said[15:]}
     account = backtest.run(job(rows, [with_a_hole]), quietly)["forecasters"]["powerballnet"]
