@@ -39,8 +39,9 @@ from helios_agent.learning import data, fitting, scoring, walk_forward
 from helios_agent.learning.likelihood import bonus_nll, subset_nll, uniform_nats
 from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.reproducible import reproducible
-from helios_agent.learning.specs import Matrix, NetworkSpec, TrainingSpec
+from helios_agent.learning.specs import NetworkSpec, TrainingSpec
 from helios_agent.learning.updating import Current
+from helios_agent.registry.card import Matrix
 
 SIZES = Matrix(white=69, bonus=26, pick=5)
 UNIFORM = uniform_nats(69, 5, 26)

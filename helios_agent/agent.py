@@ -32,7 +32,7 @@ from helios_agent.supervision import Supervisor
 from helios_agent.systemd import Notifier
 from helios_agent.work.children import ForkServer
 from helios_agent.work.engine import Engine
-from helios_agent.work.local import LocalEngine
+from helios_agent.work.engines import open_engine
 from helios_agent.work.predictor import Predictors
 
 STALE_PULSES = 3
@@ -51,7 +51,7 @@ class Ports:
     """
 
     clock: Clock = field(default_factory=SystemClock)
-    open_engine: Callable[[Work, ForkServer], Engine] = LocalEngine
+    open_engine: Callable[[Work, ForkServer], Engine] = open_engine
     transport: httpx.AsyncBaseTransport | None = None
     open_store: Callable[[Path], Awaitable[Store]] = Store.open
     pulse_s: float = 30.0

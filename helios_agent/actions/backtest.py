@@ -249,13 +249,9 @@ class _Walk:
 
         try:
             return await self._context.engine.run(
-                part.kind,
-                part.spec,
-                on_progress,
-                time_limit_s=self._limit_s,
-                stop=self._context.stop,
+                part.kind, part.spec, on_progress, time_limit_s=self._limit_s, stop=self._context.stop,
                 priority=self._intent.priority,
-            )
+            )  # fmt: skip
         except JobStopped:
             return None
 

@@ -5,8 +5,10 @@ import gc
 import torch
 
 from helios_agent.learning import artefacts, forecasting, training  # noqa: F401  what jobs would import
+from helios_agent.learning.adam import Adam
 from helios_agent.learning.likelihood import bonus_nll, subset_nll
 from helios_agent.learning.network import PowerballNet
+from helios_agent.learning.reproducible import reproducible
 from helios_agent.learning.specs import NetworkSpec
 from helios_agent.registry.card import Matrix
 
@@ -20,15 +22,13 @@ def up() -> None:
     One thread does it, so that torch has no pool of threads that a forked process would lack.
     """
     torch.set_num_threads(1)
-    with torch.random.fork_rng(devices=[]):
+    with reproducible(1, threads=1):
         net = PowerballNet(SIZES, MATRIX)
-        optimiser = torch.optim.Adam(net.parameters(), fused=True)
         whites = torch.arange(10).view(1, 5, 2) % MATRIX.white
         bonus = torch.arange(5).view(1, 5) % MATRIX.bonus
         said = net(whites[:, :-1], bonus[:, :-1])
         loss = subset_nll(said.white[:, -1].double(), whites[:, -1]).mean()
         loss = loss + bonus_nll(said.bonus[:, -1].double(), bonus[:, -1]).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        Adam(net.parameters(), learning_rate=1e-3).step(loss)
     gc.collect()
     gc.freeze()

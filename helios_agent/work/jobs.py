@@ -18,6 +18,9 @@ JOBS: Mapping[str, str] = {
 URGENT = frozenset({"model-forecast", "walk-forward", "forecast"})
 """Jobs of seconds that the next forecast waits for, which has a deadline: they begin at once."""
 
+HERE = URGENT | {"model-validate"}
+"""Jobs for this machine whatever the engine: forecasts must not depend on a network, nor a look at a file."""
+
 SERVICES: Mapping[str, str] = {"predictor": "helios_agent.learning.predictor:serve"}
 """What a worker process can be for as long as it is wanted: kind → the function of the spec that returns a
 function of (request), which answers."""
