@@ -6,6 +6,8 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-bookworm AS build
 # Where pip finds torch without CUDA; the default index would bring gigabytes of it.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Optional parts of Helios, separated by commas: EXTRAS=cluster brings Ray.
+ARG EXTRAS=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/helios
 WORKDIR /build
@@ -14,7 +16,7 @@ COPY constraints.txt ./
 RUN /opt/helios/bin/pip install --extra-index-url ${TORCH_INDEX} -c constraints.txt torch
 COPY pyproject.toml README.md ./
 COPY helios_agent ./helios_agent
-RUN /opt/helios/bin/pip install -c constraints.txt .
+RUN /opt/helios/bin/pip install -c constraints.txt ".${EXTRAS:+[${EXTRAS}]}"
 
 FROM python:${PYTHON}-slim-bookworm
 RUN groupadd --gid 10001 helios \

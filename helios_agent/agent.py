@@ -16,8 +16,8 @@ import httpx
 from loguru import logger
 
 from helios_agent import logs
-from helios_agent.actions import reactions, runner, train, verify, versions
-from helios_agent.actions.action import Context
+from helios_agent.actions import control, reactions, runner, train, verify, versions
+from helios_agent.actions.action import WORK, Context
 from helios_agent.clock import SECOND_US, Clock, SystemClock, from_us
 from helios_agent.config import Config, diff
 from helios_agent.config.model import Work
@@ -32,7 +32,7 @@ from helios_agent.supervision import Supervisor
 from helios_agent.systemd import Notifier
 from helios_agent.work.children import ForkServer
 from helios_agent.work.engine import Engine
-from helios_agent.work.local import LocalEngine
+from helios_agent.work.engines import open_engine
 from helios_agent.work.predictor import Predictors
 
 STALE_PULSES = 3
@@ -51,7 +51,7 @@ class Ports:
     """
 
     clock: Clock = field(default_factory=SystemClock)
-    open_engine: Callable[[Work, ForkServer], Engine] = LocalEngine
+    open_engine: Callable[[Work, ForkServer], Engine] = open_engine
     transport: httpx.AsyncBaseTransport | None = None
     open_store: Callable[[Path], Awaitable[Store]] = Store.open
     pulse_s: float = 30.0
@@ -111,14 +111,34 @@ class Agent:
         """Return what an action that begins now may use."""
         return Context(self.config, self.journal, self._http, self._engine)
 
-    async def request(self, action: str, target: str, args: dict[str, object], by: str) -> intents.Intent:
+    async def request(
+        self, action: str, target: str, args: dict[str, object], by: str, priority: int = 0
+    ) -> intents.Intent:
         """Ask for an action on behalf of a person; return the intent once it is durable."""
 
         def change(tx: Transaction) -> str:
             asked = {"action": action, "target": target, "args": args, "by": by}
-            return intents.request(tx, action, target, args, tx.append("action.requested", asked).seq)
+            cause = tx.append("action.requested", asked).seq
+            return intents.request(tx, action, target, args, cause, priority=priority)
 
         return await intents.find(self.store, await self.journal.record(change))
+
+    async def control(
+        self, intent_id: str, request: control.Request, by: str, priority: int = 0
+    ) -> intents.Intent:
+        """Ask something of an intent (see `control.ask`); return the intent that answers to it, once durable.
+
+        Raises NotFound and Refused.
+        """
+
+        def change(tx: Transaction) -> str:
+            answering = control.ask(tx, intent_id, request, by, priority)
+            runner.forget_unwatched(tx, self.config)  # nothing is tried again for them
+            return answering
+
+        answering = await self.journal.record(change)
+        await train.sweep(self.config.paths.models, self.store)
+        return await intents.find(self.store, answering)
 
     async def reload(self) -> dict[str, list[Any]]:
         """Read the configuration again and live by it; return what changed: setting → [old, new].
@@ -163,12 +183,13 @@ class Agent:
     async def recover(self) -> None:
         """Journal a restoration, take up what an earlier boot left, and forget games no longer watched.
 
-        Folders of models are tidied, too.
+        Folders of models and of trainings are tidied, too.
         """
         await self.journal.record(tell_of_restoration)
         recovered = await self.journal.record(intents.recover)
         await self.journal.record(partial(runner.forget_unwatched, config=self.config))
         await versions.sweep(self.journal, self.config.paths.models)
+        await train.sweep(self.config.paths.models, self.store)
         if recovered:
             logger.bind(action="start").info("{} unfinished intents taken up again", recovered)
 
@@ -203,7 +224,8 @@ class Agent:
         start("probe", self._probe)
         start("deadman", DeadMansSwitch(lambda: self.config, self.journal, self._ports.pulse_s).run)
         for lane in runner.LANES:
-            start(f"lane.{lane}", partial(runner.run_lane, self.context, lane, self._ports.pulse_s))
+            at_once = self.config.work.workers if lane == WORK else 1
+            start(f"lane.{lane}", partial(runner.run_lane, self.context, lane, self._ports.pulse_s, at_once))
 
     async def _send(self) -> None:
         sender = webhooks.Sender(
@@ -290,7 +312,6 @@ async def open_agent(
     )
     if restored:
         logger.bind(action="start").critical("{}", restored)
-    await asyncio.to_thread(train.sweep, config.paths.models)
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(_http_client(config, ports.transport))
         store = await ports.open_store(config.database)

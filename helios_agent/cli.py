@@ -16,7 +16,7 @@ from loguru import logger
 
 from helios_agent import agent, logs, oneshot, timetable
 from helios_agent.clock import SystemClock, from_us, iso, to_us
-from helios_agent.commands import models, terminal
+from helios_agent.commands import backtest, jobs, models, terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName, Limit
 from helios_agent.config import Config
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
@@ -44,6 +44,8 @@ app.add_typer(journal_app, name="journal")
 schedule_app = typer.Typer(help="Foresee what the schedules will do.", no_args_is_help=True)
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(models.app, name="models")
+app.add_typer(jobs.app, name="jobs")
+app.command("backtest")(backtest.walk_back)
 
 
 def main() -> None:

@@ -2,21 +2,26 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from helios_agent.actions import runner
+from helios_agent.actions.control import Request
 from helios_agent.agent import Ports, open_agent
 from helios_agent.config import Config
-from helios_agent.errors import HeliosError, JobFailed, Refused
+from helios_agent.errors import HeliosError, JobFailed, NotFound, Refused
 from helios_agent.journal import intents
 from helios_agent.store import lock
 
 POLL_S = 0.5
+WAITED_FOR = ("proposed", "ready", "running")
+"""States of an intent that changes by itself."""
 
 
 def daemon_url(state: Path) -> str | None:
@@ -43,18 +48,19 @@ async def carry_out(
     token: str | None,
     door: Door | None = None,
     prepare: Callable[[], None] | None = None,
+    args: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Ask for an action, wait until it ends, and return its result.
 
     `door` is where a daemon is asked for it, if not at the one for any action; `prepare` is what must be done
-    before it where none runs. Raises JobFailed when it did not succeed, Refused when the daemon refuses the
-    request.
+    before it where none runs, and `args` are what the action then takes. Raises JobFailed when it did not
+    succeed, Refused when the daemon refuses the request.
     """
     url = daemon_url(config.paths.state)
     anything = Door("/api/intents", json={"action": action, "target": target})
     while True:
         if url is None:
-            result = await _by_oneself(config, action, target, prepare)
+            result = await _by_oneself(config, action, target, prepare, args or {})
         else:
             result = await _through_daemon(url, action, door or anything, token)
         # The first ingestion brings the packaged draws and asks for another, which asks the feeds.
@@ -62,44 +68,80 @@ async def carry_out(
             return result
 
 
+async def control(
+    config: Config, intent_id: str, request: Request, token: str | None, priority: int = 0
+) -> str:
+    """Ask something of an intent, without waiting for it; return the id of the one that answers to it now.
+
+    Where no daemon runs what is asked of it is written down for the next one. Raises NotFound and Refused.
+    """
+    url = daemon_url(config.paths.state)
+    if url is None:
+        with lock.hold(config.paths.state, f"helios jobs {request}"):
+            async with open_agent(config, Ports()) as agent:
+                await agent.recover()
+                return (await agent.control(intent_id, request, "cli", priority)).id
+    body = {"priority": priority} if request == "priority" else None
+    async with _asking(url, token) as http:
+        answer = await http.post(f"/api/intents/{quote(intent_id, safe='')}/{request}", json=body)
+    return str(_accepted(url, answer)["id"])
+
+
 async def _through_daemon(url: str, action: str, door: Door, token: str | None) -> dict[str, Any]:
+    async with _asking(url, token) as http:
+        answer = await http.request(
+            door.method, door.path, params=door.parameters, json=door.json, content=door.content
+        )
+        intent = _accepted(url, answer)
+        while intent["state"] in WAITED_FOR:
+            await asyncio.sleep(POLL_S)
+            intent = (await http.get(f"/api/intents/{intent['id']}")).raise_for_status().json()
+    return _result(action, intent["id"], intent["state"], intent["error"], intent["result"])
+
+
+@asynccontextmanager
+async def _asking(url: str, token: str | None) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
         try:
-            answer = await http.request(
-                door.method, door.path, params=door.parameters, json=door.json, content=door.content
-            )
-            if not answer.is_success:
-                raise Refused(f"The daemon at {url} refuses: {answer.json()['detail']}")
-            intent = answer.json()
-            while intent["state"] in intents.OPEN_STATES:
-                await asyncio.sleep(POLL_S)
-                intent = (await http.get(f"/api/intents/{intent['id']}")).raise_for_status().json()
+            yield http
         except httpx.HTTPError as error:
             raise HeliosError(f"The daemon at {url} does not answer: {error}") from error
-    return _result(action, intent["state"], intent["error"], intent["result"])
+
+
+def _accepted(url: str, answer: httpx.Response) -> dict[str, Any]:
+    if answer.is_success:
+        return dict(answer.json())
+    kind = NotFound if answer.status_code == httpx.codes.NOT_FOUND else Refused
+    raise kind(f"The daemon at {url} refuses: {answer.json()['detail']}")
 
 
 async def _by_oneself(
-    config: Config, action: str, target: str, prepare: Callable[[], None] | None
+    config: Config,
+    action: str,
+    target: str,
+    prepare: Callable[[], None] | None,
+    args: Mapping[str, Any],
 ) -> dict[str, Any]:
     with lock.hold(config.paths.state, f"helios {action}"):
         async with open_agent(config, Ports()) as agent:
             await agent.recover()
             if prepare is not None:
                 await asyncio.to_thread(prepare)
-            intent = await agent.request(action, target, {}, by="cli")
-            while intent.state in intents.OPEN_STATES:
+            intent = await agent.request(action, target, dict(args), by="cli")
+            while intent.state in WAITED_FOR:
                 claimed = await agent.journal.record(lambda tx: intents.claim(tx, (action,)))
                 if claimed is None:
                     await agent.journal.clock.sleep(POLL_S)
                 else:
                     await runner.carry_out(agent.context(), claimed)
                 intent = await intents.find(agent.store, intent.id)
-    return _result(action, intent.state, intent.error, intent.result)
+    return _result(action, intent.id, intent.state, intent.error, intent.result)
 
 
-def _result(action: str, state: str, error: str | None, result: Any) -> dict[str, Any]:
+def _result(action: str, intent_id: str, state: str, error: str | None, result: Any) -> dict[str, Any]:
+    if state == "paused":
+        raise JobFailed(f"{action} {intent_id} is paused: `helios jobs resume {intent_id}` lets it go on.")
     if state != "done":
         raise JobFailed(f"{action} ended as {state}: {error}")
     return dict(result)

@@ -1,7 +1,8 @@
 """What every action is given and what it gives back."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -25,6 +26,8 @@ class Context:
     journal: Journal
     http: httpx.AsyncClient
     engine: Engine
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once what is carried out is to be paused or stopped: then its job ends with JobStopped."""
 
     @property
     def store(self) -> Store:
@@ -37,16 +40,18 @@ class Context:
 
 @dataclass(frozen=True)
 class Action:
-    """One thing the agent can do. Actions of one lane run one at a time."""
+    """One thing the agent can do. Actions of one lane run one at a time, but for those of `WORK`."""
 
     name: str
     lane: str
     run: Callable[[Context, Intent], Awaitable[Commit]]
+    pausable: bool = False
+    """Whether its job keeps what it has computed so far when it is stopped, and goes on from there."""
 
 
 CORE = "core"
 """Everything that reads and writes draws, forecasts and decisions."""
 WORK = "work"
-"""Long computations."""
+"""Long computations, as many at once as there are workers. They end when `Context.stop` is set."""
 UPKEEP = "upkeep"
 """Care of the database."""

@@ -72,12 +72,13 @@ REACTIONS: Mapping[str, Callable[[Event], Iterable[Wish]]] = {
 def watch(tx: Transaction, event: Event) -> None:
     """Journal hook: an action that failed for good is an incident until one of its kind succeeds.
 
-    But what a person asks of a version by its name is no incident: he is told, and all stays as it was.
+    But what a person asks of a version by its name, or a backtest, is no incident: he is told, and all stays
+    as it was.
     """
     if event.kind not in ("intent.done", "intent.failed", "intent.dead"):
         return
     (row,) = tx.rows("SELECT action, target FROM intent WHERE id = ?", (event.payload["id"],))
-    if "@" in row["target"]:
+    if "@" in row["target"] or row["action"] == "backtest":
         return
     key = f"action:{row['action']}:{row['target']}"
     if event.kind == "intent.done":

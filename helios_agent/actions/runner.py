@@ -1,6 +1,9 @@
-"""Carry out intents: claim, act, commit. One lane at a time does one thing at a time."""
+"""Carry out intents: claim, act, commit. Each lane does one thing at a time, but for long computations."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,6 +12,7 @@ from loguru import logger
 from helios_agent.actions import (
     alert,
     assess,
+    backtest,
     backup,
     compact,
     decide,
@@ -24,10 +28,10 @@ from helios_agent.actions import (
     validate,
     verify,
 )
-from helios_agent.actions.action import Action, Context
+from helios_agent.actions.action import WORK, Action, Context
 from helios_agent.clock import SECOND_US, wait_for
 from helios_agent.config import Config
-from helios_agent.errors import HeliosError, JobFailed, Refused, WorkerLost
+from helios_agent.errors import HeliosError, JobFailed, JobStopped, Refused, StoreError, WorkerLost
 from helios_agent.journal import draws, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -35,7 +39,7 @@ from helios_agent.journal.journal import Transaction
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
     for module in (
-        *(ingest, score, forecast, train, assess, decide, alert, backup, verify, compact),
+        *(ingest, score, forecast, train, backtest, assess, decide, alert, backup, verify, compact),
         *(promote, rollback, retire, delete, validate, import_model),
     )
 }
@@ -45,19 +49,30 @@ LANES: Mapping[str, tuple[str, ...]] = {
 }
 
 RETRY_S = 30.0
+HEED_S = 0.1
+"""How long a computation may not hear that it is to stop: whoever looks at every commit does little else."""
 FINAL = (Refused, JobFailed)
 """Errors that would come again, but for a lost worker: the intent fails at once."""
 
 
-async def run_lane(contexts: Callable[[], Context], lane: str, pulse_s: float) -> None:
-    """Carry out the intents of one lane for ever, in the order in which they are due.
+async def run_lane(contexts: Callable[[], Context], lane: str, pulse_s: float, at_once: int = 1) -> None:
+    """Carry out the intents of one lane for ever, in the order in which they are due, so many at once.
 
     Each sees the configuration that holds when it begins. At least every `pulse_s` seconds the lane
-    looks what is due: a wall clock that was set tells nobody.
+    looks what is due: a wall clock that was set tells nobody. When one of those at once fails, all end.
     """
-    context, actions = contexts(), LANES[lane]
     # What this lane itself left running when the database failed it.
-    await context.journal.record(lambda tx: intents.release(tx, actions))
+    await contexts().journal.record(lambda tx: intents.release(tx, LANES[lane]))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number in range(at_once):
+                group.create_task(_carry_out_all(contexts, LANES[lane], pulse_s), name=f"{lane}.{number}")
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+
+
+async def _carry_out_all(contexts: Callable[[], Context], actions: tuple[str, ...], pulse_s: float) -> None:
+    context = contexts()
     with context.journal.listening() as news:
         while True:
             news.clear()
@@ -85,8 +100,10 @@ def forget_unwatched(tx: Transaction, config: Config) -> None:
 async def carry_out(context: Context, intent: Intent) -> None:
     """Do what a claimed intent asks, and record the outcome, whatever it is."""
     log = logger.bind(action=intent.action, target=intent.target, intent=intent.id)
+    action = ACTIONS[intent.action]
     try:
-        commit = await ACTIONS[intent.action].run(context, intent)
+        async with _heeding(context, intent, action) as stop:
+            commit = await action.run(replace(context, stop=stop), intent)
 
         def finish(tx: Transaction) -> Mapping[str, Any]:
             result = commit(tx, intent.seq)
@@ -94,15 +111,58 @@ async def carry_out(context: Context, intent: Intent) -> None:
             return result
 
         await context.journal.record(finish)
+    except JobStopped:
+        log.info("{} was stopped", intent.action)
+        await context.journal.record(lambda tx: intents.put_back(tx, intent))
     except Exception as error:
-        message = str(error) if isinstance(error, HeliosError) else f"{type(error).__name__}: {error}"
-        if isinstance(error, FINAL) and not isinstance(error, WorkerLost):
-            log.error("{} failed: {}", intent.action, error)
-            await context.journal.record(lambda tx: intents.fail(tx, intent, message))
-            return
-        known = isinstance(error, HeliosError)
-        log.opt(exception=None if known else error).error(
-            "{} did not succeed (attempt {}): {}", intent.action, intent.attempt, message
-        )
-        due_us = context.clock.now_us() + round(RETRY_S * 2 ** (intent.attempt - 1) * SECOND_US)
-        await context.journal.record(lambda tx: intents.retry(tx, intent, message, due_us))
+        await _did_not_succeed(context, intent, error)
+    if action.lane == WORK:
+        await train.sweep(context.config.paths.models, context.store)
+
+
+async def _did_not_succeed(context: Context, intent: Intent, error: Exception) -> None:
+    log = logger.bind(action=intent.action, target=intent.target, intent=intent.id)
+    message = str(error) if isinstance(error, HeliosError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, FINAL) and not isinstance(error, WorkerLost):
+        log.error("{} failed: {}", intent.action, error)
+        await context.journal.record(lambda tx: intents.fail(tx, intent, message))
+        return
+    known = isinstance(error, HeliosError)
+    log.opt(exception=None if known else error).error(
+        "{} did not succeed (attempt {}): {}", intent.action, intent.attempt, message
+    )
+    due_us = context.clock.now_us() + round(RETRY_S * 2 ** (intent.attempt - 1) * SECOND_US)
+    await context.journal.record(lambda tx: intents.retry(tx, intent, message, due_us))
+
+
+@asynccontextmanager
+async def _heeding(context: Context, intent: Intent, action: Action) -> AsyncIterator[asyncio.Event]:
+    """Lend an event that is set once a running computation is to be paused or stopped."""
+    stop = asyncio.Event()
+    if action.lane != WORK:
+        yield stop
+        return
+    heeding = asyncio.create_task(_heed(context, intent, stop), name=f"heed.{intent.id}")
+    try:
+        yield stop
+    finally:
+        heeding.cancel()
+        await asyncio.gather(heeding, return_exceptions=True)
+
+
+async def _heed(context: Context, intent: Intent, stop: asyncio.Event) -> None:
+    """Set the event as soon as somebody wants this intent to be paused or stopped."""
+    with context.journal.listening() as news:
+        while await _wanted(context, intent) is None:
+            await news.wait()
+            news.clear()
+            await context.clock.sleep(HEED_S)
+    stop.set()
+
+
+async def _wanted(context: Context, intent: Intent) -> str | None:
+    try:
+        return (await intents.find(context.store, intent.id)).wanted
+    except StoreError as trouble:  # whatever is wanted stays in the row, and the next commit is news
+        logger.bind(action=intent.action, intent=intent.id).error("not known whether to stop: {}", trouble)
+        return None

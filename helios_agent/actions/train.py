@@ -12,12 +12,13 @@ from helios_agent.actions import history, precision, versions
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.clock import SECOND_US
 from helios_agent.errors import JobFailed, Refused
-from helios_agent.journal import draws
+from helios_agent.journal import draws, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import game
 from helios_agent.registry import folders
 from helios_agent.registry.names import Ref
+from helios_agent.store import Reader
 
 NAME = "powerballnet"
 STAGING = ".staging"
@@ -32,7 +33,8 @@ async def run(context: Context, intent: Intent) -> Commit:
     known = await history.of_era(context.store, rules, era)
     days, rows = known.days, known.rows
     learning, models = context.config.learning, context.config.paths.models
-    staging = models / STAGING / f"{intent.id}-{intent.attempt}"
+    kept = models / STAGING / intent.id
+    staging = kept / f"out-{intent.attempt}"
     await asyncio.to_thread(files.remove, staging)
     log = logger.bind(action="train", game=rules.name, job=intent.id)
     log.info("training on {} draws of the era from {}", len(rows), era.name)
@@ -71,14 +73,16 @@ async def run(context: Context, intent: Intent) -> Commit:
         "last_draw": days[-1],
         "seed": learning.seed,
         "out": str(staging),
+        "checkpoint": str(kept / "checkpoint"),
         "network": learning.network.model_dump(),
         "training": precision.resolved(learning.training),
     }
     try:
         async with asyncio.timeout(learning.time_limit):
             trained = await context.engine.run(
-                "train", spec, on_progress, time_limit_s=2 * learning.time_limit
-            )
+                "train", spec, on_progress, time_limit_s=2 * learning.time_limit, stop=context.stop,
+                priority=intent.priority,
+            )  # fmt: skip
     except TimeoutError:
         raise JobFailed(
             f"The training took longer than learning.time_limit, {learning.time_limit:g} s."
@@ -104,9 +108,21 @@ async def run(context: Context, intent: Intent) -> Commit:
     return commit
 
 
-ACTION = Action("train", WORK, run)
+ACTION = Action("train", WORK, run, pausable=True)
 
 
-def sweep(models: Path) -> None:
-    """Remove what trainings that never ended left behind."""
-    files.remove(models / STAGING)
+async def sweep(models: Path, store: Reader) -> None:
+    """Remove what trainings keep in order to go on, but for those that may: they run, wait or are paused."""
+    # Looked for before it is asked what is open: who begins later is not among them.
+    found = await asyncio.to_thread(_kept, models / STAGING)
+    unfinished = {intent.id for intent in await intents.open_ones(store)} if found else set()
+    for folder in found:
+        if folder.name not in unfinished:
+            try:
+                await asyncio.to_thread(files.remove, folder)
+            except OSError as error:  # it is looked for again after every training and at every start
+                logger.bind(action="train").warning("{} cannot be removed: {}", folder, error.strerror)
+
+
+def _kept(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

@@ -187,14 +187,49 @@ class Learning(Section):
         return draws_needed(self.network.sequence, self.training.validation)
 
 
-class Work(Section):
-    """Worker processes: how many, what each may use, and how long they are kept ready."""
+class Tls(Section):
+    """Files in PEM format with which this machine and the cluster prove to each other who they are."""
 
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+class Cluster(Section):
+    """A Ray cluster that runs already."""
+
+    address: str
+    token_file: Path | None = None
+    tls: Tls | None = None
+    connect: Seconds = Field(60, ge=1, le=600)
+    queue: Seconds = Field(900, ge=1)
+
+    @field_validator("address")
+    @classmethod
+    def _names_a_port(cls, address: str) -> str:
+        if not re.fullmatch(r"(ray://)?[A-Za-z0-9_.\[\]:-]+:\d{1,5}", address):
+            raise ValueError(
+                'a cluster is named like "ray://host:10001" or, from one of its nodes, "host:6379"'
+            )
+        return address
+
+
+class Work(Section):
+    """Where jobs are computed: how many at once, what each may use, how long workers are kept ready."""
+
+    engine: Literal["local", "ray"] = "local"
     workers: int = Field(2, ge=1, le=256)
     memory: Bytes = Field(2 * 1024**3, ge=512 * 1024**2)
     cpu: Seconds = Field(7200, ge=1)
     keep_warm: Seconds = Field(600, ge=0)
     predictors: int = Field(2, ge=1, le=64)
+    ray: Cluster | None = None
+
+    @model_validator(mode="after")
+    def _has_a_cluster(self) -> "Work":
+        if self.engine == "ray" and self.ray is None:
+            raise ValueError("engine is ray: name the cluster in work.ray.address")
+        return self
 
 
 LEAST_TRAINED = 20
@@ -360,6 +395,10 @@ class Config(Section):
     @property
     def archives(self) -> Path:
         return self.paths.state / "archives"
+
+    @property
+    def backtests(self) -> Path:
+        return self.paths.state / "backtests"
 
     @property
     def backups(self) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 
 from helios_agent.fairness import words
 from helios_agent.web.chart import signed
+from helios_agent.web.numbers import probability
 
 Record = Mapping[str, Any]
 
@@ -29,8 +30,8 @@ def _era(era: Record, level: float) -> list[str]:
     for test in era["tests"]:
         df = "" if test["df"] is None else f"{test['df']:,}"
         lines.append(
-            f"  {test['name']:<12}{words.statistic(test):>10}{df:>8}{words.probability(test['p']):>10}"
-            f"{words.probability(test['p_holm']):>12}{'  unusual' if test['unusual'] else ''}"
+            f"  {test['name']:<12}{words.statistic(test):>10}{df:>8}{probability(test['p']):>10}"
+            f"{probability(test['p_holm']):>12}{'  unusual' if test['unusual'] else ''}"
         )
         lines += [_prose(test["asks"], "    "), _prose(f"{words.capital(test['in_words'])}.", "    ")]
     if not era["tests"]:
@@ -38,7 +39,7 @@ def _era(era: Record, level: float) -> list[str]:
     lines += ["", f"  {'forecaster':<12}{'evidence':>10}{'highest':>10}{'any-time p':>12}  watches for"]
     lines += [
         f"  {row['name']:<12}{signed(row['now_nats']):>10}{signed(row['peak_nats']):>10}"
-        f"{words.probability(row['anytime_p']):>12}  {row['watches_for']}"
+        f"{probability(row['anytime_p']):>12}  {row['watches_for']}"
         for row in words.forecasters(era)
     ]
     lines += [_prose(f"The forecaster {n} failed: {why}.", "  ") for n, why in era["broken"].items()]

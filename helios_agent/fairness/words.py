@@ -1,10 +1,10 @@
 """The audit's findings in plain words, never more than they say."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from helios_agent.web.chart import signed
+from helios_agent.web.numbers import and_, probability, share, stake
 
 Record = Mapping[str, Any]
 
@@ -16,9 +16,6 @@ ASKS: Mapping[str, str] = {
     "positions": "Do white balls prefer a place in the order in which they are drawn?",
 }
 """What each test asks."""
-
-LARGEST_WRITTEN_OUT_NATS = math.log(1e6)
-RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def deviation(test: Record) -> str:
@@ -182,21 +179,6 @@ def draws(of: Record, title: str = "") -> str:
     return " ".join(filter(None, [f"{of['draws']:,}", title, "draw" if of["draws"] == 1 else "draws"]))
 
 
-def stake(nats: float) -> str:
-    """Write what a stake of 1 has become."""
-    if nats > LARGEST_WRITTEN_OUT_NATS:
-        return "10" + f"{nats / math.log(10):.0f}".translate(RAISED)
-    value = math.exp(nats)
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def probability(p: float) -> str:
-    """Write a p-value."""
-    if p >= 0.0005:
-        return f"{p:.3f}"
-    return f"{p:.0e}" if p > 0.0 else "< 1e-300"
-
-
 def statistic(test: Record) -> str:
     """Write a test's statistic: chi-square, or z."""
     return f"z {signed(test['statistic'])}" if test["df"] is None else f"{test['statistic']:,.1f}"
@@ -206,13 +188,5 @@ def count(value: float) -> str:
     return f"{value:,.0f}" if value >= 20 else f"{value:.1f}"
 
 
-def share(value: float) -> str:
-    return f"{100 * value:g}%"
-
-
 def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def and_(parts: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

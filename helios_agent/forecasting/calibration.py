@@ -159,7 +159,8 @@ def reliability_test(
         return float((counts * (means - hits / counts) ** 2).sum() / T)
 
     observed = reliability(drawn)
-    simulated = np.array([reliability(subsets.sample(weights, k, rng)) for _ in range(simulations)])
+    drawn_anew = subsets.sample(weights, k, rng, size=simulations)
+    simulated = np.array([reliability(drawn_anew[:, n]) for n in range(simulations)])
     exceeding = int((simulated >= observed).sum())
     return ReliabilityTest(observed, float(simulated.mean()), (1 + exceeding) / (1 + simulations))
 
@@ -195,8 +196,9 @@ def white_pit(theta: ArrayLike, whites: ArrayLike, rng: np.random.Generator, sim
     drawn = _balls("whites", whites, weights.shape)
     observed = _total_weights(weights, drawn)
     less, equal = np.zeros(len(drawn)), np.zeros(len(drawn))
-    for _ in range(simulations):
-        simulated = _total_weights(weights, subsets.sample(weights, drawn.shape[1], rng))
+    drawn_anew = subsets.sample(weights, drawn.shape[1], rng, size=simulations)
+    for n in range(simulations):
+        simulated = _total_weights(weights, drawn_anew[:, n])
         less += simulated < observed
         equal += simulated == observed
     return np.asarray((less + rng.random(len(drawn)) * (equal + 1.0)) / (simulations + 1), dtype=np.float64)

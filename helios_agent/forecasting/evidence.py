@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from helios_agent.forecasting import mixture
 
+SKILL_ALPHA = 0.05
+"""Wherever a mean gain is shown, its confidence sequence holds with probability 1 - SKILL_ALPHA."""
 TIGHTEST_AT_DRAWS = 500  # for which skill_interval is tuned: about three years of Powerball
 
 
@@ -54,6 +56,15 @@ def skill_interval(gains: ArrayLike, alpha: float) -> SkillInterval:
     scale = T * rho2 + 1.0
     width = float(values.std()) * math.sqrt(2.0 * scale / (T * T * rho2) * math.log(math.sqrt(scale) / alpha))
     return SkillInterval(mean, mean - width, mean + width)
+
+
+def worst_drawdown(gains: ArrayLike) -> float:
+    """Return the most that the sum of `gains` ((T,), nats) ever fell below an earlier one, at least 0.
+
+    The sum before the first draw, 0, is one of the earlier ones.
+    """
+    sums = np.concatenate([[0.0], np.cumsum(np.asarray(gains, dtype=np.float64))])
+    return float((np.maximum.accumulate(sums) - sums).max())
 
 
 def predictability(weights: Mapping[str, float]) -> float:

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 UNIFORM = "uniform"
 RESERVE = "reserve"
 SWITCHING = "switching"
+MIXTURE = "mixture"
 
 RESERVE_PRIOR = 0.005
 """Prior weight that is kept for models."""

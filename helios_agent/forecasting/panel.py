@@ -17,11 +17,13 @@ class Panel:
     """Experts that take in the same draws. One that fails is left out from then on, and the others go on.
 
     broken: what the failed ones said, by name.
+    said: the forecasts that were made last, by name.
     """
 
     def __init__(self, members: Mapping[str, Expert]) -> None:
         self._members = dict(members)
         self.broken: dict[str, str] = {}
+        self.said: dict[str, Forecast] = {}
 
     @classmethod
     def after(cls, history: History) -> Panel:
@@ -36,7 +38,8 @@ class Panel:
         made = {
             name: self._ask(name, lambda expert: expert.forecast().rounded()) for name in [*self._members]
         }
-        return {name: forecast for name, forecast in made.items() if forecast is not None}
+        self.said = {name: forecast for name, forecast in made.items() if forecast is not None}
+        return self.said
 
     def update(self, drawn: Drawn) -> None:
         """Let every expert take in the next draw."""

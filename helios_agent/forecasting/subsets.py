@@ -36,9 +36,9 @@ def log_normaliser(theta: ArrayLike, k: int) -> Floats:
     if k * np.max(weights - kth, initial=0.0) > LARGEST_EXPONENT:
         return np.asarray(_prefix_table(weights, k)[-1, k], dtype=np.float64)
     shares = np.exp(weights - kth)
-    sums = np.cumsum(shares, axis=-1)
+    sums = np.add.accumulate(shares, axis=-1)
     for _ in range(k - 1):
-        sums[..., 1:] = np.cumsum(shares[..., 1:] * sums[..., :-1], axis=-1)
+        np.add.accumulate(shares[..., 1:] * sums[..., :-1], axis=-1, out=sums[..., 1:])
         sums[..., 0] = 0.0
     return np.asarray(np.log(sums[..., -1]) + k * kth[..., 0], dtype=np.float64)
 
@@ -72,12 +72,13 @@ def inclusion_probabilities(theta: ArrayLike, k: int) -> Floats:
     kth = np.partition(weights, -k, axis=-1)[..., -k, np.newaxis]
     if not k * np.max(weights - kth, initial=0.0) <= LARGEST_EXPONENT:  # or not a number
         return _inclusion_by_logarithms(weights, k)
-    shares = np.exp(weights - kth)
-    both = np.stack([shares, shares[..., ::-1]])
+    both = np.empty((2, *weights.shape))
+    shares = np.exp(weights - kth, out=both[0])
+    both[1] = shares[..., ::-1]
     sums = np.zeros((k, *both.shape[:-1], both.shape[-1] + 1))  # e_j of the balls before each, both ways
     sums[0] = 1.0
     for j in range(1, k):
-        np.cumsum(both * sums[j - 1, ..., :-1], axis=-1, out=sums[j, ..., 1:])
+        np.add.accumulate(both * sums[j - 1, ..., :-1], axis=-1, out=sums[j, ..., 1:])
     before, after = sums[:, 0, ..., :-1], sums[::-1, 1, ..., -2::-1]
     whole = (shares * before[-1]).sum(axis=-1, keepdims=True)
     return np.asarray(shares / whole * (before * after).sum(axis=0), dtype=np.float64)

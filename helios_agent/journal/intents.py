@@ -24,7 +24,7 @@ REQUESTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "resume": (("paused",), "resumed"),
     "stop": (OPEN_STATES, "stopped"),
     "retry": (("ready", "failed", "dead", "expired", "cancelled"), "tried again"),
-    "prioritise": (OPEN_STATES, "given another priority"),
+    "priority": (OPEN_STATES, "given another priority"),
 }
 """What can be asked of an intent, in which states, and how a refusal calls it."""
 # The + before `action`, where this is used, keeps SQLite to the index of those that are ready: they are few.
@@ -141,7 +141,7 @@ def stop(tx: Transaction, intent_id: str, cause: int) -> None:
 
 def prioritise(tx: Transaction, intent_id: str, cause: int, priority: int) -> None:
     """Have an intent begun before all that are due and have a lower priority. Raises NotFound, Refused."""
-    intent = _asked(tx, intent_id, "prioritise")
+    intent = _asked(tx, intent_id, "priority")
     if intent.priority != priority:
         tx.append("intent.prioritised", {"id": intent.id, "priority": priority}, cause)
 

@@ -138,6 +138,21 @@ UPDATE model SET role = 'retired' WHERE name = :payload->>'name' AND version = :
 -- on model.deleted
 UPDATE model SET role = 'deleted' WHERE name = :payload->>'name' AND version = :payload->>'version';
 
+-- on backtest.progress
+-- A run that was cut short begins anew.
+INSERT INTO backtest (job, game, era, first, last, forecasters, done, total, gains, eta_seconds, changed_us, seq)
+VALUES (:payload->>'job', :payload->>'game', :payload->>'era', :payload->>'from', :payload->>'to',
+        :payload->'forecasters', :payload->>'done', :payload->>'total', :payload->'gains',
+        :payload->>'eta_seconds', :at_us, :seq)
+ON CONFLICT (job) DO UPDATE SET
+  done = excluded.done, total = excluded.total, gains = excluded.gains, eta_seconds = excluded.eta_seconds,
+  changed_us = excluded.changed_us;
+
+-- on backtest.completed
+UPDATE backtest SET done = :payload->>'done', gains = :payload->'gains', eta_seconds = NULL,
+  summary = :payload->'summary', report = :payload->>'report', sha256 = :payload->>'sha256', changed_us = :at_us
+WHERE job = :payload->>'job';
+
 -- on webhook.queued
 INSERT INTO outbox (id, endpoint, event, state, next_us)
 VALUES (:payload->>'id', :payload->>'endpoint', :payload->>'event', 'pending', :at_us);
@@ -167,6 +182,9 @@ VALUES (:payload->>'upto', :payload->>'from', :payload->>'hash', :payload->>'arc
 -- What was asked for until then and has ended goes with them. The last firing of each schedule stays: it says from when on
 -- the schedule is due again. What is wrong outlives its event until it is put right.
 DELETE FROM epoch WHERE job IN (
+  SELECT id FROM intent WHERE seq <= :payload->>'upto'
+  AND state IN ('done', 'failed', 'dead', 'refused', 'expired', 'cancelled'));
+DELETE FROM backtest WHERE report IS NULL AND job IN (
   SELECT id FROM intent WHERE seq <= :payload->>'upto'
   AND state IN ('done', 'failed', 'dead', 'refused', 'expired', 'cancelled'));
 DELETE FROM intent WHERE seq <= :payload->>'upto'

@@ -13,7 +13,6 @@ from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.forecasting.mixture import Standing
 
-ALPHA = 0.05
 VISIBLE_ALPHA = 0.01
 HOUR_US = 3_600_000_000
 
@@ -62,7 +61,7 @@ class Signal:
 
 def _skill(bound: str) -> Callable[[Facts], float | None]:
     def measure(facts: Facts) -> float | None:
-        value: float | None = getattr(evidence.skill_interval(facts.gains, ALPHA), bound)
+        value: float | None = getattr(evidence.skill_interval(facts.gains, evidence.SKILL_ALPHA), bound)
         return value
 
     return measure

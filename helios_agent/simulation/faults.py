@@ -25,6 +25,7 @@ class Turn:
     * step: the wall clock is set forward by so many seconds; right: it is set right;
     * suspend: the machine sleeps so many seconds;
     * reload: the configuration is read again;
+    * pause, stop: that is asked of the next training that runs; resume: the one that is paused goes on;
     * restart, crash: the daemon is stopped, or killed, and started again after so many seconds;
     * strike: the daemon is killed at the so-many-th commit or exchange over HTTP from now on.
     """
@@ -67,4 +68,8 @@ def draw(seed: int, weeks: int) -> list[Turn]:
     turns += [Turn(at_s, "strike", "", float(source.randint(1, 40))) for at_s in moments(1.0)]
     spell("crammed", 0.5, 60 * HOUR_S, 1.0, 0.0)
     turns += [Turn(at_s, "reload") for at_s in moments(1.0)]
+    for at_s in moments(0.2):
+        turns.append(Turn(at_s, "pause"))
+        turns.append(Turn(min(at_s + source.uniform(24 * HOUR_S, 240 * HOUR_S), span_s), "resume"))
+    turns += [Turn(at_s, "stop") for at_s in moments(0.1)]
     return sorted(turns)

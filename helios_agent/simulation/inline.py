@@ -7,7 +7,7 @@ import importlib
 import os
 import random
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,8 @@ class InlineEngine:
         """Whether the next worker is killed before it has a result."""
         self.killed = 0
         """How many were."""
+        self.on_report: Callable[[str], Awaitable[None]] | None = None
+        """Awaited before each report of a job, with its kind."""
 
     async def run(
         self,
@@ -171,6 +173,8 @@ class InlineEngine:
         result: dict[str, Any] = getattr(importlib.import_module(module), function)(spec, reports.append)
         for report in reports:
             await self._clock.sleep(self._random.uniform(0.5, 5.0))
+            if self.on_report is not None:
+                await self.on_report(kind)
             if on_progress is not None:
                 await on_progress(report)
             if stop is not None and stop.is_set():

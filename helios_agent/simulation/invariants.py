@@ -41,8 +41,8 @@ SLACK_S = 60.0
 LATEST_S = 300.0
 QUIET_US = 2 * 86_400 * SECOND_US
 HOSTS = dict(zip(("texas", "new-york"), FEED_HOSTS, strict=True))
-ENDS = ("intent.done", "intent.failed", "intent.dead", "intent.expired")
-BACK = ("intent.retried", "intent.released")
+ENDS = ("intent.done", "intent.failed", "intent.dead", "intent.expired", "intent.cancelled")
+BACK = ("intent.retried", "intent.released", "intent.resumed")
 
 
 def broken(life: Life) -> list[str]:
@@ -110,13 +110,19 @@ def _intents(events: Sequence[Told]) -> Iterator[str]:
         allowed = {
             "intent.created": before is None,
             "intent.started": before == "waiting",
-            "intent.expired": before == "waiting",
             "intent.hastened": before == "waiting",
+            "intent.expired": before in ("waiting", "paused"),
+            "intent.paused": before in ("waiting", "running"),
+            "intent.resumed": before == "paused",
+            "intent.cancelled": before in ("waiting", "running", "paused"),
+            "intent.prioritised": before in ("waiting", "running", "paused"),
         }.get(event.kind, before == "running")
         if not allowed:
             yield f"event {event.seq}, {event.kind}, of intent {intent}, which was {before}"
         if event.kind == "intent.started":
             state[intent] = "running"
+        elif event.kind == "intent.paused":
+            state[intent] = "paused"
         elif event.kind in ENDS:
             state[intent] = "ended"
         elif event.kind in ("intent.created", *BACK):

@@ -13,10 +13,12 @@ from typing import Any
 
 from loguru import logger
 
+from helios_agent.actions import control
 from helios_agent.agent import Agent, Health, Ports, live, open_agent
 from helios_agent.clock import SECOND_US
 from helios_agent.config import Config
 from helios_agent.errors import HeliosError, Refused, StoreError
+from helios_agent.journal import intents
 from helios_agent.simulation import loop as loops
 from helios_agent.simulation import world
 from helios_agent.simulation.faults import Turn
@@ -74,6 +76,9 @@ class Life:
         self.outside = world.World(f"machine {seed}", self.clock, start - HISTORY, self._at_point)
         self.disk = Disk(f"disk {seed}", self._at_point)
         self.engine = InlineEngine(f"engine {seed}", self.clock)
+        self.engine.on_report = self._ask_of_running
+        self._asking: list[control.Request] = []
+        """What is to be asked of trainings that run."""
         self.boots = 0
         self.health: Health | None = None
         """How the agent was doing just before it was last stopped."""
@@ -224,6 +229,22 @@ class Life:
         except (Refused, StoreError) as error:  # not ready yet, or a full disk
             logger.bind(action="simulation").info("no reload: {}", error)
 
+    async def _ask_of_running(self, kind: str) -> None:
+        if kind == "train" and self._asking:
+            await self._ask_of("running", self._asking.pop())
+
+    async def _ask_of(self, state: str, request: control.Request) -> None:
+        """Ask something of the trainings in a state, as a person does."""
+        if self._agent is None:
+            return
+        for intent in await intents.open_ones(self._agent.store):
+            if (intent.action, intent.state) == ("train", state):
+                try:
+                    await self._agent.control(intent.id, request, by="http")
+                    self.met[request] += 1
+                except (Refused, StoreError) as error:  # it is to be stopped already, or a full disk
+                    logger.bind(action="simulation").info("not asked to {}: {}", request, error)
+
     async def _sleep_until(self, at_s: float) -> None:
         await self.clock.sleep(at_s - self.clock.mono_us() / SECOND_US)
 
@@ -247,6 +268,11 @@ class Life:
                 self.clock.suspend(float(turn.value))
             case "reload":
                 await self._reload()
+            case "pause" | "stop" as request:
+                self._asking.append(request)
+            case "resume":
+                self._asking = [request for request in self._asking if request != "pause"]
+                await self._ask_of("paused", "resume")
             case "strike":
                 self.strike(int(turn.value))
             case _:

@@ -1,10 +1,10 @@
 """The HTTP API: what can be asked and requested, and how refusals look (RFC 9457)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from helios_agent.agent import Agent, Health
 from helios_agent.clock import SECOND_US
@@ -20,6 +20,10 @@ LAST = 2**63 - 1
 """The largest number an event can have."""
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
+Before = Annotated[int | None, Query(ge=1, le=LAST, description="only what earlier events asked for")]
+LOWEST, HIGHEST = -100, 100
+Priority = Annotated[int, Field(ge=LOWEST, le=HIGHEST, description="the highest is begun first")]
+JobRequest = Literal["pause", "resume", "stop", "retry"]
 GameName = Annotated[str | None, Query(description="which game; the first configured if not given")]
 
 
@@ -37,6 +41,14 @@ class TrainRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     game: str | None = None
+    priority: Priority = 0
+
+
+class PriorityRequest(BaseModel):
+    """Give what waits another priority."""
+
+    model_config = ConfigDict(extra="forbid")
+    priority: Priority
 
 
 class IntentRequest(BaseModel):
@@ -146,27 +158,82 @@ async def journal(
     "/api/train/start", status_code=202, dependencies=[Depends(require_token)], include_in_schema=False
 )
 async def train(agent: Served, response: Response, body: TrainRequest | None = None) -> dict[str, Any]:
-    """Ask for a training; where one already waits, that one is meant."""
-    rules = views.chosen_game(agent.config, body.game if body else None)
-    intent = await agent.request("train", rules.name, {}, by="http")
-    response.headers["location"] = f"/api/train/{intent.id}"
-    return await views.job(agent.store, intent)
+    """Ask for a training; where one already waits, or is paused, that one is meant."""
+    body = body or TrainRequest()
+    rules = views.chosen_game(agent.config, body.game)
+    intent = await agent.request("train", rules.name, {}, by="http", priority=body.priority)
+    return await _training(agent, intent, response)
+
+
+@router.get("/api/train/history")
+async def training_history(
+    agent: Served, game: GameName = None, limit: Limit = 50, before: Before = None
+) -> list[dict[str, Any]]:
+    """List the trainings of a game, those asked for last first."""
+    return await views.jobs_of(agent.store, views.chosen_game(agent.config, game).name, limit, before)
 
 
 @router.get("/api/train/status", include_in_schema=False)
 async def latest_training(agent: Served, game: GameName = None) -> dict[str, Any]:
     """Show the latest training job."""
-    intent = await intents.latest(agent.store, "train", views.chosen_game(agent.config, game).name)
-    if intent is None:
-        raise NotFound("There is no training job yet.")
-    return await views.job(agent.store, intent)
+    return await views.job(agent.store, await _latest(agent, game), agent.journal.clock)
 
 
 @router.get("/api/train/{job_id}")
 @router.get("/api/train/status/{job_id}", include_in_schema=False)
 async def training(agent: Served, job_id: str) -> dict[str, Any]:
-    """Show a training job: state, epochs, time left, result."""
-    return await views.job(agent.store, await intents.find(agent.store, job_id))
+    """Show a training job: state, place in the queue, epochs, time left, result."""
+    return await views.job(agent.store, await intents.find(agent.store, job_id), agent.journal.clock)
+
+
+@router.post("/api/train/{job_id}/priority", status_code=202, dependencies=[Depends(require_token)])
+async def prioritise_training(
+    agent: Served, job_id: str, body: PriorityRequest, response: Response
+) -> dict[str, Any]:
+    """Give a training job another priority."""
+    job = views.check_training(await intents.find(agent.store, job_id))
+    asked = await agent.control(job.id, "priority", by="http", priority=body.priority)
+    return await _training(agent, asked, response)
+
+
+def _add_training_request(request: JobRequest) -> None:
+    """Add the routes by which this is asked of a training job: the one that is named, or the latest."""
+
+    async def of_one(agent: Served, job_id: str, response: Response) -> dict[str, Any]:
+        job = views.check_training(await intents.find(agent.store, job_id))
+        return await _training(agent, await agent.control(job.id, request, by="http"), response)
+
+    async def of_latest(agent: Served, response: Response, game: GameName = None) -> dict[str, Any]:
+        job = await _latest(agent, game)
+        return await _training(agent, await agent.control(job.id, request, by="http"), response)
+
+    for path, ask in (
+        (f"/api/train/{{job_id}}/{request}", of_one),
+        (f"/api/train/{request}/{{job_id}}", of_one),
+        (f"/api/train/{request}", of_latest),
+    ):
+        router.add_api_route(
+            path, ask, methods=["POST"], status_code=202, dependencies=[Depends(require_token)],
+            include_in_schema=path.endswith(f"}}/{request}"), name=f"{request}_training",
+            description=f"Ask a training job to {request}.",
+        )  # fmt: skip
+
+
+for _request in get_args(JobRequest):
+    _add_training_request(_request)
+
+
+async def _latest(agent: Agent, game: str | None) -> intents.Intent:
+    intent = await intents.latest(agent.store, "train", views.chosen_game(agent.config, game).name)
+    if intent is None:
+        raise NotFound("There is no training job yet.")
+    return intent
+
+
+async def _training(agent: Agent, intent: intents.Intent, response: Response) -> dict[str, Any]:
+    """Return a training job as the answer to a request that concerns it."""
+    response.headers["location"] = f"/api/train/{intent.id}"
+    return await views.job(agent.store, intent, agent.journal.clock)
 
 
 @router.post("/api/intents", status_code=202, dependencies=[Depends(require_token)])
@@ -182,6 +249,19 @@ async def request_intent(agent: Served, body: IntentRequest, response: Response)
 async def show_intent(agent: Served, intent_id: str) -> dict[str, Any]:
     """Show what became of a requested action."""
     return views.intent_record(await intents.find(agent.store, intent_id))
+
+
+@router.post("/api/intents/{intent_id}/priority", status_code=202, dependencies=[Depends(require_token)])
+async def prioritise_intent(agent: Served, intent_id: str, body: PriorityRequest) -> dict[str, Any]:
+    """Give what was asked for another priority."""
+    asked = await agent.control(intent_id, "priority", by="http", priority=body.priority)
+    return views.intent_record(asked)
+
+
+@router.post("/api/intents/{intent_id}/{request}", status_code=202, dependencies=[Depends(require_token)])
+async def ask_of_intent(agent: Served, intent_id: str, request: JobRequest) -> dict[str, Any]:
+    """Pause, resume or stop what was asked for, or try it again; show the intent that answers to it now."""
+    return views.intent_record(await agent.control(intent_id, request, by="http"))
 
 
 @router.post("/api/reload", dependencies=[Depends(require_token)])

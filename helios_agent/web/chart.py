@@ -119,6 +119,26 @@ def evidence(series: Sequence[Mapping[str, Any]], alarm_level: float) -> Drawing
     )
 
 
+def gains(days: Sequence[str], sums: Sequence[float], alarm_nats: float) -> Drawing:
+    """Draw what a forecaster had gained over chance (nats) after each draw, and the alarm."""
+    scale = _Scale(min(0.0, *sums), max(alarm_nats, *sums))
+    lowest = [(min(sums), signed(min(sums)), "bound")] if min(sums) < 0 else []
+    return Drawing(
+        curves=(Curve(scale.points(sums), "gain", "evidence"),),
+        lines=scale.lines(
+            (alarm_nats, f"alarm {alarm_nats:.2f}", "alarm"), (0.0, "chance 0", "chance"), *lowest
+        ),
+        ticks=_years(days),
+        end=(_percent(len(sums) - 1, len(sums)), scale.y(sums[-1])),
+        since=None,
+        description=(
+            f"Gain over chance after each of {len(sums):,} draws, from {days[0]} to {days[-1]}: at the end "
+            f"{signed(sums[-1])} nats, at most {signed(max(sums))}, at least {signed(min(sums))}. "
+            f"The alarm is at {alarm_nats:.2f}."
+        ),
+    )
+
+
 def training(epochs: Sequence[Mapping[str, Any]], fair_nats: float) -> Drawing | None:
     """Draw a training's gain over chance (nats a draw) against its epochs; None before the first.
 

@@ -16,7 +16,7 @@ from helios_agent.forecasting.experts import WATCHES_FOR
 from helios_agent.journal import events
 from helios_agent.lottery.games import Game, game
 from helios_agent.metacognition.signals import SIGNALS, Signal
-from helios_agent.web import chart, views
+from helios_agent.web import chart, numbers, views
 from helios_agent.web.api import Served
 
 HERE = Path(__file__).parent
@@ -106,6 +106,8 @@ templates.env.filters |= {
     "words": lambda name: name.replace("-", " ").replace("_", " "),
     "exp": math.exp,
     "share": _share,
+    "stake": numbers.stake,
+    "probability": numbers.probability,
 }
 
 

@@ -113,5 +113,20 @@ def event(record: Record) -> str:
     return f"{record['seq']:>7}  {record['at']}  {record['kind']:<22} {shown}"
 
 
+def jobs(found: Sequence[Record]) -> str:
+    """Render `views.jobs`, or intents."""
+    return "\n".join(map(_job, found)) or "No job has been asked for yet."
+
+
+def _job(job: Record) -> str:
+    wanted = {"pause": ", to be paused", "stop": ", to be stopped"}.get(job["wanted"], "")
+    place = f", number {job['place']} in the queue" if job.get("place") else ""
+    attempt = f", attempt {job['attempt']}" if job["attempt"] else ""
+    priority = f", priority {job['priority']}" if job["priority"] else ""
+    error = f": {job['error']}" if job["error"] else ""
+    what = f"{job['id']}  {job['requested_at']}  {job['action']} {job['target']}"
+    return f"{what}  {job['state']}{wanted}{place}{attempt}{priority}{error}"
+
+
 def _balls(draw: Record) -> str:
     return f"{' '.join(map(str, sorted(draw['whites'])))} + {draw['bonus']}"

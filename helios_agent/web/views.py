@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from helios_agent.actions import history
+from helios_agent.actions import history, runner
+from helios_agent.actions.action import WORK
 from helios_agent.clock import Clock, from_us, iso, to_us
 from helios_agent.config import Config
 from helios_agent.config.model import UPKEEP_ACTIONS, ActionName
@@ -83,7 +84,7 @@ async def game_overview(store: Reader, rules: Game, clock: Clock) -> dict[str, A
             for s in await forecasts.standings(store, rules.name, era.name)
         ],
         "models": [model_record(m) for m in await models.active(store, rules.name, era.name)],
-        "training": await job(store, training) if training else None,
+        "training": await job(store, training, clock) if training else None,
         "feeds": [
             {
                 "source": name,
@@ -173,22 +174,53 @@ async def evidence(store: Reader, rules: Game) -> list[dict[str, Any]]:
     ]
 
 
-async def job(store: Reader, intent: Intent) -> dict[str, Any]:
+async def job(store: Reader, intent: Intent, clock: Clock) -> dict[str, Any]:
     """Return a training job: its state, its epochs, how long it may still take, its result."""
-    if intent.action != "train":
-        raise NotFound(f"There is no training job {intent.id!r}.")
-    epochs = await models.epochs(store, intent.id)
+    epochs = await models.epochs(store, check_training(intent).id)
+    waiting = await _queue(store, clock) if intent.state == "ready" else []
+    return {
+        **_job_record(intent),
+        # Counted from 1, the next to be begun.
+        "place": waiting.index(intent.id) + 1 if intent.id in waiting else None,
+        "eta_seconds": epochs[-1]["eta_seconds"] if epochs and intent.state == "running" else None,
+        "epochs": epochs,
+    }
+
+
+async def jobs_of(store: Reader, game_name: str, limit: int, before: int | None) -> list[dict[str, Any]]:
+    """Return the trainings of a game, those asked for last first, each with the number of its epochs."""
+    found = await intents.asked_for(store, ("train",), target=game_name, before=before, limit=limit)
+    return [{**_job_record(intent), "epochs": len(await models.epochs(store, intent.id))} for intent in found]
+
+
+async def jobs(store: Reader, clock: Clock, limit: int) -> list[dict[str, Any]]:
+    """Return the long computations, those asked for last first, each with its place in the queue."""
+    found = await intents.asked_for(store, runner.LANES[WORK], before=None, limit=limit)
+    places = {intent_id: n for n, intent_id in enumerate(await _queue(store, clock), 1)}
+    return [{**intent_record(intent), "place": places.get(intent.id)} for intent in found]
+
+
+async def _queue(store: Reader, clock: Clock) -> list[str]:
+    """Return the ids of the long computations that wait, the next to be begun first."""
+    found = [i for i in await intents.open_ones(store) if i.action in runner.LANES[WORK]]
+    return intents.queue(found, clock.now_us())
+
+
+def _job_record(intent: Intent) -> dict[str, Any]:
     return {
         "job_id": intent.id,
         "game": intent.target,
         "state": intent.state,
+        "wanted": intent.wanted,
+        "priority": intent.priority,
         "attempt": intent.attempt,
+        "max_attempt": intent.max_attempt,
         "requested_at": iso(intent.created_us),
+        "due_at": iso(intent.due_us),
         "changed_at": iso(intent.changed_us),
-        "eta_seconds": epochs[-1]["eta_seconds"] if epochs and intent.state == "running" else None,
         "error": intent.error,
         "result": intent.result,
-        "epochs": epochs,
+        "cause": intent.seq,
     }
 
 
@@ -199,6 +231,8 @@ def intent_record(intent: Intent) -> dict[str, Any]:
         "action": intent.action,
         "target": intent.target,
         "state": intent.state,
+        "wanted": intent.wanted,
+        "priority": intent.priority,
         "attempt": intent.attempt,
         "requested_at": iso(intent.created_us),
         "due_at": iso(intent.due_us),
@@ -234,6 +268,13 @@ def check_action(config: Config, action: ActionName, target: str | None) -> tupl
             raise Refused(f"target is {target!r}; {action} takes none")
         return action, "journal"
     return action, chosen_game(config, target).name
+
+
+def check_training(intent: Intent) -> Intent:
+    """Return the intent. Raises NotFound when it is none of a training."""
+    if intent.action != "train":
+        raise NotFound(f"There is no training job {intent.id!r}.")
+    return intent
 
 
 def check_day(text: str | None) -> str | None:

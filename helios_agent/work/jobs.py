@@ -11,10 +11,15 @@ JOBS: Mapping[str, str] = {
     "model-forecast": "helios_agent.learning.forecasting:run",
     "walk-forward": "helios_agent.forecasting.walk_forward:run",
     "forecast": "helios_agent.forecasting.panel:run",
+    "backtest": "helios_agent.learning.backtest:run",
+    "backtest-block": "helios_agent.learning.backtest:run_block",
 }
 
 URGENT = frozenset({"model-forecast", "walk-forward", "forecast"})
 """Jobs of seconds that the next forecast waits for, which has a deadline: they begin at once."""
+
+HERE = URGENT | {"model-validate"}
+"""Jobs for this machine whatever the engine: forecasts must not depend on a network, nor a look at a file."""
 
 SERVICES: Mapping[str, str] = {"predictor": "helios_agent.learning.predictor:serve"}
 """What a worker process can be for as long as it is wanted: kind → the function of the spec that returns a
@@ -25,10 +30,12 @@ PRELOADED = ("helios_agent.forecasting.panel", "helios_agent.forecasting.walk_fo
 
 HEAVY = "helios_agent.learning."
 """The room whose functions need torch …"""
+LIGHT = frozenset({"backtest"})
+"""… all but these: a backtest judges what its blocks have said …"""
 WARM_UP = "helios_agent.learning.warm:up"
 """… and the function that gets a process ready for them. The fork server calls it before the first one."""
 
 
 def is_heavy(kind: str) -> bool:
     """Return whether a kind of job or service needs what `WARM_UP` loads."""
-    return (JOBS.get(kind) or SERVICES[kind]).startswith(HEAVY)
+    return kind not in LIGHT and (JOBS.get(kind) or SERVICES[kind]).startswith(HEAVY)

@@ -1,15 +1,12 @@
 """The engine on this machine: each job in a child process of its own, the last to get the processor."""
 
 import asyncio
-import heapq
-import itertools
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from helios_agent.config.model import Work
 from helios_agent.errors import JobFailed, JobStopped, WorkerLost
-from helios_agent.work import jobs
+from helios_agent.work import jobs, turns
 from helios_agent.work.children import Child, ForkServer, request
 from helios_agent.work.engine import Progress
 
@@ -24,9 +21,7 @@ class LocalEngine:
     def __init__(self, settings: Work, forks: ForkServer) -> None:
         self._settings = settings
         self._forks = forks
-        self._free = settings.workers
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._tickets = itertools.count()
+        self._turns = turns.Turns(settings.workers)
 
     async def run(
         self,
@@ -42,38 +37,11 @@ class LocalEngine:
         stop = stop or asyncio.Event()
         if kind in jobs.URGENT:
             return await self._compute(kind, spec, on_progress, time_limit_s, stop)
-        async with self._turn(priority, stop):
+        async with self._turns.turn(priority, stop):
             return await self._compute(kind, spec, on_progress, time_limit_s, stop)
 
     async def close(self) -> None:
         """Do nothing: every child ends with its job."""
-
-    @asynccontextmanager
-    async def _turn(self, priority: int, stop: asyncio.Event) -> AsyncIterator[None]:
-        """Wait until a worker is free, and hold it. Raises JobStopped where `stop` is set before that."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (-priority, next(self._tickets), turn))
-        self._admit()
-        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait((turn, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if stop.is_set():
-                raise JobStopped()
-            yield
-        finally:
-            stopping.cancel()
-            if turn.done():
-                self._free += 1
-                self._admit()
-            else:
-                turn.cancel()
-
-    def _admit(self) -> None:
-        while self._free and self._waiting:
-            _, _, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                self._free -= 1
-                turn.set_result(None)
 
     async def _compute(
         self,

@@ -212,7 +212,8 @@ class Daemon:
             return status["journal"]["events"] > 2000 and not [
                 i
                 for i in status["under_way"]
-                if i["state"] == "running" or datetime.fromisoformat(i["due_at"]) <= soon
+                if i["state"] == "running"
+                or (i["state"] != "paused" and datetime.fromisoformat(i["due_at"]) <= soon)
             ]
 
         self.wait_for(idle, "the agent to be idle")

@@ -97,6 +97,12 @@ def test_an_empty_file_is_told_what_it_lacks(write: Any) -> None:
         ),
         ("http: {port: 99999}", "2: http.port: 99999: expected less than or equal to 65535"),
         ("http: {port: yes}", "2: http.port: True: true and false (yes, no, on, off) mean nothing here"),
+        ("work: {engine: ray}", "2: work: engine is ray: name the cluster in work.ray.address"),
+        (
+            "work: {ray: {address: 'https://head'}}",
+            "2: work.ray.address: 'https://head': a cluster is named like "
+            '"ray://host:10001" or, from one of its nodes, "host:6379"',
+        ),
         (
             "http: {prot: 1}",
             "2: http.prot: there is no such setting; known here: host, port, hosts, token_file",

@@ -16,6 +16,7 @@ from helios_agent.forecasting.experts import PRIORS, WATCHES_FOR
 from helios_agent.forecasting.history import Matrix
 from helios_agent.lottery import games
 from helios_agent.simulation import drums
+from helios_agent.web import numbers
 from tests.fairness.conftest import LEVEL, Drawn, Reports
 
 # Game, era, draws; whites X², p; bonus X², df, p; pairs X², df, p; repeats, their expectation and z.
@@ -181,13 +182,13 @@ def test_the_report_is_json_and_the_same_when_made_again(drawn: Drawn, matrix: M
 
 
 def test_what_a_stake_has_become_is_written_whatever_it_is() -> None:
-    assert [words.stake(nats) for nats in (-0.658, 0.0, math.log(300), 27_000.0)] == [
+    assert [numbers.stake(nats) for nats in (-0.658, 0.0, math.log(300), 27_000.0)] == [
         "0.518", "1", "300", "10¹¹⁷²⁶"
     ]  # fmt: skip
 
 
 def test_p_values_are_written_to_three_digits_or_as_powers_of_ten() -> None:
-    assert [words.probability(p) for p in (1.0, 0.0721, 0.0004, 0.0)] == [
+    assert [numbers.probability(p) for p in (1.0, 0.0721, 0.0004, 0.0)] == [
         "1.000", "0.072", "4e-04", "< 1e-300"
     ]  # fmt: skip
 

@@ -146,8 +146,10 @@ def test_a_ball_that_is_always_drawn_and_then_never_again_leaves_sound_numbers(m
     assert forecast.inclusion()[0] < matrix.pick / matrix.white
 
 
-def test_where_every_ball_is_drawn_there_is_nothing_to_learn() -> None:
-    expert = BallScorer(Matrix(5, 1, 5))
+@pytest.mark.parametrize("size", [1, 5, 20])
+def test_where_every_ball_is_drawn_there_is_nothing_to_learn(size: int) -> None:
+    expert = BallScorer(Matrix(size, 1, size))
     for _ in range(20):
-        expert.update(draw_of(np.arange(1, 6)))
-    assert expert.forecast().log_ratio(draw_of(np.arange(1, 6))) == pytest.approx(0.0, abs=1e-12)
+        expert.update(draw_of(np.arange(1, size + 1)))
+    assert np.isfinite(expert._linear._precision).all()
+    assert expert.forecast().log_ratio(draw_of(np.arange(1, size + 1))) == pytest.approx(0.0, abs=1e-12)

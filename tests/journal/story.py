@@ -75,11 +75,27 @@ def epoch(job: str, number: int, loss: float) -> dict[str, Any]:
     }
 
 
+def progress(job: str, done: int) -> dict[str, Any]:
+    return {
+        "job": job,
+        "game": GAME,
+        "era": ERA,
+        "from": "2015-10-07",
+        "to": "2026-09-16",
+        "forecasters": ["mixture", "ball"],
+        "done": done,
+        "total": 100,
+        "gains": {"mixture": -0.5, "ball": done / 100},
+        "eta_seconds": 2.5 if done else None,
+    }
+
+
 async def live(journal: Journal, clock: VirtualClock) -> None:
     """Live a story in which every kind of event that changes a table happens."""
     await work(journal, clock)
     await control(journal)
     await register(journal, clock)
+    await walk_back(journal, clock)
     await archive(journal, 5)
     assert await purge(journal, 2) == 2
 
@@ -206,6 +222,15 @@ async def register(journal: Journal, clock: VirtualClock) -> None:
     ):
         await clock.advance(1)
         await journal.append(kind, payload)
+
+
+async def walk_back(journal: Journal, clock: VirtualClock) -> None:
+    """Live through two backtests, of which one comes to its end."""
+    story = [("backtest.progress", progress(job, done)) for job in ("job-2", "job-3") for done in (0, 50)]
+    found = {"report": "job-2.json", "bytes": 9, "sha256": "0" * 64, "summary": {"found": []}}
+    await clock.advance(1)
+    await journal.record(lambda tx: [tx.append(*event) for event in story])
+    await journal.append("backtest.completed", progress("job-2", 100) | found)
 
 
 async def archive(journal: Journal, upto: int) -> dict[str, Any]:

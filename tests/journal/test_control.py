@@ -17,7 +17,7 @@ ASK: dict[str, Callable[[Transaction, str, int], Any]] = {
     "resume": intents.resume,
     "stop": intents.stop,
     "retry": intents.again,
-    "prioritise": lambda tx, intent_id, cause: intents.prioritise(tx, intent_id, cause, 7),
+    "priority": lambda tx, intent_id, cause: intents.prioritise(tx, intent_id, cause, 7),
 }
 
 
@@ -224,10 +224,10 @@ async def test_the_highest_priority_is_begun_first_then_what_is_due_for_the_long
         await asked(journal, "two", due_us=now_us - 8),
     )
     urgent, later = await asked(journal, "three", priority=1), await asked(journal, "four", due_us=now_us + 1)
-    await later.ask("prioritise")
+    await later.ask("priority")
     expected = [urgent.id, first.id, second.id, later.id]
     assert intents.queue(await intents.open_ones(journal.store), now_us) == expected
-    await second.ask("prioritise")
+    await second.ask("priority")
     assert (await second.now()).priority == 7
     for job in (second, urgent, first):
         await job.begin()

@@ -329,7 +329,7 @@ class Lives(RuleBasedStateMachine):
         intent = Intent.from_row(rows[pick % len(rows)])
         do = {
             "pause": intents.pause, "resume": intents.resume, "stop": intents.stop, "retry": intents.again,
-            "prioritise": lambda tx, found, cause: intents.prioritise(tx, found, cause, pick),
+            "priority": lambda tx, found, cause: intents.prioritise(tx, found, cause, pick),
         }[what]  # fmt: skip
         allowed = intent.state in intents.REQUESTS[what][0]
         if allowed and (what, intent.wanted) != ("pause", "stop"):

@@ -19,7 +19,7 @@ from helios_agent.store import backup, migrations
 from helios_agent.store.store import connect
 from tests.journal.story import tables, work
 
-NEW_TABLES = {"promotion", "schedule", "schema_step", "seal"}
+NEW_TABLES = {"backtest", "promotion", "schedule", "schema_step", "seal"}
 NEW_COLUMNS: dict[str, tuple[Any, ...]] = {"intent": (0, None)}
 """What later schemas added to a table, and what stands there in a row that they found."""
 FIRST_PROJECTIONS = parse_projections(Path(__file__).with_name("first_projections.sql").read_text("utf-8"))

@@ -60,12 +60,12 @@ def test_the_image_is_built_in_one_stage_and_runs_in_another(stages: list[list[I
 def test_torch_comes_without_cuda_and_everything_in_the_constrained_version(
     stages: list[list[Instruction]],
 ) -> None:
-    build = dict(stages[0])
+    arguments = [line for name, line in stages[0] if name == "ARG"]
     installs = [line for name, line in stages[0] if name == "RUN" and "pip install" in line]
 
-    assert build["ARG"] == f"TORCH_INDEX={CPU_INDEX}"
+    assert arguments == [f"TORCH_INDEX={CPU_INDEX}", "EXTRAS="]
     assert re.search(r"--extra-index-url \$\{TORCH_INDEX\} .* torch$", installs[0])
-    assert installs[-1].endswith(" .")
+    assert installs[-1].endswith(' ".${EXTRAS:+[${EXTRAS}]}"')
     assert not any(re.search(r"(-e|--editable)\b", line) for line in installs)
     assert all("-c constraints.txt" in line for line in installs)
 
@@ -179,6 +179,53 @@ def test_the_configuration_is_valid_under_the_environment_of_the_container(
 
     assert (config.http.host, config.http.port) == ("0.0.0.0", int(final["EXPOSE"]))  # noqa: S104
     assert config.paths.state == Path("/state")
+
+
+@pytest.fixture(scope="module")
+def cluster(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((root / "docs/compose.cluster.yaml").read_text("utf-8"))
+    return found
+
+
+def test_all_nodes_of_the_cluster_and_helios_are_one_image_with_ray(
+    root: Path, cluster: dict[str, Any]
+) -> None:
+    services = cluster["services"]
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+
+    assert set(services) == {"helios", "head", "worker"}
+    assert len({service["image"] for service in services.values()}) == 1
+    assert services["helios"]["build"]["args"]["EXTRAS"] in project["project"]["optional-dependencies"]
+
+
+def test_the_cluster_asks_everybody_for_its_token_and_is_open_to_nobody_else(
+    cluster: dict[str, Any], composed: dict[str, Any]
+) -> None:
+    (secret,) = cluster["secrets"]
+    token = f"/run/secrets/{secret}"
+
+    assert secret not in composed["secrets"]
+    for node in (cluster["services"]["head"], cluster["services"]["worker"]):
+        assert node["environment"] == {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token}
+        assert node["secrets"] == [secret]
+        assert "ports" not in node
+        assert node["read_only"] is True
+        assert node["cap_drop"] == ["ALL"]
+    assert cluster["services"]["helios"]["environment"]["HELIOS_WORK__RAY__TOKEN_FILE"] == token
+    assert secret in cluster["services"]["helios"]["secrets"]
+
+
+def test_helios_finds_the_head_of_the_cluster_where_it_listens(
+    root: Path, cluster: dict[str, Any], service: dict[str, Any]
+) -> None:
+    helios, head, worker = (cluster["services"][name] for name in ("helios", "head", "worker"))
+    config = load(root / "config/helios.yaml", service["environment"] | helios["environment"])
+
+    assert config.work.engine == "ray"
+    assert config.work.ray is not None
+    assert config.work.ray.address == "ray://head:10001"
+    assert {"--head", "--ray-client-server-port=10001", "--port=6379"} <= set(head["command"])
+    assert "--address=head:6379" in worker["command"]
 
 
 def _ignored(root: Path, path: str) -> bool:

@@ -53,13 +53,13 @@ def test_two_hundred_weeks_break_nothing(tmp_path: Path, seed: int) -> None:
     # The lives were full of what they are meant to stand.
     for fault in (
         "down", "refused", "hangs", "busy", "malformed", "wrong", "worker", "slow", "restart", "crash",
-        "strike", "crammed", "reload",
+        "strike", "crammed", "reload", "pause", "resume", "stop",
     ):  # fmt: skip
         assert report["faults"][fault] > 0, fault
     for kind in (
         "agent.stopped", "clock.stepped", "clock.suspended", "feed.failed", "intent.retried",
-        "journal.purged", "journal.verified", "model.trained", "backup.completed",
-        "webhook.failed", "store.recovered",
+        "intent.paused", "intent.cancelled", "journal.purged", "journal.verified", "model.trained",
+        "backup.completed", "webhook.failed", "store.recovered",
     ):  # fmt: skip
         assert report["kinds"][kind] > 0, kind
 

@@ -156,3 +156,15 @@ def test_bars_are_as_high_as_they_are_probable_and_stand_on_the_ground() -> None
 )
 def test_gains_are_written_with_their_sign_and_zero_without(value: float | None, written: str) -> None:
     assert chart.signed(value) == written
+
+
+def test_gains_are_drawn_between_the_alarm_and_the_lowest_they_fell_to() -> None:
+    made = chart.gains(["2026-01-01", "2026-01-03", "2026-01-05"], [0.5, -2.0, -1.0], 7.0)
+
+    assert [(line.name, line.kind) for line in made.lines] == [
+        ("alarm 7.00", "alarm"), ("chance 0", "chance"), ("−2.00", "bound")
+    ]  # fmt: skip
+    assert made.lines[0].y == chart.MARGIN
+    assert made.lines[2].y == chart.HEIGHT - chart.MARGIN
+    assert "at the end −1.00 nats, at most 0.50" in made.description.replace("+", "")
+    assert [line.kind for line in chart.gains(["2026-01-01"], [0.0], 7.0).lines] == ["alarm", "chance"]

@@ -36,6 +36,8 @@ PARTS = ((0.25, 0.0), (0.5, 0.0), (1.0, 0.0), (0.5, 0.5), (1.0, 1.0))
 """How much of the linear term and of the network is true: the hypotheses beside "nothing"."""
 FAIR = 0.5
 """Prior belief in nothing."""
+LEARNERS = ((1.0, 0.0), (1.0, 1.0))
+"""By the same measure, whose error teaches the linear term, and whose the network."""
 
 _EULER = 0.5772  # the logarithm of a ball's gap is on average so much less than that of its mean gap
 
@@ -128,8 +130,9 @@ class BallScorer:
         hidden = np.tanh(features @ self._inner)
         network = (hidden @ self._outer.mean[..., np.newaxis])[..., 0]
         self._features, self._hidden = features, hidden
-        self._scores = np.stack([linear, linear + network], axis=-2)
-        log_weights = np.array(PARTS) @ np.stack([linear, network], axis=-2)
+        terms = np.stack([linear, network], axis=-2)
+        self._scores = np.array(LEARNERS) @ terms
+        log_weights = np.array(PARTS) @ terms
         scale = (subsets.log_normaliser(log_weights, self._matrix.pick) - fair) / self._matrix.pick
         self._log_weights = log_weights - scale[..., np.newaxis]
 
@@ -156,11 +159,11 @@ class Belief:
         (J. Hájek 1964, Asymptotic theory of rejective sampling, Ann. Math. Statist. 35, 1491-1523).
         """
         transposed = np.swapaxes(inputs, -1, -2)
-        spread = inclusion * (1.0 - inclusion)
+        spread = np.maximum(inclusion * (1.0 - inclusion), 0.0)  # a rounded certainty may be above 1
         total = (transposed @ spread[..., np.newaxis])[..., 0]
-        sure = np.maximum(spread.sum(axis=-1), np.finfo(np.float64).tiny)[..., np.newaxis, np.newaxis]
+        whole = np.maximum(spread.sum(axis=-1), np.finfo(np.float64).tiny)[..., np.newaxis, np.newaxis]
         self._precision += (transposed * spread[..., np.newaxis, :]) @ inputs
-        self._precision -= total[..., :, np.newaxis] * total[..., np.newaxis, :] / sure
+        self._precision -= total[..., :, np.newaxis] * total[..., np.newaxis, :] / whole
         gradient = transposed @ error[..., np.newaxis]
         self.mean = self.mean + np.linalg.solve(self._precision, gradient)[..., 0]
 

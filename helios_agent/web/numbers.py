@@ -1,0 +1,30 @@
+"""Numbers and lists as people read them."""
+
+import math
+from collections.abc import Sequence
+
+LARGEST_WRITTEN_OUT_NATS = math.log(1e6)
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def stake(nats: float) -> str:
+    """Write what a stake of 1 has become."""
+    if nats > LARGEST_WRITTEN_OUT_NATS:
+        return "10" + f"{nats / math.log(10):.0f}".translate(RAISED)
+    value = math.exp(nats)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def probability(p: float) -> str:
+    """Write a p-value."""
+    if p >= 0.0005:
+        return f"{p:.3f}"
+    return f"{p:.0e}" if p > 0.0 else "< 1e-300"
+
+
+def share(value: float) -> str:
+    return f"{100 * value:g}%"
+
+
+def and_(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

@@ -1,0 +1,193 @@
+"""The process that holds the connection to a Ray cluster, so that the daemon does not load Ray.
+
+JSON lines come on standard input and go to standard output. The first line down is {"address"}; the answer is
+{"ready": true}, or {"error": …} or {"lost": …} and the end. Then each job has a number of its own:
+
+* down: {"job", "kind", "spec", "threads", "memory", "queue"}, {"job", "stop": true}, {"job", "end": true};
+* up: {"job", "started": node}, {"job", "progress": …}, and at last {"job", "result": …}, {"job", "error": …},
+  {"job", "lost": …} or {"job", "stopped": true}.
+
+Folders that the spec names are read and written here, on the daemon's side. When standard input closes the
+process ends, and every job with it.
+"""
+
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import AuthenticationError, GetTimeoutError, RayActorError, RayError
+
+from helios_agent.errors import HeliosError, JobFailed, WorkerLost
+from helios_agent.work import parcels, remote
+
+FAREWELL_S = 5.0
+"""How long to let go of the cluster may take."""
+GREETING_S = 60.0
+"""How long the cluster may take to start a process that says which versions it has."""
+
+
+class Bridge:
+    """A connection to a cluster: an actor for each job under way, and a thread that listens to it."""
+
+    def __init__(self, answers: Any) -> None:
+        self._answers = answers
+        self._lock = threading.Lock()
+        self._actors: dict[int, Any] = {}
+        self._kind = ray.remote(max_restarts=0, max_task_retries=0, max_concurrency=4)(remote.Worker)
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._answers.write(json.dumps(message, allow_nan=False) + "\n")
+            self._answers.flush()
+
+    def greet(self) -> None:
+        """Ask any node for its versions. Raises JobFailed where they are not ours."""
+        greeter = self._kind.options(num_cpus=0).remote()
+        try:
+            _, theirs = ray.get(greeter.greet.remote(), timeout=GREETING_S)
+        except GetTimeoutError:
+            raise WorkerLost(f"No node of the cluster has started a process in {GREETING_S:g} s.") from None
+        except RayError as error:
+            raise JobFailed(f"The cluster's workers cannot load this Helios: {_reason(error)}") from None
+        finally:
+            ray.kill(greeter)
+        _compare(theirs)
+
+    def begin(self, order: Mapping[str, Any]) -> None:
+        """Send a job to the cluster, and listen to it in a thread."""
+        number = order["job"]
+        resources = {"num_cpus": order["threads"], "memory": order["memory"]}
+        self._actors[number] = actor = self._kind.options(**resources).remote()
+        threading.Thread(target=self._see_through, args=(number, actor, order), daemon=True).start()
+
+    def stop(self, number: int) -> None:
+        """Have a job end at its next report."""
+        if number in self._actors:
+            self._actors[number].stop.remote()
+
+    def end(self, number: int) -> None:
+        """Kill a job's process, whatever it does."""
+        if number in self._actors:
+            ray.kill(self._actors[number])
+
+    def close(self) -> None:
+        """Kill every job and let go of the cluster."""
+        for number in list(self._actors):
+            self.end(number)
+        ray.shutdown()
+
+    def _see_through(self, number: int, actor: Any, order: Mapping[str, Any]) -> None:
+        gone = False
+        try:
+            message = self._compute(number, actor, order)
+        except WorkerLost as error:
+            message = {"lost": str(error)}
+        except HeliosError as error:
+            message = {"error": str(error)}
+        except RayActorError as error:
+            message = {"lost": f"The worker process died before it had a result: {_reason(error)}"}
+        except RayError as error:
+            message = {"lost": f"The cluster gave the job up: {_reason(error)}"}
+        except ConnectionError as error:
+            message, gone = {"lost": f"The connection to the cluster was lost: {error}"}, True
+        except Exception as error:
+            message = {"error": f"{type(error).__name__}: {error}"}
+        if not gone:
+            ray.kill(actor)
+        self._actors.pop(number, None)
+        self.say({"job": number, **message})
+        if gone:
+            os._exit(1)  # the engine starts another bridge for the next job
+
+    def _compute(self, number: int, actor: Any, order: Mapping[str, Any]) -> dict[str, Any]:
+        spec = order["spec"]
+        named = {folder: parcels.pack(Path(folder)) for folder in set(parcels.artefacts(spec))}
+        greeting = actor.greet.remote()
+        if not ray.wait([greeting], timeout=order["queue"])[0]:
+            raise WorkerLost(
+                f"No node of the cluster had {order['threads']} free processors and {order['memory']:,} bytes"
+                f" of memory for the job within {order['queue']:g} s (work.ray.queue)."
+            )
+        node, theirs = ray.get(greeting)
+        _compare(theirs)
+        for sha256 in ray.get(actor.missing.remote([parcel.sha256 for parcel in named.values()])):
+            ray.get(actor.keep.remote(next(p for p in named.values() if p.sha256 == sha256)))
+        self.say({"job": number, "started": node})
+        checkpoint = Path(spec["checkpoint"]) if spec.get("checkpoint") else None
+        kept = parcels.pack(checkpoint) if checkpoint is not None and checkpoint.exists() else None
+        task = remote.Task(order["kind"], spec, {name: p.sha256 for name, p in named.items()}, kept)
+        running = actor.run.remote(task)
+        over = False
+        while not over:
+            said, kept, over = ray.get(actor.listen.remote())
+            if checkpoint is not None and kept is not None:
+                parcels.unpack(kept, checkpoint)
+            for progress in said:
+                self.say({"job": number, "progress": progress})
+        outcome = ray.get(running)
+        if checkpoint is not None and outcome.checkpoint is not None:
+            parcels.unpack(outcome.checkpoint, checkpoint)
+        if outcome.out is not None:
+            parcels.unpack(outcome.out, Path(spec["out"]))
+        message: dict[str, Any] = outcome.message
+        return message
+
+
+def _compare(theirs: remote.Versions) -> None:
+    different = remote.difference(remote.versions(), theirs)
+    if different is not None:
+        raise JobFailed(
+            f"The cluster would not compute the same: {different}. Install the same there (docs/scaling.md)."
+        )
+
+
+def _reason(error: Exception) -> str:
+    """Return what Ray says without its advice, on one line."""
+    text = str(error).partition("Some common causes")[0]
+    return " ".join(text.split())[-600:]
+
+
+def main() -> None:
+    # What libraries print must not be taken for our protocol.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    # Why Ray Client cannot connect is told nowhere else.
+    client = logging.getLogger("ray.util.client.worker")
+    client.addHandler(logging.StreamHandler())
+    client.setLevel(logging.DEBUG)
+    bridge = Bridge(answers)
+    address = json.loads(sys.stdin.readline())["address"]
+    # What its processes print is kept on the nodes. Where it cannot connect, Ray may end this process.
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+        bridge.greet()
+    except (AuthenticationError, JobFailed) as error:
+        kind = "lost" if isinstance(error, WorkerLost) else "error"
+        return bridge.say({kind: str(error)})
+    except (ConnectionError, RayError, SystemExit) as error:
+        return bridge.say({"lost": f"{type(error).__name__}: {error}"})
+    finally:
+        client.setLevel(logging.WARNING)
+    bridge.say({"ready": True})
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order.get("stop"):
+            bridge.stop(order["job"])
+        elif order.get("end"):
+            bridge.end(order["job"])
+        else:
+            bridge.begin(order)
+    closing = threading.Thread(target=bridge.close, daemon=True)
+    closing.start()
+    closing.join(FAREWELL_S)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

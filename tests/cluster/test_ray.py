@@ -1,0 +1,188 @@
+"""The Ray engine on a real cluster: the same results as here, and every way in which a job can end."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helios_agent.config.model import Work
+from helios_agent.errors import JobFailed, JobStopped, WorkerLost
+from helios_agent.work import jobs
+from helios_agent.work.engines import open_engine
+from helios_agent.work.local import LocalEngine
+from helios_agent.work.ray import RayEngine
+from tests.cluster.conftest import Engines, RunningCluster
+from tests.work.conftest import MATRIX, PATIENCE_S, Reports, endless_training, rows, training_spec, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def started(engine: Any, spec: dict[str, Any], *more: Any, **options: Any) -> asyncio.Task[dict[str, Any]]:
+    options = {"time_limit_s": PATIENCE_S} | options
+    return asyncio.create_task(engine.run("train", spec, *more, **options))
+
+
+def epochs(reports: Reports) -> list[int]:
+    return [progress["epoch"] for progress in reports.seen if "epochs" in progress]
+
+
+def another(cluster: RunningCluster, engines: Engines, **changes: Any) -> RayEngine:
+    settings = Work.model_validate({"engine": "ray", "ray": cluster.settings(**changes)})
+    assert settings.ray is not None
+    return RayEngine(settings, settings.ray, engines.local)
+
+
+async def test_the_same_spec_gives_the_same_bytes_here_and_there(
+    engines: Engines, reports: Reports, tmp_path: Path
+) -> None:
+    here = await started(engines.local, training_spec(tmp_path / "here"))
+    there = await started(engines.ray, training_spec(tmp_path / "there"), reports)
+
+    assert there == here
+    assert epochs(reports) == [1, 2]
+    for path in (tmp_path / "here").iterdir():
+        assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
+    assert len(list((tmp_path / "there").iterdir())) == 2
+
+
+async def test_a_client_that_is_no_node_of_the_cluster_gets_the_same(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    client = another(cluster, engines, address=cluster.client_address)
+
+    here = await started(engines.local, training_spec(tmp_path / "here"))
+    there = await started(client, training_spec(tmp_path / "there"))
+    await client.close()
+
+    assert there == here
+
+
+async def test_a_job_goes_on_there_and_here_and_there_again_to_the_same_network(
+    engines: Engines, tmp_path: Path
+) -> None:
+    changes = {"epochs": 120, "patience": 120}
+    checkpoint = {"checkpoint": str(tmp_path / "checkpoint")}
+    for number, engine in enumerate((engines.ray, engines.local)):
+        stop, reports = asyncio.Event(), Reports()
+        spec = training_spec(tmp_path / f"stopped-{number}", **changes) | checkpoint
+        running = started(engine, spec, reports, stop=stop)
+        await reports.first()
+        stop.set()
+        with pytest.raises(JobStopped):
+            await running
+        assert not (tmp_path / f"stopped-{number}").exists()
+    reports = Reports()
+    finished = await started(
+        engines.ray, training_spec(tmp_path / "finished", **changes) | checkpoint, reports
+    )
+    whole = await started(engines.local, training_spec(tmp_path / "whole", **changes))
+
+    assert 1 < epochs(reports)[0] < epochs(reports)[-1] == 120
+    assert finished == whole
+
+
+async def test_when_its_process_or_the_connection_is_killed_a_job_is_lost_and_the_next_one_is_not(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    reports = Reports()
+    running = started(engines.ray, endless_training(tmp_path / "lost"), reports)
+    await reports.first()
+    (worker,) = cluster.workers()
+    os.kill(worker, signal.SIGKILL)
+    with pytest.raises(WorkerLost, match=r"The worker process died before it had a result: .*unexpectedly"):
+        await running
+
+    reports = Reports()
+    running = started(engines.ray, endless_training(tmp_path / "lost"), reports)
+    await reports.first()
+    assert engines.ray.bridge_pid is not None
+    os.kill(engines.ray.bridge_pid, signal.SIGKILL)
+    with pytest.raises(WorkerLost, match=r"The connection to 127\.0\.0\.2:"):
+        await running
+
+    await until(lambda: not cluster.workers())
+    assert not (tmp_path / "lost").exists()
+    assert (await started(engines.ray, training_spec(tmp_path / "next")))["version"]
+
+
+async def test_nothing_is_left_of_a_cancelled_job(
+    engines: Engines, cluster: RunningCluster, reports: Reports, tmp_path: Path
+) -> None:
+    running = started(engines.ray, endless_training(tmp_path / "out"), reports)
+    await reports.first()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    await until(lambda: not cluster.workers())
+    assert not (tmp_path / "out").exists()
+
+
+async def test_a_job_beyond_its_time_is_ended(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    with pytest.raises(WorkerLost, match=r"train job was stopped after its time limit of 0\.5 s"):
+        await started(engines.ray, endless_training(tmp_path / "out"), time_limit_s=0.5)
+
+    await until(lambda: not cluster.workers())
+
+
+async def test_what_a_job_says_is_wrong_is_told(engines: Engines) -> None:
+    with pytest.raises(JobFailed, match="TrainingJob: white: Field required; bonus") as met:
+        await started(engines.ray, {})
+
+    assert not isinstance(met.value, WorkerLost)
+
+
+async def test_a_job_for_which_no_node_has_room_does_not_wait_for_ever(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    hurried = another(cluster, engines, queue=1)
+    with pytest.raises(WorkerLost, match=r"had 3 free processors .* within 1 s \(work.ray.queue\)"):
+        await started(hurried, training_spec(tmp_path / "out", threads=3))
+    await hurried.close()
+
+
+async def test_an_artefact_travels_to_the_worker(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = await started(engines.local, training_spec(tmp_path / "net"))
+    spec = {"artefact": str(tmp_path / "net"), "version": trained["version"], "draws": rows(20)}
+    here = await engines.local.run("model-forecast", spec, time_limit_s=PATIENCE_S)
+    monkeypatch.setattr(jobs, "HERE", frozenset())
+    there = await engines.ray.run("model-forecast", spec, time_limit_s=PATIENCE_S)
+
+    assert there == here
+    assert len(there["white"]) == MATRIX["white"]
+
+
+async def test_urgent_jobs_do_not_need_the_cluster_and_the_others_say_that_they_do(engines: Engines) -> None:
+    nowhere = {"engine": "ray", "ray": {"address": "127.0.0.2:9", "connect": 1}}
+    alone = open_engine(Work.model_validate(nowhere), engines.forks)
+    spec = {"rows": rows(20), "ordered": [True] * 20, **MATRIX}
+
+    assert (await alone.run("forecast", spec, time_limit_s=PATIENCE_S))["broken"] == {}
+    with pytest.raises(WorkerLost, match=r"127.0.0.2:9 \(work.ray.address\) has not answered within 1 s"):
+        await started(alone, {})
+    await alone.close()
+
+
+async def test_the_engine_is_this_machine_unless_the_configuration_says_otherwise(engines: Engines) -> None:
+    assert isinstance(open_engine(Work(), engines.forks), LocalEngine)
+
+
+@pytest.mark.parametrize("where", ["address", "client_address"])
+async def test_a_wrong_token_is_refused(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path, where: str
+) -> None:
+    wrong = tmp_path / "token"
+    wrong.write_text("fedcba9876543210" * 4, "utf-8")
+    stranger = another(cluster, engines, address=getattr(cluster, where), token_file=wrong)
+    with pytest.raises(JobFailed, match=r"refused our credentials \(work.ray.token_file\)") as met:
+        await started(stranger, {})
+    await stranger.close()
+
+    assert not isinstance(met.value, WorkerLost)

@@ -1,0 +1,78 @@
+"""What runs on a node of a cluster, run here without one."""
+
+import json
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from helios_agent.learning import checkpoints
+from helios_agent.work import parcels, remote
+from helios_agent.work.remote import Task, Worker
+from tests.work.conftest import endless_training, rows, training_spec
+
+
+@pytest.fixture(autouse=True)
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place for temporary files of the node."""
+    place = tmp_path / "node"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setattr(remote, "NICE", 0)
+    return place
+
+
+def test_a_checkpoint_is_sent_while_the_job_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
+    worker = Worker()
+    spec = endless_training(tmp_path / "out") | {"checkpoint": "here"}
+    running = threading.Thread(target=worker.run, args=(Task("train", spec, {}, None),))
+    running.start()
+    try:
+        kept = None
+        while kept is None:
+            _, kept, over = worker.listen()
+            assert not over
+    finally:
+        worker.stop()
+        running.join()
+    parcels.unpack(kept, tmp_path / "checkpoint")
+
+    assert json.loads((tmp_path / "checkpoint" / checkpoints.CARD).read_text())["of"]
+
+
+def test_nothing_is_left_on_the_node_but_the_artefact(node: Path, tmp_path: Path) -> None:
+    trained = Worker().run(Task("train", training_spec(tmp_path / "out"), {}, None))
+    assert trained.out is not None
+    worker = Worker()
+    assert worker.missing([trained.out.sha256]) == [trained.out.sha256]
+    worker.keep(trained.out)
+    spec = {"artefact": "net", "version": trained.message["result"]["version"], "draws": rows(20)}
+    said = worker.run(Task("model-forecast", spec, {"net": trained.out.sha256}, None))
+
+    assert "white" in said.message["result"]
+    assert worker.missing([trained.out.sha256]) == []
+    assert not (tmp_path / "out").exists()
+    (home,) = node.glob("helios-*")  # torch may have a folder of its own there
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert [p.name for p in (home / "artefacts").iterdir()] == [trained.out.sha256]
+    assert list((home / "jobs").iterdir()) == []
+
+
+def test_what_a_killed_job_left_is_removed_by_the_next(node: Path) -> None:
+    first = Worker()
+    first.run(Task("train", {}, {}, None))
+    (home,) = node.glob("helios-*")  # torch may have a folder of its own there
+    beyond = int(Path("/proc/sys/kernel/pid_max").read_text()) + 1  # of no process
+    (home / "jobs" / str(beyond)).mkdir()
+    Worker().run(Task("train", {}, {}, None))
+
+    assert list((home / "jobs").iterdir()) == []
+
+
+def test_what_would_compute_otherwise_is_named() -> None:
+    ours = remote.versions()
+    assert set(ours) == {"Helios", "Python", "torch"}
+    assert remote.difference(ours, dict(ours)) is None
+    assert remote.difference(ours, {**ours, "torch": "2.0"}) == f"torch is 2.0 there and {ours['torch']} here"
