@@ -362,8 +362,10 @@ def main() -> None:
     torch.set_num_threads(1)
     figures = []
     for name in wanted:
-        print(f"{name} …", file=sys.stderr)
-        figures += SECTIONS[name]()
+        found = SECTIONS[name]()
+        for figure in found:  # as they come, for some take minutes
+            print(f"{figure.what}: {figure.found}", file=sys.stderr, flush=True)
+        figures += found
     width = max(len(figure.what) for figure in figures)
     for figure in figures:
         print(f"{figure.what:<{width}}  {figure.bar:<18}  {figure.found}")
