@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.forecasting.history import Matrix
 from helios_agent.journal import draws
-from helios_agent.lottery import games
+from helios_agent.lottery import calendar, games
 from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
 from helios_agent.simulation.machines import Machine
@@ -25,9 +25,9 @@ from tests.acceptance.conftest import SMALL_NETWORK
 ERA = games.SIMULATED.eras[0]
 MATRIX = Matrix(ERA.white, ERA.bonus, ERA.pick)
 DRAWS = 120
-DAYS = [(ERA.start + timedelta(weeks=t)).isoformat() for t in range(DRAWS)]
-LOADED = drums.weighted_balls(MATRIX, [7], 6.0)
 NOW = datetime(2026, 9, 18, 12, tzinfo=UTC)
+DAYS = [day.isoformat() for day in calendar.expected_days(games.SIMULATED, ERA.start, NOW)[:DRAWS]]
+LOADED = drums.weighted_balls(MATRIX, [7], 6.0)
 
 
 def held(machine: Machine, count: int = DRAWS) -> list[Draw]:

@@ -95,7 +95,11 @@ def test_no_table_needs_the_event_it_came_from_any_more(brought: sqlite3.Connect
         for name in names
         for row in brought.execute(f"PRAGMA foreign_key_list({name})")
     }
-    assert references == {("score", "forecast", "forecast"), ("epoch", "job", "intent")}
+    assert references == {
+        ("score", "forecast", "forecast"),
+        ("epoch", "job", "intent"),
+        ("search_trial", "job", "intent"),
+    }
     assert brought.execute("PRAGMA foreign_keys").fetchone()[0] == 1
 
 
