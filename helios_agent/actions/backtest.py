@@ -296,16 +296,16 @@ def _parts(
     networks: Mapping[str, Mapping[str, Any]],
     most: int,
 ) -> list[_Part]:
-    """Cut a backtest into jobs, those of networks, at most `most` for each, first: they take longest."""
+    """Cut a backtest into jobs: the experts, which are done soon, and of each network at most `most`."""
     parts = []
-    for name, settings in networks.items():
-        for begin, end in blocks(first, last, settings["refit_every"], most):
-            of_block = {"first": begin, "last": end, "forecasters": [{"name": name, **settings}]}
-            parts.append(_Part("backtest-block", known.spec(end) | of_block, end - begin, name))
     others = [name for name in forecasters if name not in networks]
     if others:
         spec = known.spec(last) | {"first": first, "last": last, "forecasters": others}
         parts.append(_Part("backtest", spec, last - first))
+    for name, settings in networks.items():
+        for begin, end in blocks(first, last, settings["refit_every"], most):
+            of_block = {"first": begin, "last": end, "forecasters": [{"name": name, **settings}]}
+            parts.append(_Part("backtest-block", known.spec(end) | of_block, end - begin, name))
     return parts
 
 

@@ -63,6 +63,7 @@ def main() -> None:
                 _warm_up()
     for pid in children.values():
         os.kill(pid, signal.SIGKILL)
+    os._exit(0)  # to unload torch takes a while
 
 
 def _wake(number: int, frame: FrameType | None) -> None:

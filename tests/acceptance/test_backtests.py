@@ -283,10 +283,10 @@ async def test_a_network_is_walked_in_blocks_and_judged_as_a_whole(tmp_path: Pat
 
     spans = [(kind, spec["first"], spec["last"], len(spec["rows"])) for kind, spec in engine.asked]
     assert spans == [
+        ("backtest", 60, 120, 120),
         ("backtest-block", 60, 80, 80),
         ("backtest-block", 80, 100, 100),
         ("backtest-block", 100, 120, 120),
-        ("backtest", 60, 120, 120),
         ("backtest", 60, 120, 120),
     ]
     _, judged = engine.asked[-1]
