@@ -74,7 +74,8 @@ def how(**changes: Any) -> TrainingSpec:
 def machine(draws: int, log_sd: float = LOG_SD, seed: int = 1) -> tuple[list[list[int]], float]:
     """Rows from a machine that is unfair in its white balls, and what who knows it gains, nats a draw."""
     random = np.random.default_rng(seed)
-    theta = log_sd * random.standard_normal(SIZES.white)
+    theta = random.standard_normal(SIZES.white)
+    theta = log_sd * (theta - theta.mean()) / theta.std()
     whites = subsets.sample(theta, SIZES.pick, random, draws)
     bonus = random.integers(1, SIZES.bonus + 1, size=(draws, 1))
     rows: list[list[int]] = np.hstack([whites, bonus]).tolist()
