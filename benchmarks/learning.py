@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from helios_agent.actions import precision
+from helios_agent.actions import backtest, precision
 from helios_agent.config.model import Training
 from helios_agent.forecasting import subsets
 from helios_agent.learning import data, fitting, scoring, walk_forward
@@ -53,7 +53,7 @@ ROUNDS = 3
 SAME_GAIN = 0.85
 """Of what one who knows the machine gains."""
 WALKED, CORES = 500, 2
-REFIT = {"patience": 3}
+REFIT = {"patience": backtest.PATIENCE}
 """What a walk-forward spends less on than a training: epochs after the best."""
 
 
