@@ -52,14 +52,18 @@ from helios_agent.work.engine import Engine
 from helios_agent.work.engines import open_engine
 
 GAME = SIMULATED.name
-DRAWS, EPOCHS = 60, 20
+DRAWS, EPOCHS = 60, 30
 DAEMON, STARTING = "daemon", "starting daemon"
 SHARES = {DAEMON: 10, STARTING: 4, "worker": 17, "fork server": 6, "predictor": 9}
 """Of 46 kills. After one of a daemon at work or a fork server torch is loaded anew, which costs the most."""
-MOMENTS = {"claimed": 0.05, "training": 0.15, "ending": 0.03}
-"""Stages of a training in their order, and up to how many seconds after their beginning a kill comes."""
-PAUSE, PAUSES, PAUSING_S = "pausing", 0.25, 0.02
-"""A training that is asked to pause writes a checkpoint; how often that is done, and how long it may take."""
+STAGES = ("claimed", "training", "ending")
+"""What the journal tells of a training that runs: that it was claimed, has begun, has had its last epoch."""
+MOMENTS = {"claimed": 0.05, "training": 0.2, "keeping": 0.01, "ending": 0.03, "publishing": 0.02}
+"""Up to how many seconds after a moment a kill comes."""
+TRACES = {"keeping": ("training", "checkpoint/*"), "publishing": ("ending", "out-*/model.json")}
+"""Moments that are seen by a file that appears after a stage."""
+TRACE_S = 0.3
+"""How long to wait for such a file: it may have come and gone."""
 START, STARTING_S = "start", 0.15
 ANSWERING_S = 0.01
 PATIENCE_S = 30.0
@@ -116,13 +120,14 @@ def planned(kills: int, source: random.Random) -> list[Kill]:
         victims += source.sample(deck, len(deck))
     made = []
     for victim in victims[:kills]:
-        moment, longest_s = source.choice(list(MOMENTS.items()))
+        # To publish and to commit is for the daemon, when no worker is left.
+        moments = [each for each in MOMENTS if each != "publishing"] + 2 * ["publishing"] * (victim == DAEMON)
+        moment = source.choice(moments)
+        longest_s = MOMENTS[moment]
         if victim == STARTING:
             moment, longest_s = START, STARTING_S
         elif victim == "predictor":
             longest_s = ANSWERING_S
-        elif source.random() < PAUSES:
-            moment, longest_s = PAUSE, PAUSING_S
         made.append(Kill(victim, moment, source.uniform(0, longest_s)))
     return made
 
@@ -345,20 +350,25 @@ class _Killer:
         await versions.sweep(self._agent.journal, self._agent.config.paths.models)
 
     async def _reach(self, moment: str) -> str:
-        """Return the id of a training that has reached a stage."""
-        stages = [*MOMENTS]
-        wanted = stages.index("training" if moment == PAUSE else moment)
+        """Return the id of a training that has reached a moment, if that has not gone by unseen."""
+        stage, trace = TRACES.get(moment, (moment, None))
         with self._agent.journal.listening() as news:
             while True:
                 news.clear()
                 job = await self._hasten()
-                stage = _stage(await self._last_word(job))
-                if stage is not None and stages.index(stage) >= wanted:
+                reached = _stage(await self._last_word(job))
+                if reached is not None and STAGES.index(reached) >= STAGES.index(stage):
                     break
                 await news.wait()
-        if moment == PAUSE:
+        if moment == "keeping":  # one that is to pause writes a checkpoint
             with suppress(HeliosError):  # it has just ended
                 await self._agent.control(job, "pause", "kills")
+        if trace is not None:
+            kept = self._agent.config.paths.models / train.STAGING / job
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TRACE_S):
+                    while not any(kept.glob(trace)):  # noqa: ASYNC110  files send no events
+                        await asyncio.sleep(0.001)
         return job
 
     async def _hasten(self) -> str:
