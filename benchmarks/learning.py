@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from helios_agent.actions import precision
+from helios_agent.actions import backtest, precision
 from helios_agent.clock import SystemClock
 from helios_agent.config.model import Training, Work
 from helios_agent.forecasting import subsets
@@ -64,7 +64,7 @@ SAME_GAIN = 0.85
 WALKED, CORES = 500, 2
 PREDICTIONS = 200
 COMMITTING_S = 1.5
-REFIT = {"patience": 3}
+REFIT = {"patience": backtest.PATIENCE}
 """What a walk-forward spends less on than a training: epochs after the best."""
 
 
@@ -85,7 +85,8 @@ def how(**changes: Any) -> TrainingSpec:
 def machine(draws: int, log_sd: float = LOG_SD, seed: int = 1) -> tuple[list[list[int]], float]:
     """Rows from a machine that is unfair in its white balls, and what who knows it gains, nats a draw."""
     random = np.random.default_rng(seed)
-    theta = log_sd * random.standard_normal(SIZES.white)
+    theta = random.standard_normal(SIZES.white)
+    theta = log_sd * (theta - theta.mean()) / theta.std()
     whites = subsets.sample(theta, SIZES.pick, random, draws)
     bonus = random.integers(1, SIZES.bonus + 1, size=(draws, 1))
     rows: list[list[int]] = np.hstack([whites, bonus]).tolist()
@@ -486,8 +487,10 @@ def main() -> None:
     torch.set_num_threads(1)
     figures = []
     for name in wanted:
-        print(f"{name} …", file=sys.stderr)
-        figures += SECTIONS[name]()
+        found = SECTIONS[name]()
+        for figure in found:  # as they come, for some take minutes
+            print(f"{figure.what}: {figure.found}", file=sys.stderr, flush=True)
+        figures += found
     width = max(len(figure.what) for figure in figures)
     for figure in figures:
         print(f"{figure.what:<{width}}  {figure.bar:<18}  {figure.found}")

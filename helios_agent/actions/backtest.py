@@ -41,6 +41,9 @@ BLOCKS_PER_WORKER = 2
 """Later blocks learn from more draws and take longer: with some to spare, no worker waits long."""
 PROGRESS_S = 2.0
 """The least time between two events that tell of progress."""
+PATIENCE = 3
+"""Epochs without a better score after which a network of a backtest is trained no longer, if it is not fewer
+anyway: with the exact likelihood the best is among the first few, and there are many networks to train."""
 NETWORKS = (train.NAME,)
 EXPERTS_AND_MIXTURE = (mixture.MIXTURE, *EXPERTS)
 
@@ -278,11 +281,12 @@ class _Walk:
 
 
 def _network(config: Config, refit_every: int) -> dict[str, Any]:
-    """Return a network as the spec of a job names it: as the configuration has it."""
+    """Return a network as the spec of a job names it: as the configuration has it, but for its patience."""
     learning = config.learning
+    training = precision.resolved(learning.training)
     return {
         "network": learning.network.model_dump(),
-        "training": precision.resolved(learning.training),
+        "training": training | {"patience": min(training["patience"], PATIENCE)},
         "seed": learning.seed,
         "refit_every": refit_every,
     }
@@ -296,16 +300,16 @@ def _parts(
     networks: Mapping[str, Mapping[str, Any]],
     most: int,
 ) -> list[_Part]:
-    """Cut a backtest into jobs, those of networks, at most `most` for each, first: they take longest."""
+    """Cut a backtest into jobs: the experts, which are done soon, and of each network at most `most`."""
     parts = []
-    for name, settings in networks.items():
-        for begin, end in blocks(first, last, settings["refit_every"], most):
-            of_block = {"first": begin, "last": end, "forecasters": [{"name": name, **settings}]}
-            parts.append(_Part("backtest-block", known.spec(end) | of_block, end - begin, name))
     others = [name for name in forecasters if name not in networks]
     if others:
         spec = known.spec(last) | {"first": first, "last": last, "forecasters": others}
         parts.append(_Part("backtest", spec, last - first))
+    for name, settings in networks.items():
+        for begin, end in blocks(first, last, settings["refit_every"], most):
+            of_block = {"first": begin, "last": end, "forecasters": [{"name": name, **settings}]}
+            parts.append(_Part("backtest-block", known.spec(end) | of_block, end - begin, name))
     return parts
 
 

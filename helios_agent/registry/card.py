@@ -25,6 +25,8 @@ from helios_agent.errors import ArtefactInvalid
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 VERSION_LENGTH = 12
+MEASURED = ("validation_gain_nats", "confidence_bias_nats", "confidence_error_nats")
+"""Metrics that others rely on, in nats a draw."""
 
 Positive = Annotated[int, Field(ge=1)]
 Row = list[int]
@@ -33,7 +35,7 @@ Row = list[int]
 class Spec(BaseModel):
     """What all specs share: no unknown fields, no silent conversions, no later change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Matrix(Spec):
@@ -98,6 +100,14 @@ class ModelCard(Matrix):
     @classmethod
     def _dated(cls, day: str) -> str:
         return checked_day(day)
+
+    @field_validator("metrics")
+    @classmethod
+    def _measured(cls, metrics: dict[str, int | float]) -> dict[str, int | float]:
+        missing = [name for name in MEASURED if name not in metrics]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} missing")
+        return metrics
 
     def content(self) -> bytes:
         """Return the bytes of `model.json`."""

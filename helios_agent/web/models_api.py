@@ -124,7 +124,10 @@ async def delete(
     confirm: Annotated[str | None, Query(description="the same name@version again")] = None,
 ) -> dict[str, Any]:
     """Ask for a retired version's files to be removed."""
-    models.confirmed(await models.meant(agent.store, agent.config, "delete", name, None), confirm)
+    model = await models.meant(agent.store, agent.config, "delete", name, None)
+    models.confirmed(model, confirm)
+    if any(loaded.forecaster == model.forecaster for loaded in agent.predictors.standings()):
+        raise Refused(f"{model.forecaster} is loaded; unload it, then delete it")
     return await _act(agent, "delete", name, None, response)
 
 

@@ -194,12 +194,12 @@ class Daemon:
     def post(self, path: str, body: dict[str, Any], **headers: str) -> httpx.Response:
         return httpx.post(self.url + path, json=body, headers=headers, timeout=10, trust_env=False)
 
-    def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if result := condition():
                 return result
-            time.sleep(0.05)
+            time.sleep(0.1)  # what it waits for has the lowest priority
         raise AssertionError(f"waited {seconds} s for {what}; the daemon said:\n{self.log.read_text()}")
 
     def wait_until_idle(self) -> None:

@@ -170,6 +170,8 @@ async def test_a_challenger_is_tried_against_chance_and_can_be_promoted_once(
         await ask(agent, "promote")
         (promoted,) = await kinds(agent, "model.promoted")
         assert (promoted["version"], promoted["in_place_of"]) == (network.version, None)
+        peak_nats = trial["comparison"]["peak_nats"]
+        assert (promoted["by"], promoted["trial"]) == ("test", {"draws": 1, "peak_nats": peak_nats})
         (network,) = await models.active(agent.store, "powerball", ERA)
         assert network.role == "champion"
         await ask(agent, "assess")

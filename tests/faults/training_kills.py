@@ -66,8 +66,8 @@ TRACE_S = 0.3
 """How long to wait for such a file: it may have come and gone."""
 START, STARTING_S = "start", 0.15
 ANSWERING_S = 0.01
-PATIENCE_S = 30.0
-OUTLIVING_S = 10.0
+PATIENCE_S = 120.0
+OUTLIVING_S = 30.0
 """How long a process may live on after the agent that wanted it."""
 REASONS = (
     "The worker process was killed by signal 9 before it had a result",

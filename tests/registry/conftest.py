@@ -14,6 +14,8 @@ from helios_agent.registry.names import Ref
 
 WEIGHTS = b"weights" * 100
 
+METRICS = {"validation_gain_nats": -0.01, "confidence_bias_nats": 0.0, "confidence_error_nats": 0.1}
+
 Make = Callable[..., Ref]
 
 
@@ -33,7 +35,7 @@ def card(weights: bytes = WEIGHTS, **changes: Any) -> bytes:
                 "code_version": "0.1.0",
                 "seed": 1,
                 "shrinkage": 0.5,
-                "metrics": {"validation_gain_nats": -0.01},
+                "metrics": METRICS,
                 "training": {"epochs": 1},
                 "weights_sha256": hashlib.sha256(weights).hexdigest(),
             }

@@ -58,6 +58,7 @@ def test_a_whole_version_tells_what_it_is(models: Path, make: Make) -> None:
         ({"code_version": ""}, "code_version: String should have at least 1 character"),
         ({"shrinkage": float("nan")}, "not JSON: NaN is no number of JSON"),
         ({"metrics": {"gain": float("inf")}}, "not JSON: Infinity is no number of JSON"),
+        ({"metrics": {"validation_gain_nats": 1}}, "confidence_bias_nats, confidence_error_nats missing"),
         ({"data": {"draws": 0, "last_draw": "2026-09-16", "sha256": "x"}}, "data.draws: Input should"),
         ({"weights_sha256": "0" * 64}, "SHA-256 is [0-9a-f]{64}; model.json says 0{64}"),
     ],
@@ -68,6 +69,14 @@ def test_a_card_that_does_not_hold_is_refused_naming_the_field(
     version = make(**changes)
     with pytest.raises(ArtefactInvalid, match=told):
         folders.verify(folders.place(models, version), version.version)
+
+
+def test_a_number_that_is_too_large_for_a_float_is_refused(models: Path, make: Make) -> None:
+    version = make()
+    folder = folders.place(models, version)
+    (folder / cards.CARD).write_bytes(card().replace(b": -0.01", b": 1e999"))
+    with pytest.raises(ArtefactInvalid, match=r"metrics\.validation_gain_nats.*finite"):
+        folders.verify(folder, version.version)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"[" * 60_000, b"{}", card()[:-2]])

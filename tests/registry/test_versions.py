@@ -284,6 +284,18 @@ async def test_only_what_is_retired_is_deleted_and_only_by_its_full_name_said_tw
     assert (await life.http.get(f"/api/models/{named}")).json()["files"] is None
 
 
+async def test_what_is_loaded_is_not_deleted_before_it_is_unloaded(
+    life: Living, trained: list[bytes]
+) -> None:
+    named = f"powerballnet@{await life.bring(trained[0])}"
+    await life.bring(trained[1])
+    assert (await life.http.post(f"/api/models/{named}/load")).is_success
+    refused = await life.http.delete(f"/api/models/{named}", params={"confirm": named})
+    assert refused.json()["detail"] == f"{named} is loaded; unload it, then delete it"
+    assert (await life.http.post(f"/api/models/{named}/unload")).is_success
+    assert (await life.do("DELETE", f"/api/models/{named}", params={"confirm": named})).state == "done"
+
+
 async def test_one_that_was_deleted_can_come_back_and_keeps_its_place(
     life: Living, trained: list[bytes]
 ) -> None:

@@ -102,6 +102,8 @@ def record(intent: Intent | None, known: Backtest | None) -> dict[str, Any]:
         "to": intent.args["to"] if intent else known and known.last,
         "forecasters": intent.args["forecasters"] if intent else known and known.forecasters,
         "state": intent.state if intent else "done",
+        "wanted": intent.wanted if intent else None,
+        "priority": intent.priority if intent else None,
         "attempt": intent.attempt if intent else None,
         "requested_at": iso(intent.created_us) if intent else None,
         "changed_at": iso(max(intent.changed_us if intent else 0, known.changed_us if known else 0)),
