@@ -10,7 +10,7 @@ from helios_agent import processor
 from helios_agent.config.model import Training
 
 BF16_PAYS_ABOVE = 64
-"""Draws predicted in a training step. Of fewer, bf16 makes a step slower: measured, 1.2 times at 32."""
+"""Draws predicted in a training step. Of fewer, bf16 makes it slower."""
 
 
 def resolved(training: Training, cpuinfo: Path = processor.CPUINFO) -> dict[str, Any]:
