@@ -11,7 +11,7 @@ from helios_agent import files
 from helios_agent.actions import history, precision, versions
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.clock import SECOND_US
-from helios_agent.errors import JobFailed, Refused
+from helios_agent.errors import JobFailed, JobTooLong, Refused
 from helios_agent.journal import draws, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -78,12 +78,11 @@ async def run(context: Context, intent: Intent) -> Commit:
         "training": precision.resolved(learning.training),
     }
     try:
-        async with asyncio.timeout(learning.time_limit):
-            trained = await context.engine.run(
-                "train", spec, on_progress, time_limit_s=2 * learning.time_limit, stop=context.stop,
-                priority=intent.priority,
-            )  # fmt: skip
-    except TimeoutError:
+        trained = await context.engine.run(
+            "train", spec, on_progress, time_limit_s=learning.time_limit, stop=context.stop,
+            priority=intent.priority,
+        )  # fmt: skip
+    except JobTooLong:  # the next attempt would take as long
         raise JobFailed(
             f"The training took longer than learning.time_limit, {learning.time_limit:g} s."
         ) from None
