@@ -170,6 +170,13 @@ def train(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
 
 
 @app.command()
+def tune(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
+    """Search for the network that forecasts best, train it and wait for it."""
+    settings = terminal.load(config)
+    terminal.act(settings, "tune", views.chosen_game(settings, game).name)
+
+
+@app.command()
 def ingest(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
     """Ask the feeds for draws now and wait for it."""
     settings = terminal.load(config)

@@ -41,6 +41,9 @@ BLOCKS_PER_WORKER = 2
 """Later blocks learn from more draws and take longer: with some to spare, no worker waits long."""
 PROGRESS_S = 2.0
 """The least time between two events that tell of progress."""
+PATIENCE = 3
+"""Epochs without a better score after which a network of a backtest is trained no longer, if it is not fewer
+anyway: with the exact likelihood the best is among the first few, and there are many networks to train."""
 NETWORKS = (train.NAME,)
 EXPERTS_AND_MIXTURE = (mixture.MIXTURE, *EXPERTS)
 
@@ -278,11 +281,12 @@ class _Walk:
 
 
 def _network(config: Config, refit_every: int) -> dict[str, Any]:
-    """Return a network as the spec of a job names it: as the configuration has it."""
+    """Return a network as the spec of a job names it: as the configuration has it, but for its patience."""
     learning = config.learning
+    training = precision.resolved(learning.training)
     return {
         "network": learning.network.model_dump(),
-        "training": precision.resolved(learning.training),
+        "training": training | {"patience": min(training["patience"], PATIENCE)},
         "seed": learning.seed,
         "refit_every": refit_every,
     }

@@ -25,6 +25,7 @@ from helios_agent.actions import (
     rollback,
     score,
     train,
+    tune,
     validate,
     verify,
 )
@@ -39,7 +40,7 @@ from helios_agent.journal.journal import Transaction
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
     for module in (
-        *(ingest, score, forecast, train, backtest, assess, decide, alert, backup, verify, compact),
+        *(ingest, score, forecast, train, tune, backtest, assess, decide, alert, backup, verify, compact),
         *(promote, rollback, retire, delete, validate, import_model),
     )
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from loguru import logger
 from helios_agent import files
 from helios_agent.actions import history, precision, versions
 from helios_agent.actions.action import WORK, Action, Commit, Context
+from helios_agent.actions.history import EraDraws
 from helios_agent.clock import SECOND_US
 from helios_agent.errors import JobFailed, JobTooLong, Refused
 from helios_agent.journal import draws, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
-from helios_agent.lottery.games import game
+from helios_agent.lottery.games import Game, game
 from helios_agent.registry import folders
 from helios_agent.registry.names import Ref
 from helios_agent.store import Reader
@@ -24,20 +26,59 @@ NAME = "powerballnet"
 STAGING = ".staging"
 
 
+@dataclass(frozen=True)
+class Training:
+    """A training that an intent asks for: of which game, on which draws, and the spec of its job."""
+
+    rules: Game
+    known: EraDraws
+    spec: Mapping[str, Any]
+
+
 async def run(context: Context, intent: Intent) -> Commit:
+    training = await prepare(context, intent)
+    trained = await compute(context, intent, training)
+
+    def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
+        return record(tx, intent, training, trained, cause)
+
+    return commit
+
+
+async def prepare(context: Context, intent: Intent) -> Training:
+    """Return the training of the target's newest era as it is configured. Raises Refused without draws."""
     rules = game(intent.target)
     newest = await draws.newest(context.store, rules.name, 1)
     if not newest:
         raise Refused(f"There are no draws of {rules.title} to train on.")
     era = rules.era_at(newest[0].draw.day)
     known = await history.of_era(context.store, rules, era)
-    days, rows = known.days, known.rows
-    learning, models = context.config.learning, context.config.paths.models
-    kept = models / STAGING / intent.id
-    staging = kept / f"out-{intent.attempt}"
+    learning, kept = context.config.learning, context.config.paths.models / STAGING / intent.id
+    spec = {
+        "game": rules.name,
+        "era": era.name,
+        "white": era.white,
+        "bonus": era.bonus,
+        "pick": era.pick,
+        "draws": known.rows,
+        "days": known.days,
+        "last_draw": known.days[-1],
+        "seed": learning.seed,
+        "out": str(kept / f"out-{intent.attempt}"),
+        "checkpoint": str(kept / "checkpoint"),
+        "network": learning.network.model_dump(),
+        "training": precision.resolved(learning.training),
+    }
+    return Training(rules, known, spec)
+
+
+async def compute(context: Context, intent: Intent, training: Training) -> Mapping[str, Any]:
+    """Have a worker train, journal how it goes, and publish the artefact; return what the job returned."""
+    learning = context.config.learning
+    draw_count, staging = len(training.known.rows), Path(training.spec["out"])
     await asyncio.to_thread(files.remove, staging)
-    log = logger.bind(action="train", game=rules.name, job=intent.id)
-    log.info("training on {} draws of the era from {}", len(rows), era.name)
+    log = logger.bind(action=intent.action, game=training.rules.name, job=intent.id)
+    log.info("training on {} draws of the era from {}", draw_count, training.known.era.name)
 
     seen_us = [context.clock.mono_us()]
     resumed = 0
@@ -46,7 +87,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         nonlocal resumed
         if "started" in progress:
             resumed = progress["epoch"]
-            begun = {"epoch": resumed, "step_loss": progress["step_loss"], "draws": len(rows)}
+            begun = {"epoch": resumed, "step_loss": progress["step_loss"], "draws": draw_count}
             await context.journal.append("training.started", {"job": intent.id, **begun}, intent.seq)
             return
         seen_us.append(context.clock.mono_us())
@@ -62,49 +103,36 @@ async def run(context: Context, intent: Intent) -> Commit:
         )
         await context.journal.append("training.epoch", {"job": intent.id, **measured}, intent.seq)
 
-    spec = {
-        "game": rules.name,
-        "era": era.name,
-        "white": era.white,
-        "bonus": era.bonus,
-        "pick": era.pick,
-        "draws": rows,
-        "days": days,
-        "last_draw": days[-1],
-        "seed": learning.seed,
-        "out": str(staging),
-        "checkpoint": str(kept / "checkpoint"),
-        "network": learning.network.model_dump(),
-        "training": precision.resolved(learning.training),
-    }
     try:
         trained = await context.engine.run(
-            "train", spec, on_progress, time_limit_s=learning.time_limit, stop=context.stop,
+            "train", training.spec, on_progress, time_limit_s=learning.time_limit, stop=context.stop,
             priority=intent.priority,
         )  # fmt: skip
     except JobTooLong:  # the next attempt would take as long
         raise JobFailed(
             f"The training took longer than learning.time_limit, {learning.time_limit:g} s."
         ) from None
-    version = trained["version"]
-    made = Ref(NAME, version)
-    await asyncio.to_thread(folders.publish, staging, folders.place(models, made))
+    made = Ref(NAME, trained["version"])
+    await asyncio.to_thread(folders.publish, staging, folders.place(context.config.paths.models, made))
+    log.info("{} is trained", made)
+    return trained
 
-    def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        facts = {
-            "game": rules.name,
-            "era": era.name,
-            "last_draw": days[-1],
-            "draws": len(rows),
-            "metrics": trained["metrics"],
-            "job": intent.id,
-        }
-        # Same draws, same settings, same seed, same Helios: the same network, which may stand already.
-        is_new = versions.join(tx, "model.trained", made, facts, cause)
-        return {"model": NAME, "version": version, "new": is_new, "metrics": trained["metrics"]}
 
-    log.info("{} {} is trained", NAME, version)
-    return commit
+def record(
+    tx: Transaction, intent: Intent, training: Training, trained: Mapping[str, Any], cause: int
+) -> Mapping[str, Any]:
+    """Make what was trained the challenger; return the result of the intent."""
+    facts = {
+        "game": training.rules.name,
+        "era": training.known.era.name,
+        "last_draw": training.known.days[-1],
+        "draws": len(training.known.rows),
+        "metrics": trained["metrics"],
+        "job": intent.id,
+    }
+    # Same draws, same settings, same seed, same Helios: the same network, which may stand already.
+    is_new = versions.join(tx, "model.trained", Ref(NAME, trained["version"]), facts, cause)
+    return {"model": NAME, "version": trained["version"], "new": is_new, "metrics": trained["metrics"]}
 
 
 ACTION = Action("train", WORK, run, pausable=True)

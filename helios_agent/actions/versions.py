@@ -126,7 +126,7 @@ async def sweep(journal: Journal, folder: Path) -> None:
     rows = await journal.store.rows("SELECT name, version, role FROM model")
     roles = {f"{row['name']}@{row['version']}": row["role"] for row in rows}
     unfinished = await intents.open_ones(journal.store)
-    asked = [intent for intent in unfinished if intent.action in ("train", "import")]
+    asked = [intent for intent in unfinished if intent.action in ("train", "tune", "import")]
     wanted = {intent.target.rpartition("/")[2] for intent in asked if intent.action == "import"}
     try:
         unknown = await asyncio.to_thread(_tidy, folder, roles, wanted)

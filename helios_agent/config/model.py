@@ -63,7 +63,7 @@ Bytes = Annotated[
 ]
 GameName = Literal["powerball", "megamillions", "simulated"]
 ActionName = Literal[
-    "ingest", "score", "forecast", "train", "assess", "decide", "backup", "verify", "compact"
+    "ingest", "score", "forecast", "train", "tune", "assess", "decide", "backup", "verify", "compact"
 ]
 """What a schedule or a request can ask for."""
 UPKEEP_ACTIONS = ("backup", "verify", "compact")
@@ -175,9 +175,17 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
+class Search(Section):
+    trials: int = Field(20, ge=1, le=1000)
+    folds: int = Field(4, ge=1, le=50)
+    block: int = Field(50, ge=5, le=1000)
+    cpu: Seconds = Field(3600, ge=1)
+
+
 class Learning(Section):
     network: Network = Network()
     training: Training = Training()
+    search: Search = Search()
     seed: int = Field(1, ge=0, lt=2**32)
     time_limit: Seconds = Field(3600, ge=1)
 

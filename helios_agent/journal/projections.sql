@@ -112,6 +112,11 @@ VALUES (:payload->>'job', :payload->>'epoch', :payload->>'epochs', :payload->>'l
         :payload->>'validation_loss', :payload->>'validation_gain_nats', :payload->>'seconds',
         :payload->>'eta_seconds', :seq);
 
+-- on search.trial
+INSERT INTO search_trial (job, number, state, parameters, gains, gain, error, cpu_seconds, seq)
+VALUES (:payload->>'job', :payload->>'number', :payload->>'state', :payload->'parameters', :payload->'gains',
+        :payload->>'gain', :payload->>'error', :payload->>'cpu_seconds', :seq);
+
 -- on model.trained, model.imported
 -- One that was deleted comes back under its old ordinal and prior.
 UPDATE model SET role = 'retired' WHERE game = :payload->>'game' AND role = 'challenger';
@@ -182,6 +187,9 @@ VALUES (:payload->>'upto', :payload->>'from', :payload->>'hash', :payload->>'arc
 -- What was asked for until then and has ended goes with them. The last firing of each schedule stays: it says from when on
 -- the schedule is due again. What is wrong outlives its event until it is put right.
 DELETE FROM epoch WHERE job IN (
+  SELECT id FROM intent WHERE seq <= :payload->>'upto'
+  AND state IN ('done', 'failed', 'dead', 'refused', 'expired', 'cancelled'));
+DELETE FROM search_trial WHERE job IN (
   SELECT id FROM intent WHERE seq <= :payload->>'upto'
   AND state IN ('done', 'failed', 'dead', 'refused', 'expired', 'cancelled'));
 DELETE FROM backtest WHERE report IS NULL AND job IN (

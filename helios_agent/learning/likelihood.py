@@ -13,6 +13,9 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
+ROWS_AT_ONCE = 512
+"""Draws whose sums are taken together: those of more leave the processor's cache."""
+
 
 def uniform_nats(white: int, pick: int, bonus: int) -> float:
     """Return the log loss of the fair forecast, nats a draw: ln C(white, pick) + ln bonus."""
@@ -62,6 +65,12 @@ def _law(logits: Tensor, pick: int) -> tuple[Tensor, Tensor, Tensor]:
     Ball i is drawn together with a balls before it and pick − 1 − a after it:
     π_i = w_i Σ_a e_a(before i) e_{pick−1−a}(after i) / e_pick.
     """
+    rows = logits.reshape(-1, logits.shape[-1])
+    if len(rows) > ROWS_AT_ONCE:
+        shifted, log_sum, chances = map(
+            torch.cat, zip(*(_law(some, pick) for some in torch.split(rows, ROWS_AT_ONCE)), strict=True)
+        )
+        return shifted.view(logits.shape), log_sum.view(logits.shape[:-1]), chances.view(logits.shape)
     exact = logits.double()
     shifted = exact - exact.topk(pick, dim=-1).values[..., -1:]
     weights = shifted.exp()

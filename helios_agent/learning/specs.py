@@ -19,12 +19,12 @@ Loss = Literal["exact", "cross-entropy"]
 class NetworkSpec(Spec):
     """Sizes of PowerballNet."""
 
-    sequence: int = Field(50, ge=2)
-    hidden: Positive = 256
-    layers: Positive = 3
-    heads: Positive = 8
+    sequence: int = Field(50, ge=2, le=500)
+    hidden: int = Field(256, ge=1, le=4096)
+    layers: int = Field(3, ge=1, le=8)
+    heads: int = Field(8, ge=1, le=64)
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
-    embedding: Positive = 64
+    embedding: int = Field(64, ge=1, le=1024)
 
     @model_validator(mode="after")
     def _heads_share_hidden(self) -> Self:

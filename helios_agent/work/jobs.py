@@ -11,6 +11,7 @@ JOBS: Mapping[str, str] = {
     "model-forecast": "helios_agent.learning.forecasting:run",
     "walk-forward": "helios_agent.forecasting.walk_forward:run",
     "forecast": "helios_agent.forecasting.panel:run",
+    "search": "helios_agent.learning.search:run",
     "backtest": "helios_agent.learning.backtest:run",
     "backtest-block": "helios_agent.learning.backtest:run_block",
 }

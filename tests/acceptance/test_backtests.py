@@ -5,9 +5,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,22 @@ import pytest
 
 from helios_agent import cli
 from helios_agent.actions import backtest, runner
-from helios_agent.agent import Agent, Ports, open_agent
+from helios_agent.agent import Agent
 from helios_agent.clock import VirtualClock
-from helios_agent.config import Config
 from helios_agent.errors import JobFailed, JobStopped
-from helios_agent.forecasting.history import Matrix
 from helios_agent.journal import draws, events, intents, rebuild
 from helios_agent.learning import backtest as jobs
-from helios_agent.lottery import games
 from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
-from helios_agent.simulation.machines import Machine
-from helios_agent.web import server
 from helios_agent.work.engine import Progress
-from helios_agent.work.local import LocalEngine
-from tests.acceptance.conftest import SMALL_NETWORK
-
-ERA = games.SIMULATED.eras[0]
-MATRIX = Matrix(ERA.white, ERA.bonus, ERA.pick)
-DRAWS = 120
-DAYS = [(ERA.start + timedelta(weeks=t)).isoformat() for t in range(DRAWS)]
-LOADED = drums.weighted_balls(MATRIX, [7], 6.0)
-NOW = datetime(2026, 9, 18, 12, tzinfo=UTC)
+from tests.acceptance.simulated import (
+    DAYS,
+    DRAWS,
+    LOADED,
+    MATRIX,
+    client,
+    living,
+)
 
 
 class Here:
@@ -48,6 +41,8 @@ class Here:
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
         self.on_report: Callable[[], Awaitable[None]] | None = None
         self._kills = kills
+        # Jobs are alone in their process, and torch's random numbers are one process's.
+        self._alone = asyncio.Lock()
 
     async def run(
         self,
@@ -74,7 +69,8 @@ class Here:
                 raise Killed() if self._kills else JobStopped()
 
         try:
-            return await asyncio.to_thread(job, dict(spec), report)
+            async with self._alone:
+                return await asyncio.to_thread(job, dict(spec), report)
         except Killed:
             raise JobStopped() from None
 
@@ -84,45 +80,6 @@ class Here:
 
 class Killed(BaseException):
     """The end of a job that nothing in it can catch."""
-
-
-def held(machine: Machine, count: int = DRAWS) -> list[Draw]:
-    """Return weekly draws of a machine."""
-    made = machine.draw(np.random.default_rng(1), 1, count)
-    rows = zip(made.whites[0].tolist(), made.bonus[0].tolist(), strict=True)
-    return [
-        Draw("simulated", date.fromisoformat(DAYS[t]), tuple(whites), bonus, None, ordered=True)
-        for t, (whites, bonus) in enumerate(rows)
-    ]
-
-
-def configuration(folder: Path) -> Config:
-    return Config.model_validate(
-        {
-            "paths": {"state": folder / "state", "models": folder / "models"},
-            "games": {"simulated": {"feeds": []}, "powerball": {"feeds": []}},
-            "learning": {"network": SMALL_NETWORK, "training": {"epochs": 1}},
-        }
-    )
-
-
-@asynccontextmanager
-async def living(folder: Path, machine: Machine, engine: Any = None) -> AsyncIterator[Agent]:
-    """An agent that knows the draws of a machine."""
-    config = configuration(folder)
-    config.paths.state.mkdir()
-    ports = Ports(VirtualClock(NOW), open_engine=lambda work, forks: engine or LocalEngine(work, forks))
-    async with open_agent(config, ports) as agent:
-        told = [draws.to_payload(draw, "drum") for draw in held(machine)]
-        await agent.journal.record(lambda tx: [tx.append("draw.ingested", payload) for payload in told])
-        yield agent
-
-
-@asynccontextmanager
-async def client(agent: Agent) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(server.application(agent, None))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-        yield http
 
 
 async def done(agent: Agent, http: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:
@@ -176,8 +133,8 @@ async def test_on_fair_draws_it_says_that_nothing_was_found_and_what_would_have_
 @pytest.mark.parametrize(
     ("asked", "status", "message"),
     [
-        ({"from": "1999-12-31"}, 422, "from is 1999-12-31; expected a day from 2000-01-01 to 2002-04-13"),
-        ({"to": "2031-01-01"}, 422, "to is 2031-01-01; expected a day from 2000-01-01 to 2002-04-13"),
+        ({"from": "1999-12-31"}, 422, f"from is 1999-12-31; expected a day from {DAYS[0]} to {DAYS[-1]}"),
+        ({"to": "2031-01-01"}, 422, f"to is 2031-01-01; expected a day from {DAYS[0]} to {DAYS[-1]}"),
         ({"from": "soon"}, 422, "from is 'soon'; expected a day such as 2026-09-16"),
         ({"from": DAYS[60], "to": DAYS[20]}, 422, "expected from not to be after to"),
         ({"from": DAYS[112]}, 422, "between which there are 8 draws to foretell; expected at least 10"),

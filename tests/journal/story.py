@@ -90,6 +90,13 @@ def progress(job: str, done: int) -> dict[str, Any]:
     }
 
 
+def trial(job: str, number: int) -> dict[str, Any]:
+    return {
+        "job": job, "number": number, "state": "pruned", "parameters": {"hidden": 64, "dropout": 0.25},
+        "gains": [-0.5], "gain": None, "error": None, "cpu_seconds": 2.5,
+    }  # fmt: skip
+
+
 async def live(journal: Journal, clock: VirtualClock) -> None:
     """Live a story in which every kind of event that changes a table happens."""
     await work(journal, clock)
@@ -205,6 +212,7 @@ async def control(journal: Journal) -> None:
         await journal.record(lambda tx, intent=intent: intents.put_back(tx, intent))
         if ask is intents.pause:
             await journal.record(lambda tx, intent=intent: intents.stop(tx, intent.id, 1))
+        await journal.append("search.trial", trial(intent.id, 0))
 
 
 async def register(journal: Journal, clock: VirtualClock) -> None:

@@ -19,7 +19,7 @@ from helios_agent.store import backup, migrations
 from helios_agent.store.store import connect
 from tests.journal.story import tables, work
 
-NEW_TABLES = {"backtest", "promotion", "schedule", "schema_step", "seal"}
+NEW_TABLES = {"backtest", "promotion", "schedule", "schema_step", "seal", "search_trial"}
 NEW_COLUMNS: dict[str, tuple[Any, ...]] = {"intent": (0, None)}
 """What later schemas added to a table, and what stands there in a row that they found."""
 FIRST_PROJECTIONS = parse_projections(Path(__file__).with_name("first_projections.sql").read_text("utf-8"))
@@ -95,7 +95,11 @@ def test_no_table_needs_the_event_it_came_from_any_more(brought: sqlite3.Connect
         for name in names
         for row in brought.execute(f"PRAGMA foreign_key_list({name})")
     }
-    assert references == {("score", "forecast", "forecast"), ("epoch", "job", "intent")}
+    assert references == {
+        ("score", "forecast", "forecast"),
+        ("epoch", "job", "intent"),
+        ("search_trial", "job", "intent"),
+    }
     assert brought.execute("PRAGMA foreign_keys").fetchone()[0] == 1
 
 

@@ -80,6 +80,21 @@ def test_a_common_shift_of_the_logits_changes_nothing() -> None:
     torch.testing.assert_close(subset_nll(logits + 500.0, subsets), subset_nll(logits, subsets))
 
 
+def test_many_draws_are_scored_as_each_is() -> None:
+    torch.manual_seed(6)
+    logits = torch.randn(3, 350, 20, requires_grad=True)
+    subsets = torch.rand(3, 350, 20).topk(5).indices
+    many = subset_nll(logits, subsets)
+    (slopes,) = torch.autograd.grad(many.sum(), logits)
+    assert many.shape == (3, 350)
+    for place in ((0, 0), (1, 161), (1, 162), (2, 349)):  # 512 are scored at once
+        one = logits[place].detach().requires_grad_()
+        alone = subset_nll(one, subsets[place])
+        (slope,) = torch.autograd.grad(alone, one)
+        assert float(alone.detach()) == float(many[place].detach())
+        assert torch.equal(slope, slopes[place])
+
+
 def test_float32_logits_are_scored_in_float64() -> None:
     assert subset_nll(torch.zeros(2, 3, 69), torch.zeros(2, 3, 1, dtype=torch.int64)).dtype == torch.float64
     assert subset_nll(torch.zeros(2, 3, 69), torch.zeros(2, 3, 1, dtype=torch.int64)).shape == (2, 3)

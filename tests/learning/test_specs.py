@@ -27,6 +27,7 @@ def refusal(spec: dict[str, Any]) -> str:
             {"network": {"hidden": 10, "heads": 4}},
             "hidden must be a multiple of heads; got hidden 10, heads 4",
         ),
+        ({"network": {"hidden": 10**9}}, "network.hidden: Input should be less than or equal to 4096"),
         ({"network": {"hiden": 10}}, "network.hiden: Extra inputs are not permitted (got 10)"),
         ({"training": {"epochs": 0}}, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
         ({"training": {"validation": 1.0}}, "training.validation: Input should be less than 1 (got 1.0)"),

@@ -12,6 +12,8 @@ from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.specs import NetworkSpec, TrainingSpec
 from helios_agent.registry.card import Matrix, ModelCard, Source
 
+METRICS = {"validation_gain_nats": 0.0, "confidence_bias_nats": 0.0, "confidence_error_nats": 0.0}
+
 
 def write(
     folder: Path,
@@ -37,7 +39,7 @@ def write(
         code_version=helios_agent.__version__,
         seed=seed,
         shrinkage=0.5,
-        metrics=metrics or {},
+        metrics=METRICS | (metrics or {}),
         training=TrainingSpec().model_dump(),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )

@@ -1,0 +1,50 @@
+"""The HTTP API of searches: how far they are, and what they found. They are asked for as any action is."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from helios_agent.config import Config
+from helios_agent.errors import NotFound
+from helios_agent.journal import intents, searches
+from helios_agent.journal.intents import Intent
+from helios_agent.store import Reader
+from helios_agent.web import views
+from helios_agent.web.api import GameName, Served
+
+router = APIRouter()
+
+
+@router.get("/api/searches")
+async def list_searches(
+    agent: Served,
+    game: GameName = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="how many at most")] = 20,
+) -> list[dict[str, Any]]:
+    """List searches, newest first, with what they tried."""
+    rules = views.chosen_game(agent.config, game)
+    found = await intents.asked_for(agent.store, ("tune",), target=rules.name, before=None, limit=limit)
+    return [await _record(agent.store, agent.config, intent) for intent in found]
+
+
+@router.get("/api/searches/{job_id}")
+async def show_search(agent: Served, job_id: str) -> dict[str, Any]:
+    """Show a search: its state, every configuration that it tried, and what it found."""
+    intent = await intents.find(agent.store, job_id)
+    if intent.action != "tune":
+        raise NotFound(f"There is no search {job_id!r}.")
+    return await _record(agent.store, agent.config, intent)
+
+
+async def _record(store: Reader, config: Config, intent: Intent) -> dict[str, Any]:
+    tried = await searches.trials(store, intent.id)
+    left = max(0, config.learning.search.trials - len(tried))
+    spent = sum(trial["cpu_seconds"] for trial in tried)
+    known = intent.state == "running" and tried
+    return views.intent_record(intent) | {
+        "trials": tried,
+        "trials_left": left if intent.state in intents.OPEN_STATES else 0,
+        "cpu_seconds": spent,
+        # If those to come take as long as those there were, on a core of their own.
+        "eta_seconds": left * spent / len(tried) if known else None,
+    }

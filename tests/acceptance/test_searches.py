@@ -1,0 +1,118 @@
+"""A search as one asks for it: paused, gone on with, and its winner a challenger like any other."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from helios_agent.actions import runner
+from helios_agent.agent import Agent
+from helios_agent.clock import VirtualClock
+from helios_agent.journal import events, intents, rebuild
+from helios_agent.simulation import drums
+from helios_agent.simulation.machines import ChangePoint
+from tests.acceptance.simulated import MATRIX, client, living
+
+LOADED = drums.weighted_balls(MATRIX, [7, 8, 9], 60.0)
+SEARCH = {"trials": 3, "folds": 1, "block": 15}
+TRAINING = {"epochs": 4, "learning_rate": 0.02, "batch": 8, "segments": 4}
+# What else there is to choose from is too large for so few heads: every trial is small.
+NETWORK = {"sequence": 8, "hidden": 15, "layers": 1, "heads": 5, "embedding": 4, "dropout": 0.0}
+SMALL: dict[str, Any] = {"search": SEARCH, "training": TRAINING, "network": NETWORK}
+
+
+async def carry_out(agent: Agent) -> None:
+    claimed = await agent.journal.record(lambda tx: intents.claim(tx, ("tune",)))
+    assert claimed is not None
+    await runner.carry_out(agent.context(), claimed)
+
+
+async def asked(http: httpx.AsyncClient) -> str:
+    answer = await http.post("/api/intents", json={"action": "tune", "target": "simulated"})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+async def shown(http: httpx.AsyncClient, job: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await http.get(f"/api/searches/{job}")).json()
+    return found
+
+
+async def happened(agent: Agent, kind: str) -> list[dict[str, Any]]:
+    return [dict(e.payload) for e in reversed(await events.tail(agent.store, limit=99, kinds=[kind]))]
+
+
+async def test_a_search_that_is_paused_goes_on_from_its_trials_and_the_winner_becomes_the_challenger(
+    tmp_path: Path,
+) -> None:
+    async with living(tmp_path, LOADED, **SMALL) as agent, client(agent) as http:
+        job = await asked(http)
+
+        async def pause_after_a_trial() -> None:
+            with agent.journal.listening() as news:
+                while not await happened(agent, "search.trial"):
+                    await news.wait()
+                    news.clear()
+            assert (await http.post(f"/api/intents/{job}/pause")).status_code == 202
+
+        pausing = asyncio.create_task(pause_after_a_trial())
+        carrying = asyncio.create_task(carry_out(agent))
+        assert isinstance(agent.journal.clock, VirtualClock)
+        while not carrying.done():  # whoever looks now and then whether to stop needs time to pass
+            await asyncio.wait({carrying}, timeout=0.05)
+            await agent.journal.clock.advance(0.1)
+        await asyncio.gather(pausing, carrying)
+        paused = await shown(http, job)
+        assert paused["state"] == "paused"
+        assert 1 <= len(paused["trials"]) < 3
+        assert (await http.post(f"/api/intents/{job}/resume")).status_code == 202
+        await carry_out(agent)
+        found = await shown(http, job)
+        listed = (await http.get("/api/searches?game=simulated")).json()
+        (told,) = await happened(agent, "search.completed")
+        (trained,) = await happened(agent, "model.trained")
+        rebuild.check(agent.config.database, agent.config.archives)
+        made = agent.config.paths.models / "powerballnet" / trained["version"]
+        card = json.loads(await asyncio.to_thread((made / "model.json").read_text))
+        left = await asyncio.to_thread(os.listdir, agent.config.paths.models / ".staging")
+
+    assert (found["state"], found["error"], found["trials_left"]) == ("done", None, 0)
+    assert listed == [found]
+    assert found["trials"][: len(paused["trials"])] == paused["trials"]
+    assert [trial["number"] for trial in found["trials"]] == [0, 1, 2]
+    gains = [trial["gain"] for trial in found["trials"] if trial["gain"] is not None]
+    assert told["winner"]["gain"] == max(gains) > 0.0
+    assert told["trials"] == 3
+    assert found["result"]["version"] == trained["version"]
+    assert trained["job"] == job
+    assert card["architecture"]["dropout"] == told["winner"]["parameters"]["dropout"]
+    assert card["training"]["segments"] == told["winner"]["parameters"]["segments"]
+    assert left == []
+
+
+async def test_where_no_configuration_gains_anything_no_network_is_trained(tmp_path: Path) -> None:
+    misled = ChangePoint(LOADED, drums.weighted_balls(MATRIX, [20, 21, 22], 60.0), at=90)
+    once = {**SMALL, "search": {**SEARCH, "trials": 1}}
+    async with living(tmp_path, misled, **once) as agent, client(agent) as http:
+        job = await asked(http)
+        await carry_out(agent)
+        found = await shown(http, job)
+        assert await happened(agent, "model.trained") == []
+    assert (found["state"], found["result"]["winner"], found["result"]["model"]) == ("done", None, None)
+    assert found["trials"][0]["gain"] < 0.0
+
+
+async def test_a_search_needs_enough_draws_and_another_job_is_none(tmp_path: Path) -> None:
+    greedy = {**SMALL, "search": {**SEARCH, "folds": 12}}
+    async with living(tmp_path, LOADED, **greedy) as agent, client(agent) as http:
+        job = await asked(http)
+        await carry_out(agent)
+        found = await shown(http, job)
+        other = (await http.post("/api/train", json={"game": "simulated"})).json()["job_id"]
+        unknown = await http.get(f"/api/searches/{other}")
+    assert found["state"] == "failed"
+    assert "job.draws holds 120; 12 folds and a last part of 15 draws each leave -75" in found["error"]
+    assert unknown.status_code == 404

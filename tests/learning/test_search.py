@@ -1,0 +1,167 @@
+"""A search: the same trials whether or not it was cut short, in its budget, its winner tried on new draws."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from helios_agent.errors import JobFailed, JobStopped
+from helios_agent.learning import search, specs
+
+Job = Callable[..., dict[str, Any]]
+Machine = Callable[..., list[list[int]]]
+
+TIMED = {"cpu_seconds"}
+
+
+@pytest.fixture
+def spec(job: Job, machine: Machine) -> Callable[..., dict[str, Any]]:
+    """A search on a machine with a strong bias; keyword arguments replace its fields."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        training = {"epochs": 2, "batch": 8, "segments": 4, "learning_rate": 0.01, "patience": 2}
+        network = {"sequence": 4, "hidden": 15, "layers": 1, "heads": 5, "dropout": 0.1, "embedding": 4}
+        base: dict[str, Any] = {
+            "job": job(draws=machine(150, 1.0), training=training, network=network),
+            "trials": 3,
+            "folds": 2,
+            "block": 20,
+            "cpu_seconds": 600.0,
+        }
+        return base | changes
+
+    return make
+
+
+def told(spec: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Run a search; return its result and the record of each trial."""
+    reports: list[dict[str, Any]] = []
+    result = search.run(spec, reports.append)
+    return result, [report["done"] for report in reports if "done" in report]
+
+
+def without_times(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in trial.items() if name not in TIMED} for trial in trials]
+
+
+def test_the_first_trial_is_the_configuration_that_stands(spec: Callable[..., dict[str, Any]]) -> None:
+    _, (first,) = told(spec(trials=1))
+    assert first["number"] == 0
+    assert first["parameters"] == {
+        "hidden": 15, "layers": 1, "dropout": 0.1, "learning_rate": 0.01, "segments": 4,
+    }  # fmt: skip
+    assert first["state"] == "complete"
+    assert first["gain"] == pytest.approx(sum(first["gains"]) / 2)
+
+
+def test_a_search_that_was_cut_short_goes_on_as_if_nothing_had_happened(
+    spec: Callable[..., dict[str, Any]],
+) -> None:
+    whole, trials = told(spec())
+    done: list[dict[str, Any]] = []
+
+    def stop_in_the_second(report: dict[str, Any]) -> None:
+        if "done" in report:
+            done.append(report["done"])
+        if report.get("trial") == 1:
+            raise JobStopped
+
+    with pytest.raises(JobStopped):
+        search.run(spec(), stop_in_the_second)
+    assert len(done) == 1
+    rest, later = told(spec(known=done))
+
+    assert without_times(done + later) == without_times(trials)
+    assert [trial["parameters"] for trial in trials[1:]] != [trials[0]["parameters"]] * 2
+    timed = {"cpu_seconds", "winner"}
+    assert {k: v for k, v in rest.items() if k not in timed} == {
+        k: v for k, v in whole.items() if k not in timed
+    }
+    assert without_times([rest["winner"]]) == without_times([whole["winner"]])
+
+
+def test_the_winner_is_judged_on_draws_that_no_trial_has_seen(
+    spec: Callable[..., dict[str, Any]], machine: Machine
+) -> None:
+    result, trials = told(spec())
+    best = max((trial for trial in trials if trial["gain"] is not None), key=lambda trial: trial["gain"])
+    assert best["gain"] > 0.0
+    assert result["winner"] == best
+    assert result["network"]["hidden"] == best["parameters"]["hidden"]
+    assert result["training"]["segments"] == best["parameters"]["segments"]
+
+    asked = spec()
+    asked["job"]["draws"][-20:] = machine(20, seed=9)  # other last draws: the same search, another verdict
+    other, again = told(asked)
+    assert without_times(again) == without_times(trials)
+    assert other["winner"]["number"] == best["number"]
+    assert other["confirmed_gain"] != result["confirmed_gain"]
+
+
+def test_where_nothing_gains_there_is_no_winner(spec: Callable[..., dict[str, Any]]) -> None:
+    lost = {
+        "number": 0, "state": "complete", "gains": [-0.1, 0.0], "gain": -0.05, "error": None,
+        "cpu_seconds": 1.0,
+        "parameters": {"hidden": 15, "layers": 1, "dropout": 0.1, "learning_rate": 0.01, "segments": 4},
+    }  # fmt: skip
+    result, trials = told(spec(trials=1, known=[lost]))
+    assert trials == []
+    assert result == {"trials": 1, "cpu_seconds": 1.0, "winner": None}
+
+
+def test_no_trial_begins_after_the_budget_is_spent(spec: Callable[..., dict[str, Any]]) -> None:
+    result, trials = told(spec(trials=50, cpu_seconds=1e-6))
+    assert len(trials) == result["trials"] == 1
+
+
+def test_a_configuration_that_diverges_is_a_failed_trial_and_the_search_goes_on(
+    spec: Callable[..., dict[str, Any]],
+) -> None:
+    asked = spec(trials=2)
+    asked["job"]["network"] |= {"hidden": 64, "heads": 4}
+    asked["job"]["training"] |= {"learning_rate": 1.0, "epochs": 60, "patience": 60}
+    _, (first, second) = told(asked)
+    assert (first["state"], first["gain"]) == ("failed", None)
+    assert "diverged" in first["error"]
+    assert second["state"] == "complete"
+
+
+def test_a_trial_that_begins_worse_than_most_is_pruned(spec: Callable[..., dict[str, Any]]) -> None:
+    parameters = {"hidden": 15, "layers": 1, "dropout": 0.1, "learning_rate": 0.01, "segments": 4}
+    unbeatable = [
+        {
+            "number": number, "state": "complete", "parameters": parameters, "gains": [9.0, 9.0], "gain": 9.0,
+            "error": None, "cpu_seconds": 0.0,
+        }
+        for number in range(search.STARTUP_TRIALS)
+    ]  # fmt: skip
+    _, (trial,) = told(spec(trials=6, known=unbeatable))
+    assert (trial["state"], trial["gain"], len(trial["gains"])) == ("pruned", None, 1)
+
+
+def test_the_space_holds_the_configuration_that_stands(job: Job) -> None:
+    asked = job(
+        network={"sequence": 8, "hidden": 48, "heads": 3, "layers": 5, "dropout": 0.7},
+        training={"segments": 5},
+    )
+    standing = specs.read(specs.TrainingJob, asked)
+    space = search.space(standing)
+    assert getattr(space["hidden"], "choices") == (48,)  # noqa: B009 - 32, 64 … are no multiples of 3
+    assert getattr(space["segments"], "choices") == (4, 5, 8, 16)  # noqa: B009
+    assert (getattr(space["layers"], "high"), getattr(space["dropout"], "high")) == (5, 0.7)  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"trials": 0}, "trials"),
+        ({"folds": 20}, r"leave -270 to train on"),
+        ({"surprise": 1}, "surprise"),
+        ({"cpu_seconds": 0.0}, "cpu_seconds"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_naming_what_is_wrong(
+    spec: Callable[..., dict[str, Any]], wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(JobFailed, match=message):
+        search.run(spec(**wrong), lambda report: None)
