@@ -42,8 +42,8 @@ def report(
 
     accounts: what each forecaster did, by name: see `forecasting.accounts`. networks: the settings of those
     that are networks. level: the largest expected share of fair ones among the forecasters that are `found`
-    to gain, by e-BH over all that could gain. Who was stopped before the end of the span is not judged: perhaps
-    it was stopped for what it had gained, on draws that are not the first ones.
+    to gain, by e-BH over all that could gain. Who was stopped before the end of the span is not judged:
+    perhaps it was stopped for what it had gained, on draws that are not the first ones.
     """
     whole = {name: account for name, account in accounts.items() if account["draws"] == len(span.days)}
     log_e_values = {n: float(a["total_gain_nats"]) for n, a in whole.items() if n != mixture.UNIFORM}
