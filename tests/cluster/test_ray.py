@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from helios_agent.config.model import Work
-from helios_agent.errors import JobFailed, JobStopped, WorkerLost
+from helios_agent.errors import JobFailed, JobStopped, JobTooLong, WorkerLost
 from helios_agent.work import jobs
 from helios_agent.work.engines import open_engine
 from helios_agent.work.local import LocalEngine
@@ -165,7 +165,7 @@ async def test_nothing_is_left_of_a_cancelled_job(
 async def test_a_job_beyond_its_time_is_ended(
     engines: Engines, cluster: RunningCluster, tmp_path: Path
 ) -> None:
-    with pytest.raises(WorkerLost, match=r"train job was stopped after its time limit of 0\.5 s"):
+    with pytest.raises(JobTooLong, match=r"train job was stopped after its time limit of 0\.5 s"):
         await started(engines.ray, endless_training(tmp_path / "out"), time_limit_s=0.5)
 
     await until(lambda: not cluster.workers())

@@ -18,8 +18,8 @@ import sqlite3
 import sys
 import time
 import traceback
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -34,8 +34,8 @@ from helios_agent.agent import Agent, Ports, live, open_agent
 from helios_agent.clock import SystemClock, from_us
 from helios_agent.config import Config
 from helios_agent.config.model import Work
-from helios_agent.errors import ArtefactInvalid, HeliosError
-from helios_agent.journal import chain, draws, intents, models, rebuild
+from helios_agent.errors import HeliosError
+from helios_agent.journal import chain, draws, intents, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery import calendar
@@ -43,13 +43,12 @@ from helios_agent.lottery.draws import Draw
 from helios_agent.lottery.games import SIMULATED
 from helios_agent.registry import folders
 from helios_agent.registry.names import Ref
-from helios_agent.simulation import invariants
-from helios_agent.simulation.told import Told, journal
 from helios_agent.store.readers import read_only
 from helios_agent.systemd import Notifier
 from helios_agent.work.children import ForkServer
 from helios_agent.work.engine import Engine
 from helios_agent.work.engines import open_engine
+from tests.faults import training_checks
 
 GAME = SIMULATED.name
 DRAWS, EPOCHS = 60, 30
@@ -69,12 +68,6 @@ ANSWERING_S = 0.01
 PATIENCE_S = 120.0
 OUTLIVING_S = 30.0
 """How long a process may live on after the agent that wanted it."""
-REASONS = (
-    "The worker process was killed by signal 9 before it had a result",
-    "The worker process was lost with the process that had forked it",
-    "The fork server ended before it had forked a child",
-    "the daemon ended while this was running",
-)
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -170,7 +163,7 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> Outcome:
     outcome.met = Counter(last for _, last in told)
     with closing(sqlite3.connect(read_only(config.database), uri=True)) as connection:
         connection.row_factory = sqlite3.Row
-        outcome.wrong += wrong(config, connection)
+        outcome.wrong += training_checks.wrong(config, connection)
         rows = connection.execute("SELECT state FROM intent WHERE action = 'train'")
         outcome.ends = Counter(row["state"] for row in rows)
     return outcome
@@ -213,15 +206,18 @@ def _one_life(config: Config, orders: Sequence[Kill], orphans: Orphans) -> list[
             os._exit(code)
     os.close(writing)
     last = orders[-1] if _ends_by_a_kill(orders) else None
-    told = [] if orders and orders[0].victim == STARTING else _heard(reading, len(orders))
-    if last is not None:
-        time.sleep(last.delay_s)
-        os.kill(child, signal.SIGKILL)
-    told += _heard(reading)
+    try:
+        told = [] if orders and orders[0].victim == STARTING else _heard(reading, len(orders))
+        if last is not None:
+            time.sleep(last.delay_s)
+            os.kill(child, signal.SIGKILL)
+        told += _heard(reading)
+    finally:
+        os.kill(child, signal.SIGKILL)  # which does nothing to one that has ended
     os.close(reading)
     _, status = os.waitpid(child, 0)
     if os.waitstatus_to_exitcode(status) != (0 if last is None else -signal.SIGKILL):
-        raise RuntimeError("the agent ended by itself, or has waited too long")
+        raise RuntimeError("the agent ended by itself")
     late = orphans.look()
     if late:
         raise RuntimeError(late[0])
@@ -230,9 +226,11 @@ def _one_life(config: Config, orders: Sequence[Kill], orphans: Orphans) -> list[
 
 
 def _heard(reading: int, lines: int = sys.maxsize) -> list[bytes]:
-    """Return what the agent says until it has said so much, is gone, or has been silent for too long."""
+    """Return what the agent says until it has said so much, or is gone. Raises TimeoutError."""
     said = b""
-    while said.count(b"\n") < lines and select.select([reading], [], [], PATIENCE_S)[0]:
+    while said.count(b"\n") < lines:
+        if not select.select([reading], [], [], PATIENCE_S)[0]:
+            raise TimeoutError(f"the agent has said nothing for {PATIENCE_S:g} s")
         chunk = os.read(reading, 65536)
         if not chunk:
             break
@@ -465,96 +463,6 @@ def _trains(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state not in "ZX" and os.sched_getscheduler(pid) == os.SCHED_IDLE
     return False
-
-
-# What must hold afterwards.
-
-
-def wrong(config: Config, connection: sqlite3.Connection) -> list[str]:
-    """Return what does not hold once all trainings have ended, in words."""
-    events = journal(config, connection)
-    return [
-        *invariants.intents(events),
-        *_trained(events, connection),
-        *_pairs(connection),
-        *_folders(config, connection),
-        *_tables(config),
-    ]
-
-
-def _trained(events: Sequence[Told], connection: sqlite3.Connection) -> Iterator[str]:
-    """Every training is done, with one model at most, or dead after its last attempt, each for a reason."""
-    made = Counter(event.payload["job"] for event in events if event.kind == "model.trained")
-    lost: dict[str, list[str]] = defaultdict(list)
-    for event in events:
-        if event.kind in ("intent.retried", "intent.dead"):
-            lost[event.payload["id"]].append(event.payload["error"])
-    for row in connection.execute("SELECT * FROM intent WHERE action = 'train'"):
-        job = Intent.from_row(row)
-        if job.state not in ("done", "dead"):
-            yield f"training {job.id} is {job.state} at last: {job.error}"
-        is_new = job.state == "done" and job.result is not None and job.result["new"]
-        if made[job.id] != is_new:
-            yield f"training {job.id} is {job.state}, and model.trained is told {made[job.id]} times"
-        if (len(lost[job.id]) == job.max_attempt) != (job.state == "dead"):
-            yield f"training {job.id} is {job.state} after having been lost {len(lost[job.id])} times"
-        yield from (
-            f"training {job.id} was lost, it is said, because {reason}"
-            for reason in lost[job.id]
-            if not reason.startswith(REASONS)
-        )
-
-
-def _pairs(connection: sqlite3.Connection) -> Iterator[str]:
-    """Trainings with the same seed have told of the same epochs and ended with the same version."""
-    jobs = connection.execute("SELECT * FROM intent WHERE action = 'train' ORDER BY seq").fetchall()
-    losses: dict[int, list[float]] = {}
-    results: dict[int, str] = {}
-    for number, job in enumerate(map(Intent.from_row, jobs)):
-        epochs = connection.execute("SELECT epoch, loss FROM epoch WHERE job = ? ORDER BY epoch", (job.id,))
-        told = [(row["epoch"], row["loss"]) for row in epochs]
-        if [epoch for epoch, _ in told] != list(range(1, len(told) + 1)):
-            yield f"training {job.id} has the epochs {[epoch for epoch, _ in told]}"
-        known = losses.setdefault(number // 2, [])
-        both = min(len(known), len(told))
-        if [loss for _, loss in told][:both] != known[:both]:
-            yield f"training {job.id} has other losses than the one with the same seed"
-        known += [loss for _, loss in told][both:]
-        if job.result is not None:
-            if len(told) != EPOCHS:
-                yield f"training {job.id} is done with {len(told)} epochs"
-            version = job.result["version"]
-            if results.setdefault(number // 2, version) != version:
-                yield f"training {job.id} has another version than the one with the same seed"
-    if len(set(results.values())) != len(results):
-        yield "trainings with different seeds have the same version"
-
-
-def _folders(config: Config, connection: sqlite3.Connection) -> Iterator[str]:
-    """Every model is whole, every other version is told of, and nothing is kept for a training that ended."""
-    found = {str(ref) for ref in folders.found(config.paths.models)}
-    for row in connection.execute("SELECT name, version FROM model"):
-        ref = Ref(row["name"], row["version"])
-        found.discard(str(ref))
-        try:
-            folders.verify(folders.place(config.paths.models, ref), ref.version)
-        except ArtefactInvalid as error:
-            yield str(error)
-    incident = connection.execute(
-        "SELECT message FROM incident WHERE key = ? AND closed_us IS NULL", (versions.ORPHANS,)
-    ).fetchone()
-    yield from (
-        f"nobody tells of {ref}" for ref in found if incident is None or ref not in incident["message"]
-    )
-    staging = config.paths.models / train.STAGING
-    yield from (f"{left} is left" for left in (staging.iterdir() if staging.exists() else ()))
-
-
-def _tables(config: Config) -> Iterator[str]:
-    try:
-        rebuild.check(config.database, config.archives)
-    except HeliosError as error:
-        yield str(error)
 
 
 if __name__ == "__main__":
