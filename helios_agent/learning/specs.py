@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from helios_agent.config.model import draws_needed
+from helios_agent.config.model import Network, draws_needed
 from helios_agent.errors import JobFailed
 from helios_agent.learning import dates
 from helios_agent.registry.card import Matrix, Positive, Row, Spec, explain
@@ -16,23 +16,10 @@ Precision = Literal["fp32", "bf16"]
 Loss = Literal["exact", "cross-entropy"]
 
 
-class NetworkSpec(Spec):
-    """Sizes of PowerballNet."""
+class NetworkSpec(Network, Spec):
+    """Sizes of PowerballNet: those that can be configured, and no others."""
 
-    sequence: int = Field(50, ge=2, le=500)
-    hidden: int = Field(256, ge=1, le=4096)
-    layers: int = Field(3, ge=1, le=8)
-    heads: int = Field(8, ge=1, le=64)
-    dropout: float = Field(0.2, ge=0.0, lt=1.0)
-    embedding: int = Field(64, ge=1, le=1024)
-
-    @model_validator(mode="after")
-    def _heads_share_hidden(self) -> Self:
-        if self.hidden % self.heads:
-            raise ValueError(
-                f"hidden must be a multiple of heads; got hidden {self.hidden}, heads {self.heads}"
-            )
-        return self
+    model_config = Spec.model_config
 
 
 class TrainingSpec(Spec):

@@ -23,10 +23,12 @@ def refusal(spec: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ({"network": {"hidden": 10, "heads": 4}}, "hidden (10) must be a multiple of heads (4)"),
         (
-            {"network": {"hidden": 10, "heads": 4}},
-            "hidden must be a multiple of heads; got hidden 10, heads 4",
+            {"network": {"hidden": 4, "heads": 4}},
+            "hidden: Input should be greater than or equal to 8",
         ),
+        ({"network": {"hidden": "16"}}, "network.hidden: Input should be a valid integer (got '16')"),
         ({"network": {"hidden": 10**9}}, "network.hidden: Input should be less than or equal to 4096"),
         ({"network": {"hiden": 10}}, "network.hiden: Extra inputs are not permitted (got 10)"),
         ({"training": {"epochs": 0}}, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
