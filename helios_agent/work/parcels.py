@@ -7,16 +7,11 @@ time: the same files give the same bytes. Whoever opens one checks the hash firs
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from helios_agent import files
 from helios_agent.errors import JobFailed, WorkerLost
-
-ARTEFACT = "artefact"
-"""The field of a spec, at any depth, that names a folder which the job reads."""
 
 
 @dataclass(frozen=True)
@@ -84,31 +79,6 @@ def stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
         for status in (path.stat(),)
         if path.is_file()
     )
-
-
-def artefacts(spec: Any) -> Iterator[str]:
-    """Yield every folder that a spec names for its job to read."""
-    if isinstance(spec, Mapping):
-        for name, value in spec.items():
-            if name == ARTEFACT and isinstance(value, str):
-                yield value
-            else:
-                yield from artefacts(value)
-    elif isinstance(spec, list | tuple):
-        for item in spec:
-            yield from artefacts(item)
-
-
-def moved(spec: Any, places: Mapping[str, str]) -> Any:
-    """Return the spec with each folder that its job reads replaced by the place of its copy."""
-    if isinstance(spec, Mapping):
-        return {
-            name: places[value] if name == ARTEFACT and isinstance(value, str) else moved(value, places)
-            for name, value in spec.items()
-        }
-    if isinstance(spec, list | tuple):
-        return [moved(item, places) for item in spec]
-    return spec
 
 
 def _stays_inside(name: str) -> bool:

@@ -96,14 +96,3 @@ def test_the_stamp_changes_when_a_file_is_replaced(tmp_path: Path) -> None:
 
     assert parcels.stamp(place) != before
     assert parcels.stamp(tmp_path / "nowhere") == frozenset()
-
-
-def test_artefacts_are_found_and_moved_at_any_depth() -> None:
-    spec = {"artefact": "a", "set": [{"artefact": "b", "version": "1"}, {"name": "uniform"}], "out": "o"}
-
-    assert list(parcels.artefacts(spec)) == ["a", "b"]
-    assert parcels.moved(spec, {"a": "x", "b": "y"}) == {
-        "artefact": "x",
-        "set": [{"artefact": "y", "version": "1"}, {"name": "uniform"}],
-        "out": "o",
-    }
