@@ -23,6 +23,7 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError, GetTimeoutError, RayActorError, RayError
 
+from helios_agent import files
 from helios_agent.errors import HeliosError, JobFailed, WorkerLost
 from helios_agent.work import parcels, remote
 
@@ -117,7 +118,10 @@ class Bridge:
         _compare(theirs)
         self.say({"job": number, "started": node})
         checkpoint = Path(spec["checkpoint"]) if spec.get("checkpoint") else None
-        kept = parcels.pack(checkpoint) if checkpoint is not None and checkpoint.exists() else None
+        kept = None
+        if checkpoint is not None:
+            files.take_up(checkpoint)
+            kept = parcels.pack(checkpoint) if checkpoint.exists() else None
         running = actor.run.remote(remote.Task(order["kind"], spec, kept))
         over = False
         while not over:

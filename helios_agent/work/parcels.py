@@ -43,7 +43,9 @@ def pack(folder: Path) -> Parcel:
 
 
 def unpack(parcel: Parcel, folder: Path) -> None:
-    """Make `folder` hold the files of the parcel and no others, durably, and all of them or none.
+    """Make `folder` hold the files of the parcel and no others, durably.
+
+    Whenever the process ends, `files.take_up` finds in it all of what was there, or all of what came.
 
     Raises WorkerLost where the parcel is not what its hash says, JobFailed where it names a place outside the
     folder, or the folder cannot be written.
@@ -51,7 +53,7 @@ def unpack(parcel: Parcel, folder: Path) -> None:
     found = hashlib.sha256(parcel.content).hexdigest()
     if found != parcel.sha256:
         raise WorkerLost(f"What came for {folder} was damaged on its way: {found}; expected {parcel.sha256}")
-    waiting = folder.with_name(f".{folder.name}.{parcel.sha256[:12]}")
+    waiting = folder.with_name(f".{folder.name}.new")
     try:
         files.remove(waiting)
         waiting.mkdir(parents=True)
@@ -65,8 +67,7 @@ def unpack(parcel: Parcel, folder: Path) -> None:
                 files.write(target, content.read())
         for below in (waiting, *(path for path in waiting.rglob("*") if path.is_dir())):
             files.sync(below)
-        files.remove(folder)
-        files.rename(waiting, folder)
+        files.replace(waiting, folder)
     except (OSError, tarfile.TarError) as error:
         raise JobFailed(f"{folder} cannot be written: {error}") from error
 
