@@ -115,7 +115,7 @@ class RayEngine:
             {
                 "kind": kind,
                 "spec": spec,
-                "threads": (spec.get("training") or {}).get("threads", 1),
+                "threads": _threads(spec),
                 "memory": self._settings.memory,
                 "queue": self._cluster.queue,
             }
@@ -158,6 +158,14 @@ class RayEngine:
             ending = asyncio.create_task(bridge.close(), name="work.ray.end")
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
+
+
+def _threads(spec: Mapping[str, Any]) -> int:
+    """Return with how many threads a job computes: the most of its training, or of those that it makes."""
+    makers = (spec, spec.get("job"), *spec.get("forecasters", ()))
+    trainings = [maker["training"] for maker in makers if isinstance(maker, Mapping) and "training" in maker]
+    wanted: list[int] = [training.get("threads", 1) for training in trainings]
+    return max(wanted, default=1)
 
 
 def _result(message: Mapping[str, Any], stop: asyncio.Event) -> dict[str, Any]:

@@ -140,8 +140,13 @@ async def test_a_job_for_which_no_node_has_room_does_not_wait_for_ever(
     engines: Engines, cluster: RunningCluster, tmp_path: Path
 ) -> None:
     hurried = another(cluster, engines, queue=1)
-    with pytest.raises(WorkerLost, match=r"had 3 free processors .* within 1 s \(work.ray.queue\)"):
-        await started(hurried, training_spec(tmp_path / "out", threads=3))
+    training = training_spec(tmp_path / "out", threads=3)
+    asked: dict[str, dict[str, Any]] = {
+        "train": training, "search": {"job": training}, "backtest-block": {"forecasters": [training]}
+    }  # fmt: skip
+    for kind, spec in asked.items():
+        with pytest.raises(WorkerLost, match=r"had 3 free processors .* within 1 s \(work.ray.queue\)"):
+            await hurried.run(kind, spec, time_limit_s=PATIENCE_S)
     await hurried.close()
 
 
