@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
@@ -16,7 +16,6 @@ from helios_agent.journal import models as stored
 from helios_agent.registry import bundles, names
 from helios_agent.web import models, views
 from helios_agent.web.api import Limit, Served
-from helios_agent.web.guard import require_token
 
 router = APIRouter()
 
@@ -74,7 +73,7 @@ async def export_model(agent: Served, name: str) -> StreamingResponse:
     return StreamingResponse(packed.parts, media_type="application/x-tar", headers=headers)
 
 
-@router.post("/api/models/import", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/import", status_code=202)
 async def import_file(agent: Served, request: Request, response: Response) -> dict[str, Any]:
     """Take a version's file in, as the body of the request, and ask for it to become the challenger."""
     if agent.phase != "ready":  # a start removes what came in and nobody asked for
@@ -92,31 +91,31 @@ async def import_file(agent: Served, request: Request, response: Response) -> di
     return await _ask(agent, "import", import_model.target(bundle), response)
 
 
-@router.post("/api/models/{name}/promote", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/promote", status_code=202)
 async def promote(agent: Served, name: str, response: Response, body: Which | None = None) -> dict[str, Any]:
     """Ask for the challenger to become the champion, whatever its trial has shown by now."""
     return await _act(agent, "promote", name, body, response)
 
 
-@router.post("/api/models/{name}/rollback", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/rollback", status_code=202)
 async def rollback(agent: Served, name: str, response: Response, body: Which | None = None) -> dict[str, Any]:
     """Ask for the one before to be champion again."""
     return await _act(agent, "rollback", name, body, response)
 
 
-@router.post("/api/models/{name}/retire", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/retire", status_code=202)
 async def retire(agent: Served, name: str, response: Response) -> dict[str, Any]:
     """Ask for a challenger or champion to forecast no more."""
     return await _act(agent, "retire", name, None, response)
 
 
-@router.post("/api/models/{name}/validate", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/validate", status_code=202)
 async def validate(agent: Served, name: str, response: Response) -> dict[str, Any]:
     """Ask for a version to be checked in full, by loading it, too."""
     return await _act(agent, "validate", name, None, response)
 
 
-@router.delete("/api/models/{name}", status_code=202, dependencies=[Depends(require_token)])
+@router.delete("/api/models/{name}", status_code=202)
 async def delete(
     agent: Served,
     name: str,
