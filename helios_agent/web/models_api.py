@@ -1,7 +1,6 @@
 """The HTTP API of the models: list, look, take out and in, and ask for what changes their roles."""
 
 import asyncio
-import tempfile
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -18,9 +17,6 @@ from helios_agent.web import models, views
 from helios_agent.web.api import Limit, Served
 
 router = APIRouter()
-
-IN_MEMORY_BYTES = 4 * 1024 * 1024
-"""How much of an upload is kept in memory; what is larger waits in a file that nobody else sees."""
 
 
 class Which(BaseModel):
@@ -78,7 +74,8 @@ async def import_file(agent: Served, request: Request, response: Response) -> di
     """Take a version's file in, as the body of the request, and ask for it to become the challenger."""
     if agent.phase != "ready":  # a start removes what came in and nobody asked for
         raise Refused(f"The agent is {agent.phase}: it takes no model in now.")
-    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
+    home = agent.config.paths.models
+    with bundles.taking_in(home), bundles.spool(home) as file:
         size = 0
         async for part in request.stream():
             size += len(part)
@@ -87,7 +84,7 @@ async def import_file(agent: Served, request: Request, response: Response) -> di
             file.write(part)
         file.seek(0)
         bundle = await asyncio.to_thread(import_model.check, agent.config, agent.journal.clock, file)
-    await asyncio.to_thread(bundle.keep, agent.config.paths.models)
+    await asyncio.to_thread(bundle.keep, home)
     return await _ask(agent, "import", import_model.target(bundle), response)
 
 

@@ -6,6 +6,7 @@ Networks are tiny but real, and so are the jobs; they run in this process.
 import asyncio
 import importlib
 import io
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -370,6 +371,21 @@ async def test_a_folder_that_nobody_knows_is_left_alone_and_is_an_incident_while
     files.remove(folder)
     async with boot() as life:
         assert await draws.open_incidents(life.agent.store) == []
+
+
+async def test_an_upload_needs_room_on_the_disk_of_the_models_alone_and_says_where_there_is_none(
+    life: Living, trained: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    monkeypatch.setattr(bundles, "IN_MEMORY_BYTES", 1024)
+    await life.bring(trained[0])
+    room = life.agent.config.paths.models / folders.INCOMING
+    room.rmdir()
+    room.write_bytes(b"")
+    answer = await life.http.post("/api/models/import", content=trained[1])
+    assert answer.status_code == 500
+    assert "paths.models: " in answer.json()["detail"]
+    assert "cannot take the file in: File exists" in answer.json()["detail"]
 
 
 def other(**changes: Any) -> bytes:
