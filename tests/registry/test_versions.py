@@ -484,6 +484,9 @@ async def test_what_is_not_there_is_not_found(life: Living) -> None:
     assert answer.json()["detail"] == "There is no challenger of Powerball to promote."
     answer = await life.http.get("/api/models?role=king")
     assert "role is 'king'; expected one of: challenger, champion" in answer.json()["detail"]
+    answer = await life.http.get("/api/models?game=pwerball")
+    assert answer.status_code == 404
+    assert "game is 'pwerball'; expected one of: megamillions, powerball" in answer.json()["detail"]
 
 
 async def test_whoever_changes_anything_needs_the_token(boot: Open, trained: list[bytes]) -> None:
