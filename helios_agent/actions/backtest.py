@@ -69,8 +69,10 @@ async def plan(
         raise Refused(f"There are no draws of {rules.title} to walk through.")
     oldest_day = (await draws.stored(store, rules.name))[0].draw.day.isoformat()
     newest_day = newest[0].draw.day.isoformat()
+    first = None if first is None else _as_stored("from", first)
+    last = None if last is None else _as_stored("to", last)
     for name, day in (("from", first), ("to", last)):
-        if day is not None and not oldest_day <= _checked(name, day) <= newest_day:
+        if day is not None and not oldest_day <= day <= newest_day:
             raise Refused(
                 f"{name} is {day}; expected a day from {oldest_day} to {newest_day}, between which draws of "
                 f"{rules.title} are stored"
@@ -118,7 +120,8 @@ async def plan(
     return f"{rules.name}/{digest}", args
 
 
-def _checked(field_name: str, day: str) -> str:
+def _as_stored(field_name: str, day: str) -> str:
+    """Return a day, however ISO 8601 lets one write it, as the days of draws are stored, to be compared."""
     try:
         return history.as_date(day).isoformat()
     except ValueError:

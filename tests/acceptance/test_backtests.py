@@ -202,6 +202,17 @@ async def test_different_backtests_of_a_game_wait_side_by_side(tmp_path: Path) -
     assert [intent.args["forecasters"] for intent in waiting] == [["ball"], ["bonus"]]
 
 
+async def test_a_day_means_the_same_however_it_is_written(tmp_path: Path) -> None:
+    first, last = date.fromisoformat(DAYS[20]), date.fromisoformat(DAYS[79])
+    year, week, weekday = last.isocalendar()
+    written = {"from": f"{first:%Y%m%d}", "to": f"{year}-W{week:02}-{weekday}"}
+    async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
+        answer = await http.post("/api/backtests", json={"game": "simulated", **written})
+
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["from"], answer.json()["to"]) == (DAYS[20], DAYS[79])
+
+
 @pytest.mark.parametrize("kills", [False, True])
 async def test_one_that_is_stopped_keeps_what_it_has(kills: bool, tmp_path: Path) -> None:
     engine = Here(kills)
