@@ -16,11 +16,9 @@ JOBS: Mapping[str, str] = {
     "backtest-block": "helios_agent.learning.backtest:run_block",
 }
 
-URGENT = frozenset({"model-forecast", "walk-forward", "forecast"})
-"""Jobs of seconds that the next forecast waits for, which has a deadline: they begin at once."""
-
-HERE = URGENT | {"model-validate"}
-"""Jobs for this machine whatever the engine: forecasts must not depend on a network, nor a look at a file."""
+URGENT = frozenset({"model-forecast", "walk-forward", "forecast", "model-validate"})
+"""Jobs of seconds that the next forecast, which has a deadline, waits for: they themselves wait for no
+worker, and are done on this machine whatever the engine."""
 
 SERVICES: Mapping[str, str] = {"predictor": "helios_agent.learning.predictor:serve"}
 """What a worker process can be for as long as it is wanted: kind → the function of the spec that returns a

@@ -152,7 +152,7 @@ async def test_an_artefact_travels_to_the_worker(
     trained = await started(engines.local, training_spec(tmp_path / "net"))
     spec = {"artefact": str(tmp_path / "net"), "version": trained["version"], "draws": rows(20)}
     here = await engines.local.run("model-forecast", spec, time_limit_s=PATIENCE_S)
-    monkeypatch.setattr(jobs, "HERE", frozenset())
+    monkeypatch.setattr(jobs, "URGENT", frozenset())
     there = await engines.ray.run("model-forecast", spec, time_limit_s=PATIENCE_S)
 
     assert there == here

@@ -183,6 +183,8 @@ async def test_jobs_wait_for_a_worker_in_order_of_priority_then_of_arrival_but_u
     stopped = works.run("train", training_spec(tmp_path / "stopped"), stop=never, priority=9)
     await asyncio.sleep(0)
     await works.run("forecast", forecast_spec())
+    with pytest.raises(JobFailed, match="artefact: Field required"):
+        await works.run("model-validate", {})
     never.set()
     with pytest.raises(JobStopped):
         await stopped
