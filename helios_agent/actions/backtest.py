@@ -143,8 +143,8 @@ class _Part:
     network: str | None = None
     done: int = 0
     gains: Mapping[str, float] = field(default_factory=dict)
-    said: list[Mapping[str, Any]] = field(default_factory=list)
-    """What a network said, one record a draw."""
+    said: list[str] = field(default_factory=list)
+    """What a network said, one record a draw, as JSON."""
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -222,7 +222,7 @@ class _Walk:
         stopped = any(result is None or result["stopped"] for result in results)
         judged: dict[str, Any] = {}
         broken: dict[str, str] = {}
-        said: dict[str, list[Any]] = {name: [] for name in networks}
+        said: dict[str, list[str | None]] = {name: [] for name in networks}
         for part, result in zip(self._parts, results, strict=True):
             if part.network is not None:
                 said[part.network] += [*part.said, *[None] * (part.total - len(part.said))]
@@ -234,7 +234,7 @@ class _Walk:
         ]
         if to_judge:
             spec = {**span, "forecasters": to_judge}
-            result = await self._context.engine.run("backtest", spec, time_limit_s=self._limit_s)
+            result = await self._context.engine.run("backtest-judge", spec, time_limit_s=self._limit_s)
             judged |= result["forecasters"]
         return judged, broken, stopped
 

@@ -55,7 +55,7 @@ class Here:
         priority: int = 0,
     ) -> dict[str, Any]:
         self.asked.append((kind, spec))
-        loop, job = asyncio.get_running_loop(), {"backtest": jobs.run, "backtest-block": jobs.run_block}[kind]
+        loop, job = asyncio.get_running_loop(), jobs.run_block if kind == "backtest-block" else jobs.run
 
         async def hear(progress: dict[str, Any]) -> bool:
             if on_progress is not None:
@@ -255,7 +255,7 @@ async def test_a_network_is_walked_in_blocks_and_judged_as_a_whole(tmp_path: Pat
         ("backtest-block", 60, 80, 80),
         ("backtest-block", 80, 100, 100),
         ("backtest-block", 100, 120, 120),
-        ("backtest", 60, 120, 120),
+        ("backtest-judge", 60, 120, 120),
     ]
     _, judged = engine.asked[-1]
     (network,) = judged["forecasters"]

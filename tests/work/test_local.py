@@ -185,6 +185,8 @@ async def test_jobs_wait_for_a_worker_in_order_of_priority_then_of_arrival_but_u
     await works.run("forecast", forecast_spec())
     with pytest.raises(JobFailed, match="artefact: Field required"):
         await works.run("model-validate", {})
+    with pytest.raises(JobFailed, match="forecasters: Field required"):
+        await works.run("backtest-judge", {})
     never.set()
     with pytest.raises(JobStopped):
         await stopped
