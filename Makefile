@@ -22,7 +22,7 @@ lint: $(VENV)/test.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Hours: 10,000 virtual weeks, every kill point of more weeks, 1,000 kills. HELIOS_SEED=N tries others.
+# Hours: 10,000 virtual weeks, every kill point of more weeks, 1,000 kills, 500 of trainings. HELIOS_SEED=N: others.
 soak: $(VENV)/test.stamp
 	HELIOS_SEED=$${HELIOS_SEED:-$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')} $(BIN)/pytest -m soak -s
 

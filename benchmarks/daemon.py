@@ -18,11 +18,16 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 POLL_S = 0.005
+REPLAYED = 1408
+"""Draws of the packaged history that are scored."""
 IDLE_S = 3.0
 BARS = {
     "first start: ready": "",
@@ -51,57 +56,75 @@ def main() -> None:
 
 def measure(folder: Path, start: str, figures: dict[str, list[float]]) -> None:
     """Start a daemon on `folder`, take its figures, stop it."""
-    environment = os.environ | {
-        "HELIOS_HTTP__PORT": "0",
-        "HELIOS_PATHS__STATE": str(folder / "state"),
-        "HELIOS_PATHS__MODELS": str(folder / "models"),
-        "HELIOS_GAMES": "{powerball: {feeds: []}}",
-        "HELIOS_DECISIONS__AUTONOMY": "{train: observe}",
-    }
     begun = time.perf_counter()
-    daemon = subprocess.Popen(
-        [sys.executable, "-m", "helios_agent", "run"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
-        until(lambda: ask(folder, daemon.pid, "/health")["status"] == "ready")
+    with running(folder) as daemon:
         figures[f"{start}: ready"].append(time.perf_counter() - begun)
         if start == "first start":
-            until(lambda: scored(folder, daemon.pid) == 1408)
+            until(lambda: scored(daemon) == REPLAYED)
             figures["first start: 2,000 draws ingested, 1,408 replayed"].append(time.perf_counter() - begun)
         time.sleep(IDLE_S)
         figures[f"{start}: idle resident memory"].append(resident_mb(daemon.pid))
         maps = Path(f"/proc/{daemon.pid}/maps").read_text()
         if "libtorch" in maps:
             sys.exit("torch was loaded into the daemon")
-    finally:
         begun = time.perf_counter()
-        daemon.send_signal(signal.SIGTERM)
-        daemon.wait()
     figures["SIGTERM to exit"].append(time.perf_counter() - begun)
 
 
-def until(condition: Any) -> None:
-    """Poll until the condition holds; what is not there yet counts as not holding."""
-    while True:
-        try:
-            if condition():
-                return
-        except (OSError, LookupError, TypeError):
-            pass
-        time.sleep(POLL_S)
+@dataclass(frozen=True)
+class Daemon:
+    """A daemon that is ready, and where it answers."""
+
+    pid: int
+    url: str
+
+    def ask(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=5) as answer:  # noqa: S310
+            return json.load(answer)
 
 
-def ask(folder: Path, pid: int, path: str) -> Any:
+@contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Daemon]:
+    """Run a daemon on `folder` that has no feeds and trains only when asked; end it afterwards."""
+    defaults = {
+        "HTTP__PORT": "0",
+        "PATHS__STATE": str(folder / "state"),
+        "PATHS__MODELS": str(folder / "models"),
+        "GAMES": "{powerball: {feeds: []}}",
+        "DECISIONS__AUTONOMY": "{train: observe}",
+    }
+    environment = os.environ | {f"HELIOS_{name}": value for name, value in (defaults | settings).items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "helios_agent", "run"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        daemon = until(lambda: Daemon(process.pid, address(folder, process.pid)))
+        until(lambda: daemon.ask("/health")["status"] == "ready")
+        yield daemon
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def address(folder: Path, pid: int) -> str:
     lock = (folder / "state" / "helios.lock").read_text()
     found = re.search(rf"process {pid} .*(http://\S+)/", lock)
     if found is None:
         raise LookupError("not bound yet")
-    with urllib.request.urlopen(found[1] + path, timeout=5) as answer:  # noqa: S310
-        return json.load(answer)
+    return found[1]
 
 
-def scored(folder: Path, pid: int) -> int:
-    return int(ask(folder, pid, "/api/status")["games"][0]["assessment"]["signals"]["draws_scored"])
+def until(condition: Callable[[], Any]) -> Any:
+    """Poll until the condition holds, and return what it returned; what is not there yet does not hold."""
+    while True:
+        with suppress(OSError, LookupError, TypeError):
+            if found := condition():
+                return found
+        time.sleep(POLL_S)
+
+
+def scored(daemon: Daemon) -> int:
+    return int(daemon.ask("/api/status")["games"][0]["assessment"]["signals"]["draws_scored"])
 
 
 def resident_mb(pid: int) -> float:

@@ -10,6 +10,7 @@ are medians over rounds. Draws come from a machine whose balls have log-weights 
 Without a SECTION, all of them: see `SECTIONS`.
 """
 
+import asyncio
 import json
 import math
 import os
@@ -26,6 +27,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import daemon
+import httpx
+import journal
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -33,8 +37,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from helios_agent.actions import backtest, precision
-from helios_agent.config.model import Training
+from helios_agent.clock import SystemClock
+from helios_agent.config.model import Training, Work
 from helios_agent.forecasting import subsets
+from helios_agent.journal.journal import Journal
 from helios_agent.learning import data, fitting, scoring, walk_forward
 from helios_agent.learning.likelihood import bonus_nll, subset_nll, uniform_nats
 from helios_agent.learning.network import PowerballNet
@@ -42,6 +48,9 @@ from helios_agent.learning.reproducible import reproducible
 from helios_agent.learning.specs import NetworkSpec, TrainingSpec
 from helios_agent.learning.updating import Current
 from helios_agent.registry.card import Matrix
+from helios_agent.store import Store
+from helios_agent.work.children import ForkServer
+from helios_agent.work.local import LocalEngine
 
 SIZES = Matrix(white=69, bonus=26, pick=5)
 UNIFORM = uniform_nats(69, 5, 26)
@@ -53,6 +62,8 @@ ROUNDS = 3
 SAME_GAIN = 0.85
 """Of what one who knows the machine gains."""
 WALKED, CORES = 500, 2
+PREDICTIONS = 200
+COMMITTING_S = 1.5
 REFIT = {"patience": backtest.PATIENCE}
 """What a walk-forward spends less on than a training: epochs after the best."""
 
@@ -289,17 +300,7 @@ def memory() -> list[Figure]:
         "checkpoints.EVERY_S = 0.0\ntraining.run(json.load(sys.stdin), lambda progress: None)"
     )
     with tempfile.TemporaryDirectory() as folder:
-        spec = {
-            **SIZES.model_dump(),
-            "game": "simulated",
-            "era": "2000-01-01",
-            "draws": machine(HISTORY)[0],
-            "last_draw": "2026-01-01",
-            "seed": 1,
-            "out": str(Path(folder, "out")),
-            "checkpoint": str(Path(folder, "checkpoint")),
-            "training": how(epochs=3).model_dump(),
-        }
+        spec = _spec(Path(folder, "out"), epochs=3) | {"checkpoint": str(Path(folder, "checkpoint"))}
         child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, text=True)
         assert child.stdin is not None  # noqa: S101
         child.stdin.write(json.dumps(spec))
@@ -312,6 +313,123 @@ def memory() -> list[Figure]:
     return [Figure("peak memory of a training child", "600 MB, aim 450", found)]
 
 
+def _spec(out: Path, **changes: Any) -> dict[str, Any]:
+    """The spec of a training job."""
+    return {
+        **SIZES.model_dump(),
+        "game": "simulated",
+        "era": "2000-01-01",
+        "draws": machine(HISTORY)[0],
+        "last_draw": "2026-01-01",
+        "seed": 1,
+        "out": str(out),
+        "training": how(**changes).model_dump(),
+    }
+
+
+def served() -> list[Figure]:
+    """What a user of a real daemon waits for: a prediction, and the first news of a training."""
+    first: dict[str, list[float]] = {"cold": [], "warm": []}
+    took: list[float] = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        with daemon.running(folder) as agent:  # which takes the packaged draws in
+            daemon.until(lambda: daemon.scored(agent) == daemon.REPLAYED)
+            _until_idle(agent)
+        for _ in range(ROUNDS):
+            with daemon.running(folder, LEARNING__TRAINING__EPOCHS="1") as agent, _client(agent) as client:
+                for state in first:
+                    first[state].append(_first_progress(client))
+                    _until_idle(agent)
+        with daemon.running(folder) as agent, _client(agent) as client:
+            _until_idle(agent)
+            for _ in range(1 + PREDICTIONS):
+                begun = time.perf_counter()
+                client.post("/api/models/powerballnet/predict").raise_for_status()
+                took.append(1e3 * (time.perf_counter() - begun))
+    low, high = (sorted(took[1:])[PREDICTIONS * part // 100] for part in (50, 90))
+    found = f"p50 {low:.1f} ms, p90 {high:.1f} ms (the first, which loads it, {took[0]:,.0f} ms)"
+    return [
+        Figure("warm forecast, end to end over HTTP", "30 ms, aim 15", found),
+        *(
+            Figure(f"first training progress after the request, pool {state}", bar, _seconds(first[state]))
+            for state, bar in (("warm", "0.3 s"), ("cold", "3 s"))
+        ),
+    ]
+
+
+def _client(agent: daemon.Daemon) -> httpx.Client:
+    return httpx.Client(base_url=agent.url, timeout=30, trust_env=False)
+
+
+def _first_progress(client: httpx.Client) -> float:
+    """Return the seconds from the request for a training to the news of its first step."""
+    begun = time.perf_counter()
+    job = client.post("/api/train").raise_for_status().json()["job_id"]
+    while True:
+        told = client.get("/api/journal?limit=1&kind=training.started").json()
+        if told and told[0]["payload"]["job"] == job:
+            return time.perf_counter() - begun
+        time.sleep(daemon.POLL_S)
+
+
+def _until_idle(agent: daemon.Daemon) -> None:
+    daemon.until(lambda: not agent.ask("/api/status")["under_way"])
+
+
+def commits() -> list[Figure]:
+    """Commits of one event each, by a process whose engine trains on every core, or does nothing."""
+    journal.DISK.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=journal.DISK, prefix="benchmark-") as folder:
+        idle, busy = asyncio.run(_commits(Path(folder)))
+    share = statistics.median(busy) / statistics.median(idle)
+    found = f"{share:.2f} ({statistics.median(busy):,.0f} against {statistics.median(idle):,.0f} a second)"
+    return [Figure("journal commits while training on both cores, against idle", "0.5, aim 0.8", found)]
+
+
+async def _commits(folder: Path) -> tuple[list[float], list[float]]:
+    """Return the commits a second of each round, idle and while two networks are trained."""
+    store = await Store.open(folder / "helios.db")
+    book = Journal(store, SystemClock(), journal.BOOT)
+    settings = Work(workers=CORES)
+    forks = ForkServer(settings.keep_warm)
+    engine = LocalEngine(settings, forks)
+    idle, busy = [], []
+
+    async def rate() -> float:
+        count, begun = 0, time.perf_counter()
+        while time.perf_counter() - begun < COMMITTING_S:
+            await book.append(journal.KIND, journal.payload(1, count))
+            count += 1
+        return count / COMMITTING_S
+
+    for number in range(ROUNDS):
+        idle.append(await rate())
+        begun = [asyncio.Event() for _ in range(CORES)]
+
+        async def told(progress: Any, event: asyncio.Event) -> None:
+            event.set()
+
+        jobs = [
+            asyncio.create_task(
+                engine.run(
+                    "train", _spec(folder / f"{number}-{core}", epochs=1_000, patience=1_000),
+                    partial(told, event=event), time_limit_s=600,
+                )
+            )
+            for core, event in enumerate(begun)
+        ]  # fmt: skip
+        await asyncio.gather(*(event.wait() for event in begun))
+        busy.append(await rate())
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+    await engine.close()
+    await forks.close()
+    await store.close()
+    return idle, busy
+
+
 SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "epochs": epochs,
     "same-gain": same_gain,
@@ -319,6 +437,8 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "walk": walk,
     "likelihood": likelihood,
     "memory": memory,
+    "served": served,
+    "commits": commits,
 }
 
 
@@ -350,6 +470,10 @@ def _walked(rows: list[list[int]], span: tuple[int, int]) -> tuple[float, float]
     made = walk_forward.walk(rows, SIZES, *span, NetworkSpec(), how(**REFIT), 1)
     gain = sum(forecast.gain(rows[t][:-1], rows[t][-1]) for t, forecast in made)
     return gain, time.process_time() - begun
+
+
+def _seconds(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
 
 
 def _ms(seconds: list[float]) -> str:

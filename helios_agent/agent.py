@@ -222,6 +222,7 @@ class Agent:
         start("webhooks", self._send)
         start("pulse", partial(self._pulse, notifier))
         start("probe", self._probe)
+        start("predictors", partial(self.predictors.unload_retired, self.journal))
         start("deadman", DeadMansSwitch(lambda: self.config, self.journal, self._ports.pulse_s).run)
         for lane in runner.LANES:
             at_once = self.config.work.workers if lane == WORK else 1

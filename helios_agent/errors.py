@@ -16,6 +16,7 @@ HeliosError
 │   └── FeedMalformed    an answer that cannot be read as draws
 ├── JobFailed            a computation in a worker process did not succeed
 │   └── WorkerLost       the worker was killed or hung: trying again may help
+│       └── JobTooLong   the job was ended at its time limit
 └── JobStopped           a computation ended because it was asked to
 
 Exit codes are those of BSD sysexits.h, so that a service manager can tell a bad setting
@@ -108,6 +109,10 @@ class JobFailed(HeliosError):
 
 class WorkerLost(JobFailed):
     """The worker process was killed or hung before it had a result."""
+
+
+class JobTooLong(WorkerLost):
+    """The job was ended at its time limit."""
 
 
 class JobStopped(HeliosError):

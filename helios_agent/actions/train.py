@@ -13,7 +13,7 @@ from helios_agent.actions import history, precision, versions
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.actions.history import EraDraws
 from helios_agent.clock import SECOND_US
-from helios_agent.errors import JobFailed, Refused
+from helios_agent.errors import JobFailed, JobTooLong, Refused
 from helios_agent.journal import draws, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -104,12 +104,11 @@ async def compute(context: Context, intent: Intent, training: Training) -> Mappi
         await context.journal.append("training.epoch", {"job": intent.id, **measured}, intent.seq)
 
     try:
-        async with asyncio.timeout(learning.time_limit):
-            trained = await context.engine.run(
-                "train", training.spec, on_progress, time_limit_s=2 * learning.time_limit, stop=context.stop,
-                priority=intent.priority,
-            )  # fmt: skip
-    except TimeoutError:
+        trained = await context.engine.run(
+            "train", training.spec, on_progress, time_limit_s=learning.time_limit, stop=context.stop,
+            priority=intent.priority,
+        )  # fmt: skip
+    except JobTooLong:  # the next attempt would take as long
         raise JobFailed(
             f"The training took longer than learning.time_limit, {learning.time_limit:g} s."
         ) from None

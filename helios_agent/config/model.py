@@ -384,6 +384,15 @@ class Config(Section):
         return _distinct_names(schedules)
 
     @model_validator(mode="after")
+    def _lets_a_search_end(self) -> "Config":
+        if 2 * self.learning.search.cpu > self.work.cpu:
+            raise ValueError(
+                f"learning.search.cpu is {self.learning.search.cpu:g} s, and work.cpu, which ends a job, "
+                f"{self.work.cpu:g} s: a search needs twice its own to be sure to come to its end"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _watches_what_is_scheduled(self) -> "Config":
         for schedule in self.schedules:
             if schedule.game is not None and schedule.game not in self.games:

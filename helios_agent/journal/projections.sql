@@ -113,8 +113,11 @@ VALUES (:payload->>'job', :payload->>'epoch', :payload->>'epochs', :payload->>'l
         :payload->>'eta_seconds', :seq);
 
 -- on search.trial
-INSERT INTO search_trial (job, number, state, parameters, gains, gain, error, cpu_seconds, seq)
-VALUES (:payload->>'job', :payload->>'number', :payload->>'state', :payload->'parameters', :payload->'gains',
+-- A search that draws or settings have changed for begins anew.
+DELETE FROM search_trial WHERE job = :payload->>'job' AND number >= :payload->>'number';
+INSERT INTO search_trial (job, number, question, state, parameters, gains, gain, error, cpu_seconds, seq)
+VALUES (:payload->>'job', :payload->>'number', :payload->>'question', :payload->>'state', :payload->'parameters',
+        :payload->'gains',
         :payload->>'gain', :payload->>'error', :payload->>'cpu_seconds', :seq);
 
 -- on model.trained, model.imported

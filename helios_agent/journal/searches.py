@@ -1,16 +1,28 @@
-"""What searches have tried, and what came of it."""
+"""What searches have tried."""
 
 import json
 from typing import Any
 
 from helios_agent.store import Reader
 
+_TRIALS = "SELECT number, state, parameters, gains, gain, error, cpu_seconds FROM search_trial WHERE job = ?"
 
-async def trials(store: Reader, job: str) -> list[dict[str, Any]]:
-    """Return the trials of a search, in order: see `learning.search.Trial`."""
+
+async def trials(store: Reader, job: str, question: str | None = None) -> list[dict[str, Any]]:
+    """Return the trials of a search, in order: see `learning.search.Trial`.
+
+    With `question`, a digest of what they are an answer to, only those that answer it: draws may have come,
+    or settings changed, since the search was paused.
+    """
     rows = await store.rows(
-        "SELECT number, state, parameters, gains, gain, error, cpu_seconds FROM search_trial WHERE job = ?"
-        " ORDER BY number",
-        (job,),
+        f"{_TRIALS} AND (? IS NULL OR question = ?) ORDER BY number", (job, question, question)
     )
     return [dict(row) | {name: json.loads(row[name]) for name in ("parameters", "gains")} for row in rows]
+
+
+async def is_completed(store: Reader, job: str) -> bool:
+    """Return whether the end of a search is in the journal."""
+    rows = await store.rows(
+        "SELECT 1 FROM event WHERE kind = 'search.completed' AND payload->>'job' = ? LIMIT 1", (job,)
+    )
+    return bool(rows)

@@ -6,8 +6,8 @@ before it is pruned. The first trial is the configuration that stands. Which one
 the seed and of the trials before it (Tree-structured Parzen Estimator: Bergstra et al. 2011, NeurIPS 24), so
 a search that was cut short goes on from the trials it has as if nothing had happened.
 
-The best of many looks better than it is. So the last `block` draws belong to no trial: the winner and the
-configuration that stands are both judged on them at the end, and that is the gain to believe.
+The best of many looks better than it is. So the last `block` draws belong to no trial: the best one and the
+configuration that stands are both judged on them at the end, and only if it gains more there is it adopted.
 """
 
 import math
@@ -92,10 +92,10 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
 
     Reports {"trial": number, "block": index, "gain": nats a draw} after each block, and {"done": the record
     of the trial} after each trial. Returns `trials`, how many there were, `cpu_seconds`, spent on them, and
-    `winner`: None where no configuration gained anything, else the record of the best trial, with `network`
-    and `training`, its specs. `confirmed_gain` is the winner's mean gain on the last `block` draws, nats a
-    draw, `standing_gain` that of the configuration that stands; None where the training for it diverged.
-    Raises JobFailed where the spec does not hold.
+    `best`, the record of the one that gained most, None where none gained anything. Where that is not the
+    configuration that stands, `confirmed_gain` and `standing_gain` are what the two gain on the last `block`
+    draws, nats a draw, None for one whose training diverged. `adopted` says whether it is better there, too;
+    then `network` and `training` are its specs. Raises JobFailed where the spec does not hold.
     """
     search = specs.read(SearchJob, spec)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -103,18 +103,23 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     while len(trials) < search.trials and _spent(trials) < search.cpu_seconds:
         trials.append(_try(search, trials, report))
         report({"done": trials[-1].model_dump()})
-    complete = [(trial.gain, trial) for trial in trials if trial.gain is not None]
-    gain, best = max(complete, key=lambda entry: entry[0], default=(0.0, None))
-    found = {"trials": len(trials), "cpu_seconds": _spent(trials)}
-    if best is None or gain <= 0.0:
-        return found | {"winner": None}
-    winner, last = configured(search.job, best.parameters), len(search.job.draws) - search.block
+    found: dict[str, Any] = {"trials": len(trials), "cpu_seconds": _spent(trials), "adopted": False}
+    gaining = [(trial.gain, trial) for trial in trials if trial.gain is not None and trial.gain > 0.0]
+    if not gaining:
+        return found | {"best": None}
+    _, best = max(gaining, key=lambda entry: entry[0])
+    found["best"] = best.model_dump()
+    if best.number == 0:
+        return found
+    better, last = configured(search.job, best.parameters), len(search.job.draws) - search.block
+    confirmed, standing = _verdict(better, last, search.block), _verdict(search.job, last, search.block)
+    found |= {"confirmed_gain": confirmed, "standing_gain": standing}
+    if confirmed is None or confirmed <= max(0.0, standing or 0.0):
+        return found
     return found | {
-        "winner": best.model_dump(),
-        "network": winner.network.model_dump(),
-        "training": winner.training.model_dump(),
-        "confirmed_gain": _verdict(winner, last, search.block),
-        "standing_gain": _verdict(search.job, last, search.block),
+        "adopted": True,
+        "network": better.network.model_dump(),
+        "training": better.training.model_dump(),
     }
 
 

@@ -42,11 +42,12 @@ def report(
 
     accounts: what each forecaster did, by name: see `forecasting.accounts`. networks: the settings of those
     that are networks. level: the largest expected share of fair ones among the forecasters that are `found`
-    to gain, by e-BH over all that could gain.
+    to gain, by e-BH over all that could gain. Who was stopped before the end of the span is not judged:
+    perhaps it was stopped for what it had gained, on draws that are not the first ones.
     """
-    log_e_values = {n: float(a["total_gain_nats"]) for n, a in accounts.items() if n != mixture.UNIFORM}
+    whole = {name: account for name, account in accounts.items() if account["draws"] == len(span.days)}
+    log_e_values = {n: float(a["total_gain_nats"]) for n, a in whole.items() if n != mixture.UNIFORM}
     alarm_nats = math.log(max(1, len(log_e_values)) / level)
-    draws = max((int(account["draws"]) for account in accounts.values()), default=0)
     found = evidence.e_bh(log_e_values, level)
     made = {
         "game": span.game,
@@ -61,7 +62,7 @@ def report(
         "stopped": stopped,
         "level": level,
         "alarm_nats": alarm_nats,
-        "visible_gain_nats": alarm_nats / draws if draws else None,
+        "visible_gain_nats": alarm_nats / len(span.days) if whole else None,
         "found": found,
         "networks": dict(networks),
         "broken": dict(broken),
@@ -88,8 +89,11 @@ def verdict(made: Mapping[str, Any]) -> str:
     title, found = made["title"], made["found"]
     span = f"{made['draws']:,} draws of {title} from {made['from']} to {made['to']}"
     cut = "The backtest was stopped before its end. " if made["stopped"] else ""
+    unjudged = [e["name"] for e in made["forecasters"] if e["draws"] < made["draws"]]
+    if unjudged:
+        cut += f"Not judged, for want of the rest of the span: {', '.join(unjudged)}. "
     if made["visible_gain_nats"] is None:
-        return f"{cut}No draw was foretold, so nothing can be said."
+        return f"{cut}So nothing can be said."
     if found:
         gained = {each["name"]: each["total_gain_nats"] for each in made["forecasters"]}
         names = " and ".join(f"{name} ({gained[name]:+.2f} nats)" for name in found)

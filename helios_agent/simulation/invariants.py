@@ -55,7 +55,7 @@ def broken(life: Life) -> list[str]:
             *_sequence(events),
             *_schedules(life, events),
             *_outcomes(life, events),
-            *_intents(events),
+            *intents(events),
             *_effects(events),
             *_draws(life, connection),
             *_scores(connection),
@@ -99,7 +99,7 @@ def _schedules(life: Life, events: Sequence[Told]) -> Iterator[str]:
         yield from (f"{schedule.name} was never due at {from_us(us)}" for us in sorted(past - expected))
 
 
-def _intents(events: Sequence[Told]) -> Iterator[str]:
+def intents(events: Sequence[Told]) -> Iterator[str]:
     """Every intent is created once, runs only when it waits, and ends at most once."""
     state: dict[str, str] = {}
     for event in events:

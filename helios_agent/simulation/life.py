@@ -1,15 +1,17 @@
 """A life of the agent: boots and crashes, weeks of virtual time, faults at the moments they are due."""
 
 import asyncio
+import os
 import random
 import shutil
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from loguru import logger
 
@@ -30,6 +32,7 @@ PULSE_S = 3 * 3600.0
 BEGIN_AGAIN_S = 5.0
 """How long after its end the service manager starts the daemon again."""
 ENDING = ("restart", "crash")
+KEPT = "kept-"
 HISTORY = timedelta(days=120)
 """How long the game had been drawn when the agent was first started."""
 ZONES = (
@@ -84,12 +87,12 @@ class Life:
         """How the agent was doing just before it was last stopped."""
         self.met: Counter[str] = Counter()
         """What went wrong with the process and the machine, and how often."""
-        self.forked = False
-        """Whether this life goes on in a fork of the process that began it, on a copy of its disk."""
+        self.forked: Callable[[], NoReturn] | None = None
+        """Set where this life goes on in a fork of the process that began it, on a copy of its disk: what
+        ends the process once the life has ended."""
         self._on_point = on_point
         self._points_left = 0
         self._agent: Agent | None = None
-        self._abandoned: list[VirtualLoop] = []
         self.complaints: list[str] = []
         """What the event loop had to say of errors that nobody took."""
 
@@ -99,22 +102,43 @@ class Life:
 
     def run(self, seconds: float, turns: Sequence[Turn] = ()) -> None:
         """Live until so many seconds after the start, then stop in good order."""
-        waiting = list(turns)
-        while self.clock.mono_us() < seconds * SECOND_US:
-            down_s = self._boot(seconds, waiting)
-            self.clock.loop = VirtualLoop(self.clock.mono_us() + round(down_s * SECOND_US))
+        self._until_s, self._waiting = seconds, list(turns)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self.clock.mono_us() < self._until_s * SECOND_US:
+            self._wait_for_boot(self._boot(self._until_s, self._waiting))
+
+    def _wait_for_boot(self, down_s: float) -> None:
+        self.clock.loop = VirtualLoop(self.clock.mono_us() + round(down_s * SECOND_US))
 
     def keep(self) -> Path:
         """Copy the disk as it is now; return where to."""
-        kept = Path(tempfile.mkdtemp(prefix="kept-", dir=self.folder.parent))
+        kept = Path(tempfile.mkdtemp(prefix=KEPT, dir=self.folder.parent))
         # The shared memory of the processes that have the database open dies with them.
         shutil.copytree(self.folder, kept, ignore=shutil.ignore_patterns("*-shm"), dirs_exist_ok=True)
         return kept
 
-    def kill(self, kept: Path) -> None:
+    def kill(self, kept: Path) -> NoReturn:
         """End this boot here; the next one finds the disk as it was kept."""
         self._kept = kept
-        raise Killed
+        if self.forked is None:
+            raise Killed
+        # In a fork the open files are the other process's as well: what has them must not even close them. So
+        # what runs here is not unwound, but stands still for ever, and another thread goes on.
+        other = threading.Thread(target=self._go_on_after, args=(self.forked,))
+        other.start()
+        other.join()
+        os._exit(1)  # it failed, having told of it
+
+    def _go_on_after(self, end: Callable[[], NoReturn]) -> None:
+        if self.folder.name.startswith(KEPT):
+            shutil.rmtree(self.folder)  # a copy of its own, from the kill before
+        self._settle_in(self._kept)
+        self._forget_boot()
+        self._wait_for_boot(self._down_s)
+        self._go_on()
+        end()
 
     def strike(self, points: int) -> None:
         """Have this boot killed at the so-many-th point from now on."""
@@ -142,10 +166,13 @@ class Life:
             logger.bind(action="simulation").info("boot {} ended: {}", self.boots, error)
             down_s = BEGIN_AGAIN_S
         finally:
-            self.disk.forget()
-            self._agent = None
+            self._forget_boot()
         self._end(loop)
         return down_s
+
+    def _forget_boot(self) -> None:
+        self.disk.forget()
+        self._agent = None
 
     def _end(self, loop: VirtualLoop) -> None:
         points_left, self._points_left = self._points_left, 0  # who has ended cannot be killed
@@ -154,13 +181,6 @@ class Life:
 
     def _take_over(self, loop: VirtualLoop) -> None:
         """Go on with the disk as it was when the process was killed."""
-        if self.forked:
-            # The open files are the other process's as well: they must not even be closed.
-            if self._abandoned:
-                shutil.rmtree(self.folder)  # a copy of its own, from the kill before
-            self._abandoned.append(loop)
-            self._settle_in(self._kept)
-            return
         self._end(loop)  # what is still written goes to the old disk, which is thrown away
         shutil.rmtree(self.folder)
         self._kept.rename(self.folder)

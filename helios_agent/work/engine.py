@@ -29,7 +29,8 @@ class Engine(Protocol):
         Waiting is no part of `time_limit_s`. When the caller is cancelled, or the time limit is reached, the
         job is ended. When `stop` is set it is asked to end at its next report, having kept a checkpoint if it
         knows how, and is ended if it does not. Raises JobFailed, naming the reason, when it did not succeed,
-        WorkerLost when it was killed or did not end in time, and JobStopped when it ended because of `stop`.
+        WorkerLost when it was killed, JobTooLong when it did not end in time, and JobStopped when it ended
+        because of `stop`.
         """
 
     async def close(self) -> None:

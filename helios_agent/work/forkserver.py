@@ -52,7 +52,7 @@ def main() -> None:
             woken.recv(4096)
             _reap(control, children)
         if control in ready:
-            order, given, _, _ = socket.recv_fds(control, ORDER.size, 2)
+            order, given = _next_order(control)
             if not order:
                 break
             verb, number = ORDER.unpack(order)
@@ -63,9 +63,19 @@ def main() -> None:
             elif verb == WARM_UP:
                 _warm_up()
                 _tell(control, {"loaded": True})
+    signal.set_wakeup_fd(-1)  # nobody waits for the ends of those that are killed now
     for pid in children.values():
         os.kill(pid, signal.SIGKILL)
     os._exit(0)  # to unload torch takes a while
+
+
+def _next_order(control: socket.socket) -> tuple[bytes, list[int]]:
+    """Return an order and the descriptors that go with it; an empty one when there will be no more."""
+    try:
+        order, given, _, _ = socket.recv_fds(control, ORDER.size, 2)
+    except ConnectionResetError:  # the daemon was killed before it had read all that we told it
+        return b"", []
+    return order, given
 
 
 def _wake(number: int, frame: FrameType | None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from helios_agent.config.model import Work
-from helios_agent.errors import JobFailed, JobStopped, WorkerLost
+from helios_agent.errors import JobFailed, JobStopped, JobTooLong
 from helios_agent.work import jobs, turns
 from helios_agent.work.children import Child, ForkServer, request
 from helios_agent.work.engine import Progress
@@ -70,7 +70,7 @@ class LocalEngine:
                 stopping = asyncio.create_task(_pass_on(stop, child), name=f"work.stop.{child.pid}")
                 return await self._listen(child, on_progress, stop)
         except TimeoutError:
-            raise WorkerLost(
+            raise JobTooLong(
                 f"The {kind} job was stopped after its time limit of {time_limit_s:g} s."
             ) from None
         finally:

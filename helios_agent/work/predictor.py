@@ -1,7 +1,7 @@
 """Predictors: trained networks kept ready, each in a child process that answers in milliseconds.
 
 One that has died is forked again at the next question. Of more than `work.predictors` the one longest unused
-is unloaded.
+is unloaded, and so is one that ceases to forecast.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ from typing import Any
 
 from helios_agent.config.model import Work
 from helios_agent.errors import JobFailed, NotFound, WorkerLost
+from helios_agent.journal import models
+from helios_agent.journal.journal import Journal
 from helios_agent.work.children import Child, ForkServer, ending, request
 
 LOAD_LIMIT_S = 60.0
@@ -177,6 +179,18 @@ class Predictors:
         if forecaster not in self._loaded:
             raise NotFound(f"{forecaster} is not loaded")
         await self._forget(forecaster, self._loaded[forecaster])
+
+    async def unload_retired(self, journal: Journal) -> None:
+        """Let networks go as they cease to forecast. One that is loaded after that stays: it is wanted so."""
+        with journal.listening() as news:
+            serving = await models.serving(journal.store)
+            while True:
+                await news.wait()
+                news.clear()
+                before, serving = serving, await models.serving(journal.store)
+                for forecaster in before - serving:
+                    if forecaster in self._loaded:
+                        await self._forget(forecaster, self._loaded[forecaster])
 
     def standings(self) -> list[Standing]:
         """Return how those that are loaded are doing, the last used first."""

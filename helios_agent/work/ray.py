@@ -16,7 +16,7 @@ from typing import Any
 from loguru import logger
 
 from helios_agent.config.model import Cluster, Work
-from helios_agent.errors import HeliosError, JobFailed, JobStopped, WorkerLost
+from helios_agent.errors import HeliosError, JobFailed, JobStopped, JobTooLong, WorkerLost
 from helios_agent.work import jobs, turns
 from helios_agent.work.engine import Engine, Progress
 
@@ -136,7 +136,7 @@ class RayEngine:
                 raise JobStopped()
             raise WorkerLost(f"The connection to {self._cluster.address} ended. {bridge.last_words()}")
         except TimeoutError:
-            raise WorkerLost(
+            raise JobTooLong(
                 f"The {kind} job was stopped after its time limit of {time_limit_s:g} s."
             ) from None
         finally:

@@ -1,7 +1,9 @@
 """The Ray engine on a real cluster: the same results as here, and every way in which a job can end."""
 
 import asyncio
+import contextlib
 import os
+import random
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from helios_agent.config.model import Work
-from helios_agent.errors import JobFailed, JobStopped, WorkerLost
+from helios_agent.errors import JobFailed, JobStopped, JobTooLong, WorkerLost
 from helios_agent.work import jobs
 from helios_agent.work.engines import open_engine
 from helios_agent.work.local import LocalEngine
@@ -108,6 +110,45 @@ async def test_when_its_process_or_the_connection_is_killed_a_job_is_lost_and_th
     assert (await started(engines.ray, training_spec(tmp_path / "next")))["version"]
 
 
+async def kill_at_any_moment(
+    engines: Engines, cluster: RunningCluster, folder: Path, kills: int, seed: int
+) -> None:
+    """Kill the process of so many trainings; each is lost, having left nothing, or was done before that."""
+    print(f"seed {seed}")
+    source, changes = random.Random(seed), {"epochs": 40, "patience": 40}  # noqa: S311
+    here = await started(engines.local, training_spec(folder / "here", **changes))
+    for number in range(kills):
+        out, reports, epoch = folder / str(number), Reports(), source.choice((None, 0, 20, 40))
+        running = started(engines.ray, training_spec(out, **changes), reports)
+        (worker,) = await until(cluster.workers)
+        if epoch is not None:
+            await until(lambda: [seen for seen in reports.seen if seen["epoch"] >= epoch] or running.done())  # noqa: B023
+        await asyncio.sleep(source.uniform(0, 0.1))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+        (ended,) = await asyncio.gather(running, return_exceptions=True)
+        if isinstance(ended, WorkerLost):
+            assert str(ended).startswith("The worker process died before it had a result")
+            assert not out.exists()
+        else:
+            assert ended == here
+            assert (out / "model.json").read_bytes() == (folder / "here" / "model.json").read_bytes()
+        await until(lambda: not cluster.workers())
+
+
+async def test_a_training_ends_once_when_its_process_is_killed_at_any_moment(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path, seed: int
+) -> None:
+    await kill_at_any_moment(engines, cluster, tmp_path, 4, seed)
+
+
+@pytest.mark.soak
+async def test_trainings_end_once_in_forty_kills(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path, seed: int
+) -> None:
+    await kill_at_any_moment(engines, cluster, tmp_path, 40, seed)
+
+
 async def test_nothing_is_left_of_a_cancelled_job(
     engines: Engines, cluster: RunningCluster, reports: Reports, tmp_path: Path
 ) -> None:
@@ -124,7 +165,7 @@ async def test_nothing_is_left_of_a_cancelled_job(
 async def test_a_job_beyond_its_time_is_ended(
     engines: Engines, cluster: RunningCluster, tmp_path: Path
 ) -> None:
-    with pytest.raises(WorkerLost, match=r"train job was stopped after its time limit of 0\.5 s"):
+    with pytest.raises(JobTooLong, match=r"train job was stopped after its time limit of 0\.5 s"):
         await started(engines.ray, endless_training(tmp_path / "out"), time_limit_s=0.5)
 
     await until(lambda: not cluster.workers())

@@ -97,6 +97,10 @@ def test_an_empty_file_is_told_what_it_lacks(write: Any) -> None:
         ),
         ("http: {port: 99999}", "2: http.port: 99999: expected less than or equal to 65535"),
         ("http: {port: yes}", "2: http.port: True: true and false (yes, no, on, off) mean nothing here"),
+        (
+            "learning: {search: {cpu: 2h}}",
+            "1: configuration: learning.search.cpu is 7200 s, and work.cpu, which ends a job, 7200 s: a sea",
+        ),
         ("work: {engine: ray}", "2: work: engine is ray: name the cluster in work.ray.address"),
         (
             "work: {ray: {address: 'https://head'}}",

@@ -92,8 +92,9 @@ def progress(job: str, done: int) -> dict[str, Any]:
 
 def trial(job: str, number: int) -> dict[str, Any]:
     return {
-        "job": job, "number": number, "state": "pruned", "parameters": {"hidden": 64, "dropout": 0.25},
-        "gains": [-0.5], "gain": None, "error": None, "cpu_seconds": 2.5,
+        "job": job, "number": number, "question": "0" * 16, "state": "pruned",
+        "parameters": {"hidden": 64, "dropout": 0.25}, "gains": [-0.5], "gain": None, "error": None,
+        "cpu_seconds": 2.5,
     }  # fmt: skip
 
 

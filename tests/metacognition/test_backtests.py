@@ -48,6 +48,20 @@ def test_what_was_found_is_named_with_its_gain_and_its_limits() -> None:
     assert "by ball (+12.00 nats)" in verdict
 
 
+def test_who_was_stopped_before_the_end_of_the_span_is_not_judged() -> None:
+    accounts = {"ball": account(0.0), "powerballnet": account(50.0, draws=15)}
+    made = backtests.report(SPAN, accounts, {}, {}, LEVEL, stopped=True)
+    assert made["found"] == []
+    assert made["visible_gain_nats"] == pytest.approx(math.log(1 / LEVEL) / 30)
+    assert made["verdict"].startswith(
+        "The backtest was stopped before its end. Not judged, for want of the rest of the span: "
+        "powerballnet. Nothing was found in 30 draws of Powerball"
+    )
+    alone = backtests.report(SPAN, {"powerballnet": account(50.0, 15)}, {}, {}, LEVEL, stopped=True)
+    assert (alone["found"], alone["visible_gain_nats"]) == ([], None)
+    assert alone["verdict"].endswith("powerballnet. So nothing can be said.")
+
+
 def test_a_summary_has_no_list_that_grows_with_the_draws() -> None:
     made = backtests.report(
         SPAN, {"ball": account(1.0) | {"gains": [0.0] * 30}}, {}, {}, LEVEL, stopped=False

@@ -22,13 +22,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from loguru import logger
 
 from helios_agent import files
 from helios_agent.simulation import invariants
-from helios_agent.simulation.life import SCHEDULES, Killed, Life
+from helios_agent.simulation.life import SCHEDULES, Life
 from helios_agent.simulation.loop import WEEK_S
 from helios_agent.simulation.told import Told, journal
 from helios_agent.store.readers import read_only
@@ -123,16 +123,19 @@ class Sweep:
         begun = time.monotonic()
         files.observer.set(self._at_file)
         self._life.run(self._until_s)
-        differences = [*invariants.broken(self._life), *_compared(self._expected, ending(self._life))]
-        if self._life.forked:
-            self._verdict.write_text(json.dumps(differences))
-            shutil.rmtree(self._life.folder)
-            os._exit(0)
-        self.outcome.differences += [f"the life that forked: {what}" for what in differences]
+        self.outcome.differences += [f"the life that forked: {what}" for what in self._differences()]
         while self._forks:
             self._reap()
         self.outcome.seconds = time.monotonic() - begun
         return self.outcome
+
+    def _differences(self) -> list[str]:
+        return [*invariants.broken(self._life), *_compared(self._expected, ending(self._life))]
+
+    def _end_fork(self) -> NoReturn:
+        self._verdict.write_text(json.dumps(self._differences()))
+        shutil.rmtree(self._life.folder)
+        os._exit(0)
 
     def _at_file(self, moment: str, path: Path) -> None:
         when, _, operation = moment.partition(" ")
@@ -142,8 +145,6 @@ class Sweep:
             elif operation == "sync":
                 self._unsynced.discard(path)
             self._at_point(operation)
-        elif self._life.forked and path.is_relative_to(self._folder / "life"):
-            raise Killed  # the dead clear nothing away
 
     def _at_point(self, point: str) -> None:
         if self._life.forked or not self._life.config.database.exists():
@@ -164,7 +165,7 @@ class Sweep:
         if fork := os.fork():
             self._forks[fork] = self._verdict
         else:
-            self._life.forked = True
+            self._life.forked = self._end_fork
             if self.outcome.points % 2:
                 self._life.strike(AGAIN)
             self._life.kill(kept)

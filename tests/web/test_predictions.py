@@ -1,5 +1,6 @@
 """Predictions over HTTP: a real agent, real networks in their predictors, and no other work."""
 
+import asyncio
 import hashlib
 import math
 import os
@@ -26,6 +27,7 @@ from helios_agent.lottery.games import game
 from helios_agent.registry.card import Matrix
 from helios_agent.web import server
 from tests.work import networks
+from tests.work.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -212,6 +214,28 @@ async def test_what_does_not_exist_or_is_not_watched_is_not_found(house: House) 
     await house.post("/api/predict", {"name": "powerballnet", "game": "lotto"}, status=404)
     await house.post("/api/predict", {"name": "powerballnet", "picks": 101}, status=422)
     await house.post("/api/models/powerballnet/predict?picks=0", status=422)
+
+
+async def test_a_model_is_unloaded_when_it_is_retired_and_may_be_loaded_again(
+    house: House,
+) -> None:
+    async def retire(forecaster: str) -> None:
+        name, _, version = forecaster.partition("@")
+        retired = {"game": "powerball", "era": ERA, "name": name, "version": version}
+        await house.agent.journal.append("model.retired", retired)
+        async with asyncio.timeout(PATIENCE_S):
+            while forecaster in [item["model"] for item in await house.loaded()]:
+                pass
+
+    watching = asyncio.create_task(house.agent.predictors.unload_retired(house.agent.journal))
+    for forecaster in (house.champion, house.challenger):
+        await house.post(f"/api/models/{forecaster}/load")
+    await retire(house.champion)
+    assert [item["model"] for item in await house.loaded()] == [house.challenger]
+    await house.post(f"/api/models/{house.champion}/load")
+    await retire(house.challenger)
+    assert [item["model"] for item in await house.loaded()] == [house.champion]
+    watching.cancel()
 
 
 async def test_a_damaged_artefact_is_an_error_that_says_so(house: House) -> None:

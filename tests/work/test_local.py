@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from helios_agent.errors import JobFailed, JobStopped, WorkerLost
+from helios_agent.errors import JobFailed, JobStopped, JobTooLong, WorkerLost
 from helios_agent.work import children, local
 from tests.work.conftest import (
     TINY,
@@ -77,10 +77,22 @@ async def test_a_job_beyond_its_cpu_time_fails_with_the_limit(works: Works) -> N
 
 
 async def test_a_job_beyond_its_time_is_ended(works: Works) -> None:
-    with pytest.raises(WorkerLost, match=r"walk-forward job was stopped after its time limit of 0\.2 s"):
+    with pytest.raises(JobTooLong, match=r"walk-forward job was stopped after its time limit of 0\.2 s"):
         await works.run("walk-forward", endless_replay(), time_limit_s=0.2)
 
     assert works.children() == []
+
+
+async def test_to_wait_for_a_worker_uses_no_time_of_the_limit(
+    works: Works, reports: Reports, tmp_path: Path
+) -> None:
+    first = works.run("train", endless_training(tmp_path / "first"), time_limit_s=1)
+    second = works.run("train", endless_training(tmp_path / "second"), reports, time_limit_s=1)
+
+    ended = await asyncio.gather(first, second, return_exceptions=True)
+
+    assert [type(error) for error in ended] == [JobTooLong, JobTooLong]
+    assert reports.seen != []
 
 
 async def test_a_job_that_is_asked_to_stop_ends_at_its_next_report(
