@@ -31,7 +31,7 @@ REFUSED = (b"InvalidAuthToken", b"missing authentication token")
 
 
 class RayEngine:
-    """Computes long jobs on a cluster, and those of `jobs.HERE` with the engine of this machine."""
+    """Computes long jobs on a cluster, and those of `jobs.URGENT` with the engine of this machine."""
 
     def __init__(self, settings: Work, cluster: Cluster, local: Engine) -> None:
         self._settings = settings
@@ -63,7 +63,7 @@ class RayEngine:
 
         Waiting for the cluster to have room is no part of the time limit either, but has one of its own.
         """
-        if kind in jobs.HERE:
+        if kind in jobs.URGENT:
             return await self._local.run(
                 kind, spec, on_progress, time_limit_s=time_limit_s, stop=stop, priority=priority
             )

@@ -55,7 +55,7 @@ class Here:
         priority: int = 0,
     ) -> dict[str, Any]:
         self.asked.append((kind, spec))
-        loop, job = asyncio.get_running_loop(), {"backtest": jobs.run, "backtest-block": jobs.run_block}[kind]
+        loop, job = asyncio.get_running_loop(), jobs.run_block if kind == "backtest-block" else jobs.run
 
         async def hear(progress: dict[str, Any]) -> bool:
             if on_progress is not None:
@@ -202,6 +202,17 @@ async def test_different_backtests_of_a_game_wait_side_by_side(tmp_path: Path) -
     assert [intent.args["forecasters"] for intent in waiting] == [["ball"], ["bonus"]]
 
 
+async def test_a_day_means_the_same_however_it_is_written(tmp_path: Path) -> None:
+    first, last = date.fromisoformat(DAYS[20]), date.fromisoformat(DAYS[79])
+    year, week, weekday = last.isocalendar()
+    written = {"from": f"{first:%Y%m%d}", "to": f"{year}-W{week:02}-{weekday}"}
+    async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
+        answer = await http.post("/api/backtests", json={"game": "simulated", **written})
+
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["from"], answer.json()["to"]) == (DAYS[20], DAYS[79])
+
+
 @pytest.mark.parametrize("kills", [False, True])
 async def test_one_that_is_stopped_keeps_what_it_has(kills: bool, tmp_path: Path) -> None:
     engine = Here(kills)
@@ -244,7 +255,7 @@ async def test_a_network_is_walked_in_blocks_and_judged_as_a_whole(tmp_path: Pat
         ("backtest-block", 60, 80, 80),
         ("backtest-block", 80, 100, 100),
         ("backtest-block", 100, 120, 120),
-        ("backtest", 60, 120, 120),
+        ("backtest-judge", 60, 120, 120),
     ]
     _, judged = engine.asked[-1]
     (network,) = judged["forecasters"]
