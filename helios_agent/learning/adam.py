@@ -1,6 +1,6 @@
 """Adam (D. P. Kingma and J. Ba 2015), by torch's own fused kernel.
 
-`torch.optim.Adam` does the same, but loads torch's compiler when it is made: 70 MB, and a second or more
+`torch.optim.Adam` does the same, but loads torch's compiler when it is made, which costs time and memory
 before the first step.
 """
 

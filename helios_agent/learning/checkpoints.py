@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors import torch as tensors
 from torch import Tensor
 
-from helios_agent import files
+from helios_agent import files, processor, release
 from helios_agent.clock import SECOND_US, Clock
 from helios_agent.errors import JobFailed
 from helios_agent.learning.specs import TrainingJob
@@ -26,6 +26,8 @@ from helios_agent.learning.specs import TrainingJob
 CARD = "checkpoint.json"
 EVERY_S = 10.0
 """Seconds from one checkpoint to the next, at least: each writes four times the weights."""
+CODE = release.code()
+"""Of what was loaded; by the time a training begins, another release may lie in its place."""
 PART_BYTES = 8 * 1024**2
 """Least size of a file of tensors, but for the last."""
 
@@ -39,8 +41,16 @@ class State:
 
 
 def digest(job: TrainingJob) -> str:
-    """Return what a checkpoint must be of: the SHA-256, in hex, of all that bears on the outcome of `job`."""
-    spec = job.model_dump(exclude={"out", "checkpoint"}) | {"torch": torch.__version__}
+    """Return what a checkpoint must be of: the SHA-256, in hex, of all that bears on the outcome of `job`.
+
+    That is its spec, the code, torch, and the kind of processor, whose instructions round in their own ways.
+    """
+    spec = job.model_dump(exclude={"out", "checkpoint"})
+    spec |= {
+        "code": CODE,
+        "torch": torch.__version__,
+        "processor": [torch.backends.cpu.get_cpu_capability(), processor.name(), processor.multiplies_bf16()],
+    }
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
@@ -62,7 +72,7 @@ class Checkpoint:
             files.take_up(self._folder)  # what came from a cluster is put in place as a whole
             card = json.loads((self._folder / CARD).read_bytes())
             if card["of"] != self._of:
-                raise ValueError("it is of another training")
+                raise ValueError("it is of another training, Helios, torch or kind of processor")
             state: dict[str, Tensor] = {}
             for sha256 in card["parts"]:
                 content = (self._folder / _name(sha256)).read_bytes()

@@ -2,7 +2,7 @@
 
 After each epoch the draws kept for validation are scored; the epoch with the best log-score gain over uniform
 is kept, and the untrained network, which is uniform, takes part as epoch 0. Validation draws are read by
-continuation, in segments as training reads them: a twentieth of the work of exact windows.
+continuation, in segments as training reads them: a small part of the work of exact windows.
 """
 
 import math

@@ -17,8 +17,8 @@ def run(spec: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[
     applied; `predicted_gain_nats`, the log-score gain over uniform that the confidence head expects of them;
     `updates`, how many steps the network was asked to take since its training, and `updates_accepted`. A
     function of artefact and draws alone. Raises JobFailed where the artefact is damaged or the draws are too
-    few or not of its matrix. Reports nothing: it takes a tenth of a second for each of at most
-    `updating.LIMIT` draws since the training.
+    few or not of its matrix. Reports nothing: it takes at most `updating.LIMIT` small
+    steps.
     """
     job = specs.read(specs.ForecastJob, spec)
     return Predictor(Path(job.artefact), job.version).predict(job.draws)

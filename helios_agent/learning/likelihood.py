@@ -1,8 +1,10 @@
-"""The exact probability of a drawn subset, stable for any logits a network can produce.
+"""The exact probability of a drawn subset, stable for any logits that a sound network says.
 
 The k balls of a draw follow the conditional Bernoulli law P(S) = Π_{i∈S} w_i / e_k(w) with weights
 w = exp(logits) and e_k the k-th elementary symmetric polynomial (Chen, Dempster & Liu 1994, Biometrika
 81:457). In fp64, with the logits shifted by the k-th largest, e_k >= 1 and k cumulative sums suffice.
+Where the k largest logits together exceed k times the k-th by more than 709, e_k leaves the range of fp64:
+the loss is infinite, its gradient is not a number, and training takes that for what it is, divergence.
 """
 
 import math
@@ -29,11 +31,6 @@ def subset_nll(logits: Tensor, subsets: Tensor) -> Tensor:
     """
     nll: Tensor = _SubsetNll.apply(logits, subsets)  # type: ignore[no-untyped-call]
     return nll
-
-
-def inclusion(logits: Tensor, pick: int) -> Tensor:
-    """Return each ball's probability of being among the `pick` drawn, float64 (..., N); the sum is `pick`."""
-    return _law(logits.detach(), pick)[2]
 
 
 def bonus_nll(logits: Tensor, drawn: Tensor) -> Tensor:

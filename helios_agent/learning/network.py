@@ -91,7 +91,7 @@ class LockedDropout(nn.Module):
     """Dropout that leaves out the same features at every position of a segment.
 
     Y. Gal and Z. Ghahramani (2016), A theoretically grounded application of dropout in recurrent neural
-    networks. One random number a feature instead of one a feature and position: those took a sixth of a step.
+    networks. It takes one random number a feature, instead of one a feature and position.
     """
 
     def __init__(self, share: float) -> None:

@@ -16,7 +16,7 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
-        # use_deterministic_algorithms does the same, but loads torch's compiler: 70 MB, a second.
+        # use_deterministic_algorithms does the same, but loads torch's compiler.
         torch.set_deterministic_debug_mode("error")
         try:
             yield

@@ -20,7 +20,7 @@ from helios_agent.learning.updating import Current
 from helios_agent.registry.card import Matrix, Row
 
 SHRINKAGE_SEGMENT = 8
-"""Draws of a segment by which the shrinkage is fitted: near to exact windows, for a seventh of the work."""
+"""Draws of a segment by which the shrinkage is fitted: near to exact windows, for much less work."""
 
 
 def walk(

@@ -28,7 +28,9 @@ VERSION_LENGTH = 12
 MEASURED = ("validation_gain_nats", "confidence_bias_nats", "confidence_error_nats")
 """Metrics that others rely on, in nats a draw."""
 
-Positive = Annotated[int, Field(ge=1)]
+EXACT = 2**53
+"""Whole numbers below this are themselves as floats."""
+Positive = Annotated[int, Field(ge=1, lt=2**63)]
 Row = list[int]
 
 
@@ -88,7 +90,7 @@ class ModelCard(Matrix):
     data: Source
     code_version: str = Field(min_length=1)
     """The Helios that trained it."""
-    seed: int
+    seed: int = Field(ge=0, lt=2**63)
     shrinkage: float = Field(ge=0.0, le=1.0)
     """Factor on the white and bonus logits, fitted on the validation part; 0 is the uniform forecast."""
     metrics: dict[str, int | float]
@@ -107,6 +109,9 @@ class ModelCard(Matrix):
         missing = [name for name in MEASURED if name not in metrics]
         if missing:
             raise ValueError(f"{', '.join(missing)} missing")
+        for name, value in metrics.items():
+            if isinstance(value, int) and abs(value) >= EXACT:
+                raise ValueError(f"{name} has {len(str(abs(value)))} digits; expected a number below 2**53")
         return metrics
 
     def content(self) -> bytes:

@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import hashlib
 import importlib
 import os
 import socket
@@ -15,11 +14,11 @@ import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from helios_agent import files
+from helios_agent import files, release
 from helios_agent.errors import HeliosError, JobFailed, JobStopped, WorkerLost
 from helios_agent.work import parcels
 from helios_agent.work.jobs import JOBS
@@ -50,21 +49,15 @@ class Outcome:
 
 
 def versions() -> Versions:
-    """Return what has to be the same here and there, so that the same spec gives the same bytes."""
+    """Return what has to be the same here and there, so that the same spec means the same computation.
+
+    The kind of processor is not part of it, though the last bits of the outcome depend on it.
+    """
     return {
-        "Helios": f"{metadata.version('helios-agent')}, code {_code()[:12]}",
+        "Helios": f"{metadata.version('helios-agent')}, code {release.code()[:12]}",
         "Python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "torch": metadata.version("torch").partition("+")[0],
     }
-
-
-def _code() -> str:
-    """Return the SHA-256 of the package's source, for its version says little while it is developed."""
-    digest = hashlib.sha256()
-    package = Path(str(resources.files("helios_agent")))
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 class Worker:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from loguru import logger
 
+from helios_agent import processor
 from helios_agent.errors import JobFailed, JobStopped
 from helios_agent.learning import checkpoints, training
 
@@ -137,6 +139,28 @@ def test_a_checkpoint_of_another_spec_is_not_gone_on_from(spec: dict[str, Any]) 
         training.run(spec, stop_at(2))
     begun: list[dict[str, Any]] = []
     training.run(spec | {"seed": 4}, begun.append)
+    assert begun[0]["epoch"] == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [
+        (checkpoints, "CODE", "0" * 64),
+        (torch, "__version__", "2.0"),
+        (torch.backends.cpu, "get_cpu_capability", lambda: "AVX2"),
+        (processor, "name", lambda: "Another"),
+        (processor, "multiplies_bf16", lambda: None),
+    ],
+)
+def test_a_checkpoint_of_another_helios_torch_or_processor_is_not_gone_on_from(
+    spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch, place: Any, name: str, value: Any
+) -> None:
+    asked = spec | {"training": spec["training"] | {"epochs": 2}}
+    with pytest.raises(JobStopped):
+        training.run(asked, stop_at(1))
+    begun: list[dict[str, Any]] = []
+    monkeypatch.setattr(place, name, value)
+    training.run(asked, begun.append)
     assert begun[0]["epoch"] == 0
 
 

@@ -6,7 +6,18 @@ import math
 import pytest
 import torch
 
-from helios_agent.learning.likelihood import bonus_nll, inclusion, subset_nll, uniform_nats
+from helios_agent.forecasting import subsets as reference
+from helios_agent.learning.likelihood import bonus_nll, subset_nll, uniform_nats
+
+
+def inclusion(logits: torch.Tensor, pick: int) -> torch.Tensor:
+    """Each ball's probability of being among the `pick` drawn: the gradient, and 1 for those drawn."""
+    given = logits.double().requires_grad_()
+    (gradient,) = torch.autograd.grad(
+        subset_nll(given, torch.arange(pick).expand(*logits.shape[:-1], pick)).sum(), given
+    )
+    gradient[..., :pick] += 1.0
+    return gradient
 
 
 def by_enumeration(logits: torch.Tensor, subsets: torch.Tensor) -> torch.Tensor:
@@ -48,7 +59,8 @@ def test_gradient_is_inclusion_minus_indicator() -> None:
     (gradient,) = torch.autograd.grad(subset_nll(logits, subsets).sum(), logits)
 
     indicator = torch.zeros_like(logits).scatter(-1, subsets, 1.0)
-    torch.testing.assert_close(gradient, inclusion(logits, 5) - indicator, rtol=0, atol=4e-15)
+    expected = torch.from_numpy(reference.inclusion_probabilities(logits.detach().numpy(), 5))
+    torch.testing.assert_close(gradient, expected - indicator, rtol=0, atol=4e-15)
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0, 20.0, 60.0])
@@ -56,7 +68,7 @@ def test_inclusion_sums_to_the_number_drawn_at_any_spread(spread: float) -> None
     torch.manual_seed(2)
     chances = inclusion(spread * torch.randn(50, 69), 5)
 
-    assert float(chances.min()) >= 0.0
+    assert float(chances.min()) >= -1e-15
     assert float(chances.max()) <= 1.0 + 1e-12
     torch.testing.assert_close(
         chances.sum(-1), torch.full((50,), 5.0, dtype=torch.float64), rtol=0, atol=1e-12
@@ -72,6 +84,32 @@ def test_one_certain_ball_leaves_a_fair_game_of_the_others() -> None:
     assert float(with_it) == pytest.approx(math.log(math.comb(68, 4)), abs=1e-12)
     assert float(without_it) == pytest.approx(300.0 + math.log(math.comb(68, 4)), abs=1e-9)
     assert float(inclusion(logits, 5)[0, 0]) == pytest.approx(4 / 68, abs=1e-12)
+
+
+@pytest.mark.parametrize("largest", [[230.0, 230.0, 230.0], [690.0], [300.0, 1e-3], [-1e4, 600.0]])
+def test_logits_far_apart_cost_what_they_cost_in_numpy(largest: list[float]) -> None:
+    torch.manual_seed(4)
+    logits = torch.randn(3, 69, dtype=torch.float64)
+    logits[1, : len(largest)] = torch.tensor(largest, dtype=torch.float64)
+    drawn = torch.tensor([[0, 1, 2, 10, 68], [3, 4, 5, 6, 7], [0, 2, 30, 31, 32]])
+    given = logits.clone().requires_grad_()
+    found = subset_nll(given, drawn)
+    (gradient,) = torch.autograd.grad(found.sum(), given)
+
+    expected = -torch.from_numpy(reference.log_probability(logits.numpy(), drawn.numpy() + 1))
+    chances = torch.from_numpy(reference.inclusion_probabilities(logits.numpy(), 5))
+    torch.testing.assert_close(found.detach(), expected, rtol=1e-12, atol=1e-11)
+    slopes = chances - torch.zeros_like(logits).scatter(-1, drawn, 1.0)
+    torch.testing.assert_close(gradient, slopes, rtol=0, atol=1e-11)
+
+
+def test_logits_beyond_the_range_of_floats_cost_infinitely_much_and_spoil_no_other_draw() -> None:
+    logits = torch.zeros(2, 69)
+    logits[0, :3] = 400.0
+    found = subset_nll(logits, torch.tensor([[0, 1, 2, 3, 4]] * 2))
+
+    assert float(found[0]) == math.inf
+    assert float(found[1]) == pytest.approx(uniform_nats(69, 5, 1), abs=1e-12)
 
 
 def test_a_common_shift_of_the_logits_changes_nothing() -> None:

@@ -10,7 +10,7 @@ from helios_agent.errors import ArtefactInvalid, Refused
 from helios_agent.registry import card as cards
 from helios_agent.registry import folders, names
 from helios_agent.registry.names import Ref
-from tests.registry.conftest import WEIGHTS, Make, card
+from tests.registry.conftest import METRICS, WEIGHTS, Make, card
 
 
 def test_a_version_is_called_by_its_name_and_the_digest_of_both_files() -> None:
@@ -59,6 +59,12 @@ def test_a_whole_version_tells_what_it_is(models: Path, make: Make) -> None:
         ({"shrinkage": float("nan")}, "not JSON: NaN is no number of JSON"),
         ({"metrics": {"gain": float("inf")}}, "not JSON: Infinity is no number of JSON"),
         ({"metrics": {"validation_gain_nats": 1}}, "confidence_bias_nats, confidence_error_nats missing"),
+        ({"metrics": METRICS | {"epochs": 10**400}}, "epochs has 401 digits; expected a number below"),
+        ({"metrics": METRICS | {"epochs": -(2**53)}}, "epochs has 16 digits; expected a number below"),
+        ({"seed": -1}, r"seed: Input should be greater than or equal to 0 \(got -1\)"),
+        ({"seed": 2**63}, "seed: Input should be less than 9223372036854775808"),
+        ({"white": 10**400}, "white: Input should be less than 9223372036854775808"),
+        ({"data": {"draws": 10**400, "last_draw": "2026-09-16", "sha256": "x"}}, "data.draws: Input should"),
         ({"data": {"draws": 0, "last_draw": "2026-09-16", "sha256": "x"}}, "data.draws: Input should"),
         ({"weights_sha256": "0" * 64}, "SHA-256 is [0-9a-f]{64}; model.json says 0{64}"),
     ],
