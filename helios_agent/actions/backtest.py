@@ -28,6 +28,7 @@ from helios_agent.forecasting.experts import EXPERTS
 from helios_agent.journal import chain, draws
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
+from helios_agent.lottery import dates
 from helios_agent.lottery.games import Game, game
 from helios_agent.metacognition import backtests
 from helios_agent.store import Reader
@@ -62,7 +63,8 @@ async def plan(
 
     first, last: days, both included; by default from as early as the forecasters can to the newest draw.
     forecasters: by default the mixture and all experts. Raises Refused, naming the field, where the span is
-    not within the stored draws of one era or too short, or a forecaster is not known.
+    not within the stored draws of one era or too short, a forecaster is not known, or draws are missing that
+    a network would learn from.
     """
     newest = await draws.newest(store, rules.name, 1)
     if not newest:
@@ -110,6 +112,13 @@ async def plan(
             f"from is {first}; the network needs {needed} draws under the same rules to learn from: expected "
             f"{earliest} or later"
         )
+    if needed:
+        try:
+            dates.check(rules.name, era.name, known.days[:end])
+        except ValueError as error:
+            raise Refused(
+                f"forecasters has {', '.join(sorted(set(chosen) & set(NETWORKS)))}, but {error}"
+            ) from None
     args = {
         "from": known.days[begin],
         "to": known.days[end - 1],

@@ -21,14 +21,17 @@ from helios_agent.clock import VirtualClock
 from helios_agent.errors import JobFailed, JobStopped
 from helios_agent.journal import draws, events, intents, rebuild
 from helios_agent.learning import backtest as jobs
+from helios_agent.lottery import calendar, games
 from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
 from helios_agent.work.engine import Progress
 from tests.acceptance.simulated import (
     DAYS,
     DRAWS,
+    ERA,
     LOADED,
     MATRIX,
+    NOW,
     client,
     living,
 )
@@ -191,6 +194,20 @@ async def test_a_report_that_is_not_there_or_was_changed_is_not_shown(tmp_path: 
     )  # fmt: skip
     assert (changed.status_code, gone.status_code, unknown.status_code) == (500, 404, 404)
     assert "is not the report that was journaled" in changed.json()["detail"]
+
+
+async def test_a_network_is_not_walked_over_a_hole_in_the_draws(tmp_path: Path) -> None:
+    async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
+        later = calendar.expected_days(games.SIMULATED, ERA.start, NOW)[DRAWS + 1]
+        found = draws.to_payload(Draw("simulated", later, (1, 2, 3, 4, 5), 6, None, ordered=True), "drum")
+        await agent.journal.append("draw.ingested", found)
+        asked = {"game": "simulated", "from": DAYS[60]}
+        refused = await http.post("/api/backtests", json=asked | {"forecasters": ["powerballnet"]})
+        taken = await http.post("/api/backtests", json=asked | {"forecasters": ["ball"]})
+
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith("forecasters has powerballnet, but days lacks ")
+    assert taken.status_code == 202
 
 
 async def test_different_backtests_of_a_game_wait_side_by_side(tmp_path: Path) -> None:
