@@ -54,6 +54,26 @@ def rename(source: Path, target: Path) -> None:
         sync(source.parent)
 
 
+def replace(source: Path, target: Path) -> None:
+    """Give a folder, synced before, the name of another, which goes; `take_up` before reading it."""
+    take_up(target)
+    if target.exists():
+        rename(target, _aside(target))
+    rename(source, target)
+    remove(_aside(target))
+
+
+def take_up(target: Path) -> None:
+    """End a `replace` that was cut off: the folder is whole then, the new one or else the old one."""
+    if not target.exists() and _aside(target).exists():
+        rename(_aside(target), target)
+    remove(_aside(target))
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
 def remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it, if it is there. Done again, it does nothing."""
     with _observed("remove", path):

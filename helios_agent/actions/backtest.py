@@ -28,6 +28,7 @@ from helios_agent.forecasting.experts import EXPERTS
 from helios_agent.journal import chain, draws
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
+from helios_agent.lottery import dates
 from helios_agent.lottery.games import Game, game
 from helios_agent.metacognition import backtests
 from helios_agent.store import Reader
@@ -62,15 +63,18 @@ async def plan(
 
     first, last: days, both included; by default from as early as the forecasters can to the newest draw.
     forecasters: by default the mixture and all experts. Raises Refused, naming the field, where the span is
-    not within the stored draws of one era or too short, or a forecaster is not known.
+    not within the stored draws of one era or too short, a forecaster is not known, or draws are missing that
+    a network would learn from.
     """
     newest = await draws.newest(store, rules.name, 1)
     if not newest:
         raise Refused(f"There are no draws of {rules.title} to walk through.")
     oldest_day = (await draws.stored(store, rules.name))[0].draw.day.isoformat()
     newest_day = newest[0].draw.day.isoformat()
+    first = None if first is None else _as_stored("from", first)
+    last = None if last is None else _as_stored("to", last)
     for name, day in (("from", first), ("to", last)):
-        if day is not None and not oldest_day <= _checked(name, day) <= newest_day:
+        if day is not None and not oldest_day <= day <= newest_day:
             raise Refused(
                 f"{name} is {day}; expected a day from {oldest_day} to {newest_day}, between which draws of "
                 f"{rules.title} are stored"
@@ -108,6 +112,13 @@ async def plan(
             f"from is {first}; the network needs {needed} draws under the same rules to learn from: expected "
             f"{earliest} or later"
         )
+    if needed:
+        try:
+            dates.check(rules.name, era.name, known.days[:end])
+        except ValueError as error:
+            raise Refused(
+                f"forecasters has {', '.join(sorted(set(chosen) & set(NETWORKS)))}, but {error}"
+            ) from None
     args = {
         "from": known.days[begin],
         "to": known.days[end - 1],
@@ -118,7 +129,8 @@ async def plan(
     return f"{rules.name}/{digest}", args
 
 
-def _checked(field_name: str, day: str) -> str:
+def _as_stored(field_name: str, day: str) -> str:
+    """Return a day, however ISO 8601 lets one write it, as the days of draws are stored, to be compared."""
     try:
         return history.as_date(day).isoformat()
     except ValueError:
@@ -140,8 +152,8 @@ class _Part:
     network: str | None = None
     done: int = 0
     gains: Mapping[str, float] = field(default_factory=dict)
-    said: list[Mapping[str, Any]] = field(default_factory=list)
-    """What a network said, one record a draw."""
+    said: list[str] = field(default_factory=list)
+    """What a network said, one record a draw, as JSON."""
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -219,7 +231,7 @@ class _Walk:
         stopped = any(result is None or result["stopped"] for result in results)
         judged: dict[str, Any] = {}
         broken: dict[str, str] = {}
-        said: dict[str, list[Any]] = {name: [] for name in networks}
+        said: dict[str, list[str | None]] = {name: [] for name in networks}
         for part, result in zip(self._parts, results, strict=True):
             if part.network is not None:
                 said[part.network] += [*part.said, *[None] * (part.total - len(part.said))]
@@ -231,7 +243,7 @@ class _Walk:
         ]
         if to_judge:
             spec = {**span, "forecasters": to_judge}
-            result = await self._context.engine.run("backtest", spec, time_limit_s=self._limit_s)
+            result = await self._context.engine.run("backtest-judge", spec, time_limit_s=self._limit_s)
             judged |= result["forecasters"]
         return judged, broken, stopped
 

@@ -15,7 +15,7 @@ from helios_agent.errors import JobFailed, NotFound, Refused, WorkerLost
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery import calendar
-from helios_agent.lottery.games import Era, Game, game
+from helios_agent.lottery.games import Game, game
 from helios_agent.registry import bundles, folders
 from helios_agent.registry.bundles import Bundle
 from helios_agent.registry.card import ModelCard
@@ -36,7 +36,7 @@ def check(config: Config, clock: Clock, file: IO[bytes]) -> Bundle:
             f" expected one that is watched: {', '.join(config.games)}"
         )
     rules = game(bundle.card.game)
-    versions.fits(bundle.card, rules, _era_now(rules, clock))
+    versions.fits(bundle.card, rules, calendar.era_now(rules, from_us(clock.now_us())))
     return bundle
 
 
@@ -84,12 +84,7 @@ async def _examine(context: Context, rules: Game, version: Ref) -> ModelCard:
     if not await asyncio.to_thread(folder.exists):
         folder = folders.place(home, version)
     card = await asyncio.to_thread(folders.verify, folder, version.version)
-    versions.fits(card, rules, _era_now(rules, context.clock))
+    versions.fits(card, rules, calendar.era_now(rules, from_us(context.clock.now_us())))
     spec = {"artefact": str(folder), "version": version.version}
     await context.engine.run("model-validate", spec, time_limit_s=engine.SHORT_JOB_S)
     return card
-
-
-def _era_now(rules: Game, clock: Clock) -> Era:
-    """Return the rules of the next draw."""
-    return rules.era_at(calendar.next_draw_day(rules, from_us(clock.now_us())))

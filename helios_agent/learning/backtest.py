@@ -5,6 +5,7 @@ that what is said of them is what the live ledger would have said. Networks are 
 job of its own, and only they load torch.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,7 +38,7 @@ class NetworkForecaster(Spec):
     """A network that is trained anew every `refit_every` draws.
 
     said: where other jobs have walked it, the records of what it said of the draws of the span, None for a
-    draw that they did not reach.
+    draw that they did not reach. Each is JSON itself: whoever passes them on need not read and write them.
     """
 
     name: str = Field(min_length=1)
@@ -45,7 +46,7 @@ class NetworkForecaster(Spec):
     training: TrainingSpec = TrainingSpec()
     seed: int = Field(ge=0, lt=2**63)
     refit_every: int = Field(50, ge=1)
-    said: list[dict[str, Any] | None] | None = None
+    said: list[str | None] | None = None
 
 
 class BacktestJob(Matrix):
@@ -167,7 +168,7 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     for each in job.networks:
         for t, record in enumerate(each.said or [], start=job.first):
             if record is not None:
-                notes[each.name].add(t, Forecast.from_record(record))
+                notes[each.name].add(t, Forecast.from_record(json.loads(record)))
     try:
         for each in walking:
             for t, forecast in foretold(job, each):
@@ -196,8 +197,8 @@ def run_block(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     """Walk the one network of `spec` (see `BacktestJob`), telling draw by draw what it says, to be judged.
 
     `report` is called for each draw with {"done", "total", "gains"} as `Progress` tells them, and "said", the
-    record of the forecast: a network that is being trained cannot be stopped gently, and what it said before
-    must not be lost with it. Returns {"stopped"}. Raises as `run` does.
+    record of the forecast as JSON: a network that is being trained cannot be stopped gently, and what it
+    said before must not be lost with it. Returns {"stopped"}. Raises as `run` does.
     """
     job = specs.read(BacktestJob, spec)
     (network,) = job.networks
@@ -207,7 +208,7 @@ def run_block(spec: dict[str, Any], report: Report) -> dict[str, Any]:
         for done, (t, forecast) in enumerate(foretold(job, network), start=1):
             gained = mixture.rounded(gained + notes.add(t, forecast))
             told = {"done": done, "total": total, "gains": {network.name: gained}}
-            report(told | {"said": forecast.to_record()})
+            report(told | {"said": json.dumps(forecast.to_record())})
     except JobStopped:
         return {"stopped": True}
     return {"stopped": False}

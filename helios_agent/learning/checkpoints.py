@@ -69,6 +69,7 @@ class Checkpoint:
         A checkpoint of another spec, or a damaged one, is told of in the log and otherwise ignored.
         """
         try:
+            files.take_up(self._folder)  # what came from a cluster is put in place as a whole
             card = json.loads((self._folder / CARD).read_bytes())
             if card["of"] != self._of:
                 raise ValueError("it is of another training, Helios, torch or kind of processor")

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from helios_agent.config.model import Network, draws_needed
 from helios_agent.errors import JobFailed
-from helios_agent.learning import dates
+from helios_agent.lottery import dates
 from helios_agent.registry.card import Matrix, Positive, Row, Spec, explain
 
 Precision = Literal["fp32", "bf16"]

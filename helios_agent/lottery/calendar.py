@@ -36,6 +36,11 @@ def next_draw_day(game: games.Game, after: datetime) -> date:
     return day
 
 
+def era_now(game: games.Game, now: datetime) -> games.Era:
+    """Return the rules of the first draw that is strictly later than `now` (an aware datetime)."""
+    return game.era_at(next_draw_day(game, now))
+
+
 def draw_days(game: games.Game, first: date, last: date) -> list[date]:
     """Return the draw days from `first` to `last`, both included, ascending."""
     span = range(first.toordinal(), last.toordinal() + 1)

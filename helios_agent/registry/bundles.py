@@ -4,14 +4,17 @@ The same version gives the same bytes. What comes from elsewhere is believed in 
 nor its sizes, and is read header by header: `tarfile` itself follows whatever offsets a hostile header gives.
 """
 
+import secrets
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from helios_agent import files
-from helios_agent.errors import ArtefactInvalid, Refused
+from helios_agent.errors import ArtefactInvalid, HeliosError, Refused
 from helios_agent.registry import card as cards
 from helios_agent.registry import folders
 from helios_agent.registry.card import CARD, WEIGHTS, ModelCard
@@ -20,6 +23,8 @@ from helios_agent.registry.names import Ref, ref
 
 LARGEST_BYTES = LARGEST_CARD_BYTES + LARGEST_WEIGHTS_BYTES + 64 * 1024
 BLOCK_BYTES = tarfile.BLOCKSIZE
+IN_MEMORY_BYTES = 4 * 1024 * 1024
+"""How much of an upload is kept in memory; what is larger waits in a file that nobody else sees."""
 LIMITS = {CARD: LARGEST_CARD_BYTES, WEIGHTS: LARGEST_WEIGHTS_BYTES}
 
 
@@ -66,20 +71,39 @@ class Bundle:
     """The content of both files, by name."""
 
     def keep(self, models: Path) -> None:
-        """Put it, durably, where it waits for a worker. Raises Refused while another does so."""
+        """Put it, durably, where it waits for a worker, even while others do the same."""
         folder = folders.waiting_room(models, self.version)
-        try:
-            folders.verify(folder, self.version.version)
-        except ArtefactInvalid:
-            files.remove(folder)
+        own = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        with taking_in(models):
             try:
-                folder.mkdir(parents=True)
+                own.mkdir(parents=True)
                 for name, content in self.held.items():
-                    files.write(folder / name, content)
-            except FileExistsError:
-                raise Refused(f"{self.version} is coming in at this moment already; ask again.") from None
-            files.sync(folder)
-            files.sync(folder.parent)
+                    files.write(own / name, content)
+                files.sync(own)
+                try:
+                    files.rename(own, folder)
+                except OSError:
+                    if not folder.exists():
+                        raise
+                    folders.publish(own, folder)  # who was here first has brought the same
+            finally:
+                files.remove(own)
+
+
+@contextmanager
+def taking_in(models: Path) -> Iterator[None]:
+    """Raise HeliosError, saying why, where what is done in here cannot be written to the disk."""
+    try:
+        yield
+    except OSError as error:
+        raise HeliosError(f"paths.models: {models} cannot take the file in: {error.strerror}") from error
+
+
+def spool(models: Path) -> IO[bytes]:
+    """Return a nameless file for what comes in, on the disk that will hold it: another may be too small."""
+    room = models / folders.INCOMING
+    room.mkdir(parents=True, exist_ok=True)
+    return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(room))
 
 
 def unpack(file: IO[bytes]) -> Bundle:

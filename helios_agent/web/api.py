@@ -12,7 +12,6 @@ from helios_agent.config.model import ActionName
 from helios_agent.errors import NotFound
 from helios_agent.journal import events, intents
 from helios_agent.web import metrics, views
-from helios_agent.web.guard import require_token
 
 router = APIRouter()
 
@@ -153,10 +152,8 @@ async def journal(
     return [event.as_record() for event in found]
 
 
-@router.post("/api/train", status_code=202, dependencies=[Depends(require_token)])
-@router.post(
-    "/api/train/start", status_code=202, dependencies=[Depends(require_token)], include_in_schema=False
-)
+@router.post("/api/train", status_code=202)
+@router.post("/api/train/start", status_code=202, include_in_schema=False)
 async def train(agent: Served, response: Response, body: TrainRequest | None = None) -> dict[str, Any]:
     """Ask for a training; where one already waits, or is paused, that one is meant."""
     body = body or TrainRequest()
@@ -186,7 +183,7 @@ async def training(agent: Served, job_id: str) -> dict[str, Any]:
     return await views.job(agent.store, await intents.find(agent.store, job_id), agent.journal.clock)
 
 
-@router.post("/api/train/{job_id}/priority", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/train/{job_id}/priority", status_code=202)
 async def prioritise_training(
     agent: Served, job_id: str, body: PriorityRequest, response: Response
 ) -> dict[str, Any]:
@@ -213,7 +210,7 @@ def _add_training_request(request: JobRequest) -> None:
         (f"/api/train/{request}", of_latest),
     ):
         router.add_api_route(
-            path, ask, methods=["POST"], status_code=202, dependencies=[Depends(require_token)],
+            path, ask, methods=["POST"], status_code=202,
             include_in_schema=path.endswith(f"}}/{request}"), name=f"{request}_training",
             description=f"Ask a training job to {request}.",
         )  # fmt: skip
@@ -236,7 +233,7 @@ async def _training(agent: Agent, intent: intents.Intent, response: Response) ->
     return await views.job(agent.store, intent, agent.journal.clock)
 
 
-@router.post("/api/intents", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/intents", status_code=202)
 async def request_intent(agent: Served, body: IntentRequest, response: Response) -> dict[str, Any]:
     """Ask for an action."""
     action, target = views.check_action(agent.config, body.action, body.target)
@@ -251,20 +248,20 @@ async def show_intent(agent: Served, intent_id: str) -> dict[str, Any]:
     return views.intent_record(await intents.find(agent.store, intent_id))
 
 
-@router.post("/api/intents/{intent_id}/priority", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/intents/{intent_id}/priority", status_code=202)
 async def prioritise_intent(agent: Served, intent_id: str, body: PriorityRequest) -> dict[str, Any]:
     """Give what was asked for another priority."""
     asked = await agent.control(intent_id, "priority", by="http", priority=body.priority)
     return views.intent_record(asked)
 
 
-@router.post("/api/intents/{intent_id}/{request}", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/intents/{intent_id}/{request}", status_code=202)
 async def ask_of_intent(agent: Served, intent_id: str, request: JobRequest) -> dict[str, Any]:
     """Pause, resume or stop what was asked for, or try it again; show the intent that answers to it now."""
     return views.intent_record(await agent.control(intent_id, request, by="http"))
 
 
-@router.post("/api/reload", dependencies=[Depends(require_token)])
+@router.post("/api/reload")
 async def reload(agent: Served) -> dict[str, Any]:
     """Read the configuration again and live by it; show what changed. What is wrong is refused whole."""
     return {"changed": await agent.reload()}

@@ -1,11 +1,11 @@
-"""Who may ask what: the token, the host names under which we may be addressed, safe headers."""
+"""Who may ask what: the token, the host names under which we may be addressed, sizes, safe headers."""
 
 import hmac
 import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from fastapi import HTTPException, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from helios_agent.config.model import LOOPBACK, Http
@@ -20,6 +20,10 @@ HEADERS = {
     "cache-control": "no-store",
 }
 SHORTEST_TOKEN = 16
+READING = ("GET", "HEAD", "OPTIONS")
+LARGEST_BODY_BYTES = 64 * 1024
+UPLOADS = ("/api/models/import",)
+"""Where a body may be larger, for it is read part by part."""
 
 
 def read_token(http: Http) -> str | None:
@@ -38,42 +42,49 @@ def read_token(http: Http) -> str | None:
     return token
 
 
-async def require_token(request: Request) -> None:
-    """Refuse a request that would act without the configured token."""
-    token: str | None = request.app.state.token
-    given = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
-        raise HTTPException(
-            401, "This needs the header «Authorization: Bearer TOKEN».", {"www-authenticate": "Bearer"}
-        )
-
-
-def guard(http: Http) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
-    """Return the middleware that checks Host and Origin and sets safe headers on every answer.
+def guard(
+    http: Http, token: str | None
+) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
+    """Return the middleware that looks at who asks before a body is read, and sets safe headers.
 
     Without the Host check a web page anywhere could reach a server on this machine under a name of its own
-    (DNS rebinding); without the Origin check it could make a visitor's browser send requests that act.
+    (DNS rebinding); without the Origin check it could make a visitor's browser send requests that act. These
+    need the token, if there is one, and a body of known and modest size.
     """
     names = {http.host, *http.hosts, *LOOPBACK}
 
-    async def middleware(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
+    def refusal(request: Request) -> Response | None:
         host = _host_name(request.headers.get("host", ""))
-        origin = request.headers.get("origin")
         if host not in names and not _is_address(host):
-            response: Response = problem(421, f"This server is not called {host!r}; see http.hosts.")
-        elif (
-            request.method not in ("GET", "HEAD", "OPTIONS")
-            and origin is not None
-            and urlsplit(origin).netloc != request.headers.get("host")
-        ):
-            response = problem(403, f"Requests from pages of {origin} are not accepted.")
-        else:
-            response = await following(request)
+            return problem(421, f"This server is not called {host!r}; see http.hosts.")
+        if request.method in READING:
+            return None
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+            return problem(403, f"Requests from pages of {origin} are not accepted.")
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
+            needed = "This needs the header «Authorization: Bearer TOKEN»."
+            return problem(401, needed, {"www-authenticate": "Bearer"})
+        return None if request.url.path in UPLOADS else _too_large(request)
+
+    async def middleware(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = refusal(request) or await following(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 
     return middleware
+
+
+def _too_large(request: Request) -> Response | None:
+    """Return the refusal of a body that is too large, or may turn out to be."""
+    if "transfer-encoding" in request.headers:
+        return problem(413, "The body comes without its size; expected the header Content-Length.")
+    size = int(request.headers.get("content-length", 0))  # what is no number gets no further than the server
+    if size > LARGEST_BODY_BYTES:
+        return problem(413, f"The body has {size:,} bytes; expected at most {LARGEST_BODY_BYTES:,}.")
+    return None
 
 
 def problem(status: int, detail: object, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -9,6 +9,7 @@ from helios_agent.config import Config
 from helios_agent.errors import ArtefactInvalid, NotFound, Refused
 from helios_agent.journal import forecasts, models
 from helios_agent.journal.models import Model
+from helios_agent.lottery import games
 from helios_agent.registry import folders, names
 from helios_agent.registry.names import Ref
 from helios_agent.store import Reader
@@ -19,7 +20,9 @@ HOLDERS = {"promote": ("challenger", "promote"), "rollback": ("champion", "roll 
 
 
 async def listed(store: Reader, game: str | None, era: str | None, role: str | None) -> list[dict[str, Any]]:
-    """Return the models that are as asked. Raises Refused for a role that there is not."""
+    """Return the models that are as asked. Raises Refused, NotFound for a role, a game that there is not."""
+    if game is not None:
+        games.game(game)
     if role is not None and role not in models.ROLES:
         raise Refused(f"role is {role!r}; expected one of: {', '.join(models.ROLES)}")
     found = await models.every(store, game=game, era=era, role=role)

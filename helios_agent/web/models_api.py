@@ -1,10 +1,9 @@
 """The HTTP API of the models: list, look, take out and in, and ask for what changes their roles."""
 
 import asyncio
-import tempfile
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
@@ -16,12 +15,8 @@ from helios_agent.journal import models as stored
 from helios_agent.registry import bundles, names
 from helios_agent.web import models, views
 from helios_agent.web.api import Limit, Served
-from helios_agent.web.guard import require_token
 
 router = APIRouter()
-
-IN_MEMORY_BYTES = 4 * 1024 * 1024
-"""How much of an upload is kept in memory; what is larger waits in a file that nobody else sees."""
 
 
 class Which(BaseModel):
@@ -74,12 +69,13 @@ async def export_model(agent: Served, name: str) -> StreamingResponse:
     return StreamingResponse(packed.parts, media_type="application/x-tar", headers=headers)
 
 
-@router.post("/api/models/import", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/import", status_code=202)
 async def import_file(agent: Served, request: Request, response: Response) -> dict[str, Any]:
     """Take a version's file in, as the body of the request, and ask for it to become the challenger."""
     if agent.phase != "ready":  # a start removes what came in and nobody asked for
         raise Refused(f"The agent is {agent.phase}: it takes no model in now.")
-    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
+    home = agent.config.paths.models
+    with bundles.taking_in(home), bundles.spool(home) as file:
         size = 0
         async for part in request.stream():
             size += len(part)
@@ -88,35 +84,35 @@ async def import_file(agent: Served, request: Request, response: Response) -> di
             file.write(part)
         file.seek(0)
         bundle = await asyncio.to_thread(import_model.check, agent.config, agent.journal.clock, file)
-    await asyncio.to_thread(bundle.keep, agent.config.paths.models)
+    await asyncio.to_thread(bundle.keep, home)
     return await _ask(agent, "import", import_model.target(bundle), response)
 
 
-@router.post("/api/models/{name}/promote", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/promote", status_code=202)
 async def promote(agent: Served, name: str, response: Response, body: Which | None = None) -> dict[str, Any]:
     """Ask for the challenger to become the champion, whatever its trial has shown by now."""
     return await _act(agent, "promote", name, body, response)
 
 
-@router.post("/api/models/{name}/rollback", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/rollback", status_code=202)
 async def rollback(agent: Served, name: str, response: Response, body: Which | None = None) -> dict[str, Any]:
     """Ask for the one before to be champion again."""
     return await _act(agent, "rollback", name, body, response)
 
 
-@router.post("/api/models/{name}/retire", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/retire", status_code=202)
 async def retire(agent: Served, name: str, response: Response) -> dict[str, Any]:
     """Ask for a challenger or champion to forecast no more."""
     return await _act(agent, "retire", name, None, response)
 
 
-@router.post("/api/models/{name}/validate", status_code=202, dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/validate", status_code=202)
 async def validate(agent: Served, name: str, response: Response) -> dict[str, Any]:
     """Ask for a version to be checked in full, by loading it, too."""
     return await _act(agent, "validate", name, None, response)
 
 
-@router.delete("/api/models/{name}", status_code=202, dependencies=[Depends(require_token)])
+@router.delete("/api/models/{name}", status_code=202)
 async def delete(
     agent: Served,
     name: str,

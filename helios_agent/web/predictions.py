@@ -35,6 +35,7 @@ class _Known:
     """A model and the draws of its era, as they were when the journal had so many events."""
 
     seq: int
+    era: Era
     model: Model
     rows: Sequence[list[int]]
     last_day: str | None
@@ -67,8 +68,7 @@ class Predictions:
         said = await self._agent.predictors.predict(
             model.forecaster, self._artefact(model), model.version, known.rows
         )
-        era = _era(rules)
-        made = _forecast(model, said, era)
+        made = _forecast(model, said, known.era)
         record = {
             "game": rules.name,
             "day": calendar.next_draw_day(rules, from_us(self._agent.journal.clock.now_us())).isoformat(),
@@ -81,7 +81,7 @@ class Predictions:
             "digest": forecasts.digest(record),
             "white_probabilities": [round(p, 6) for p in made.inclusion().tolist()],
             "bonus_probabilities": [round(p, 6) for p in made.bonus_probabilities().tolist()],
-            "picks": _picks(made, era, count),
+            "picks": _picks(made, known.era, count),
             "confidence": {
                 "predicted_gain_nats": round(said["predicted_gain_nats"], 6),
                 "validation_bias_nats": model.metrics["confidence_bias_nats"],
@@ -101,23 +101,24 @@ class Predictions:
         store, key = self._agent.store, (rules.name, name)
         head = await events.head(store)
         known = self._known.get(key)
-        if known is not None and known.seq == head.seq:
+        era = calendar.era_now(rules, from_us(self._agent.journal.clock.now_us()))
+        if known is not None and (known.seq, known.era) == (head.seq, era):
             return known
-        model = await _meant(store, rules, name)
-        drawn = await history.of_era(store, rules, _era(rules))
+        model = await _meant(store, rules, era, name)
+        drawn = await history.of_era(store, rules, era)
         rows = drawn.rows if known is None or known.rows != drawn.rows else known.rows
         days = drawn.days
-        self._known[key] = _Known(head.seq, model, rows, days[-1] if days else None)
+        self._known[key] = _Known(head.seq, era, model, rows, days[-1] if days else None)
         return self._known[key]
 
 
-async def _meant(store: Reader, rules: Game, name: str) -> Model:
-    """Return the model of the present era that `name` or `name@version` means; a name alone, who serves.
+async def _meant(store: Reader, rules: Game, era: Era, name: str) -> Model:
+    """Return the model of an era that `name` or `name@version` means; a name alone, who serves.
 
     Raises Refused where it cannot be a name, NotFound where there is no such model.
     """
     wanted = names.name_or_ref(name)
-    found = [m for m in await models.of_era(store, rules.name, _era(rules).name) if m.role != "deleted"]
+    found = [m for m in await models.of_era(store, rules.name, era.name) if m.role != "deleted"]
     if isinstance(wanted, Ref):
         chosen = [m for m in found if m.forecaster == str(wanted)]
     else:
@@ -125,11 +126,6 @@ async def _meant(store: Reader, rules: Game, name: str) -> Model:
     if not chosen:
         raise NotFound(f"model is {name!r}; {rules.title} has none of that name under today's rules")
     return chosen[0]
-
-
-def _era(rules: Game) -> Era:
-    """Return the era whose rules hold now: predictions are of the next draw."""
-    return rules.eras[-1]
 
 
 def _forecast(model: Model, said: dict[str, Any], era: Era) -> Forecast:

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from helios_agent.web import views
 from helios_agent.web.api import GameName, Served
-from helios_agent.web.guard import require_token
 from helios_agent.web.predictions import Predictions
 
 router = APIRouter()
@@ -45,25 +44,25 @@ async def predictors(asked: Asked) -> list[dict[str, Any]]:
     return asked.standings()
 
 
-@router.post("/api/models/{name}/load", dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/load")
 async def load(agent: Served, asked: Asked, name: str, game: GameName = None) -> dict[str, Any]:
     """Keep a network ready to answer."""
     return await asked.load(views.chosen_game(agent.config, game), name)
 
 
-@router.post("/api/models/load", dependencies=[Depends(require_token)])
+@router.post("/api/models/load")
 async def load_named(agent: Served, asked: Asked, body: ModelRequest) -> dict[str, Any]:
     """Keep a network ready to answer."""
     return await asked.load(views.chosen_game(agent.config, body.game), body.name)
 
 
-@router.post("/api/models/{name}/unload", dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/unload")
 async def unload(agent: Served, asked: Asked, name: str, game: GameName = None) -> dict[str, Any]:
     """Let a network go that was kept ready."""
     return await asked.unload(views.chosen_game(agent.config, game), name)
 
 
-@router.post("/api/models/{name}/predict", dependencies=[Depends(require_token)])
+@router.post("/api/models/{name}/predict")
 async def predict(
     agent: Served, asked: Asked, name: str, game: GameName = None, picks: Picks = 5
 ) -> dict[str, Any]:
@@ -71,7 +70,7 @@ async def predict(
     return await asked.predict(views.chosen_game(agent.config, game), name, picks)
 
 
-@router.post("/api/predict", dependencies=[Depends(require_token)])
+@router.post("/api/predict")
 async def predict_named(agent: Served, asked: Asked, body: PredictionRequest) -> dict[str, Any]:
     """Show what a network says of the next draw; it is loaded where it is not yet."""
     return await asked.predict(views.chosen_game(agent.config, body.game), body.name, body.picks)

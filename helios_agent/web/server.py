@@ -51,7 +51,7 @@ def address(listener: socket.socket) -> str:
 def application(agent: Agent, token: str | None) -> FastAPI:
     """Return the ASGI application that stands before an agent."""
     app = FastAPI(title="Helios Agent", version=helios_agent.__version__, redoc_url=None, docs_url=None)
-    app.state.agent, app.state.token, app.state.predictions = agent, token, Predictions(agent)
+    app.state.agent, app.state.predictions = agent, Predictions(agent)
     app.include_router(api.router)
     app.include_router(models_api.router)
     app.include_router(predictions_api.router)
@@ -59,7 +59,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(searches_api.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
-    app.middleware("http")(guard(agent.config.http))
+    app.middleware("http")(guard(agent.config.http, token))
 
     @app.exception_handler(HeliosError)
     async def _known(_: Request, error: HeliosError) -> JSONResponse:

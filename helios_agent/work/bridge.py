@@ -7,8 +7,8 @@ JSON lines come on standard input and go to standard output. The first line down
 * up: {"job", "started": node}, {"job", "progress": …}, and at last {"job", "result": …}, {"job", "error": …},
   {"job", "lost": …} or {"job", "stopped": true}.
 
-Folders that the spec names are read and written here, on the daemon's side. When standard input closes the
-process ends, and every job with it.
+The folders `out` and `checkpoint` of the spec are read and written here, on the daemon's side. When standard
+input closes the process ends, and every job with it.
 """
 
 import json
@@ -23,6 +23,7 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError, GetTimeoutError, RayActorError, RayError
 
+from helios_agent import files
 from helios_agent.errors import HeliosError, JobFailed, WorkerLost
 from helios_agent.work import parcels, remote
 
@@ -68,13 +69,13 @@ class Bridge:
 
     def stop(self, number: int) -> None:
         """Have a job end at its next report."""
-        if number in self._actors:
-            self._actors[number].stop.remote()
+        if (actor := self._actors.get(number)) is not None:  # else it has just ended by itself
+            actor.stop.remote()
 
     def end(self, number: int) -> None:
         """Kill a job's process, whatever it does."""
-        if number in self._actors:
-            ray.kill(self._actors[number])
+        if (actor := self._actors.get(number)) is not None:
+            ray.kill(actor)
 
     def close(self) -> None:
         """Kill every job and let go of the cluster."""
@@ -107,7 +108,6 @@ class Bridge:
 
     def _compute(self, number: int, actor: Any, order: Mapping[str, Any]) -> dict[str, Any]:
         spec = order["spec"]
-        named = {folder: parcels.pack(Path(folder)) for folder in set(parcels.artefacts(spec))}
         greeting = actor.greet.remote()
         if not ray.wait([greeting], timeout=order["queue"])[0]:
             raise WorkerLost(
@@ -116,13 +116,13 @@ class Bridge:
             )
         node, theirs = ray.get(greeting)
         _compare(theirs)
-        for sha256 in ray.get(actor.missing.remote([parcel.sha256 for parcel in named.values()])):
-            ray.get(actor.keep.remote(next(p for p in named.values() if p.sha256 == sha256)))
         self.say({"job": number, "started": node})
         checkpoint = Path(spec["checkpoint"]) if spec.get("checkpoint") else None
-        kept = parcels.pack(checkpoint) if checkpoint is not None and checkpoint.exists() else None
-        task = remote.Task(order["kind"], spec, {name: p.sha256 for name, p in named.items()}, kept)
-        running = actor.run.remote(task)
+        kept = None
+        if checkpoint is not None:
+            files.take_up(checkpoint)
+            kept = parcels.pack(checkpoint) if checkpoint.exists() else None
+        running = actor.run.remote(remote.Task(order["kind"], spec, kept))
         over = False
         while not over:
             said, kept, over = ray.get(actor.listen.remote())

@@ -20,7 +20,9 @@ from helios_agent.work import forkserver, jobs, worker
 
 STDERR_KEPT_BYTES = 4096
 PATIENCE_S = 10.0
-"""How long the server may take to kill a child, or to end, before it is itself killed."""
+"""How long the server may take to kill a child, or to end, before it is itself killed …"""
+LOADING_S = 120.0
+"""… and how long before that to load what jobs need, where it still does: while it does it heeds nothing."""
 LAST_WORDS_S = 1.0
 """How long after its end a child's last words may arrive."""
 
@@ -116,10 +118,7 @@ class Child:
         """Have it killed if it lives, wait until it is gone, and let go of it. Safe to call twice."""
         self.kill()
         self._channel.close()
-        await asyncio.wait({self.ended}, timeout=PATIENCE_S)
-        if not self.ended.done():
-            self._life.kill()
-            await asyncio.wait({self.ended})
+        await self._life.outlast(self)
         self._stderr.close()
 
     async def epitaph(self, memory: int, cpu_s: float | None = None) -> JobFailed:
@@ -168,13 +167,15 @@ class _Life:
         process: asyncio.subprocess.Process,
     ) -> None:
         self.over = False
-        self.is_heavy = False
-        """Whether it is ready for jobs that need torch."""
         self.children: dict[int, Child] = {}
         self.pid = process.pid
         self._control = control
         self._transport, self._lines = lines
         self._process = process
+        self._is_heavy = False
+        self._loads = 1
+        """How often it has yet to say that it has loaded what it was to load."""
+        self._loaded = asyncio.Event()
         self._listening = asyncio.create_task(self._listen(), name="work.forkserver")
 
     @classmethod
@@ -204,6 +205,27 @@ class _Life:
         except OSError:
             self.kill()
 
+    def warm_up(self) -> None:
+        """Have it load what heavy jobs need, if it was not told before."""
+        if not self._is_heavy:
+            self._is_heavy = True
+            self._loads += 1
+            self._loaded.clear()
+            self.order(forkserver.WARM_UP)
+
+    async def outlast(self, child: Child) -> None:
+        """Wait until a child is gone that ends or is to be killed; end a server that does not see to it."""
+        loaded = asyncio.create_task(self._loaded.wait(), name="work.forkserver.load")
+        gone = {child.ended}
+        try:
+            await asyncio.wait(gone | {loaded}, timeout=LOADING_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            loaded.cancel()
+        await asyncio.wait(gone, timeout=PATIENCE_S)
+        if not child.ended.done():
+            self.kill()
+            await asyncio.wait(gone)
+
     def kill(self) -> None:
         """End it at once; its children end with it."""
         with contextlib.suppress(ProcessLookupError):
@@ -216,6 +238,11 @@ class _Life:
 
     async def _listen(self) -> None:
         while (message := await self._lines.next()) is not None:
+            if "loaded" in message:
+                self._loads -= 1
+                if not self._loads:
+                    self._loaded.set()
+                continue
             child = self.children[message["child"]]
             if "pid" in message:
                 child.born.set_result(message["pid"])
@@ -275,9 +302,8 @@ class ForkServer:
                 if self._life is None or self._life.over:
                     self._life = await _Life.begin()
                 life = self._life
-            if jobs.is_heavy(kind) and not life.is_heavy:
-                life.is_heavy = True
-                life.order(forkserver.WARM_UP)
+            if jobs.is_heavy(kind):
+                life.warm_up()
             child = await self._order_child(life)
         finally:
             self._cool_later()

@@ -3,7 +3,7 @@
 A child begins in milliseconds with what takes a second to import, and shares that memory. The server does
 nothing else and has a single thread, so a child inherits no held lock and no half of a thread pool; the
 daemon, which has threads, is never forked. Orders come on standard input, a socket: see `children.py`. When
-that closes, the server kills its children and ends.
+that closes, the server kills its children and ends. While it loads it heeds nothing, and afterwards says so.
 
 `multiprocessing` has such a server too, but to start a process with it blocks the caller while the server
 imports, makes the child import the caller's `__main__`, and needs a thread that waits for the child's end.
@@ -44,6 +44,7 @@ def main() -> None:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
+    _tell(control, {"loaded": True})
     children: dict[int, int] = {}  # number → pid
     while True:
         ready, _, _ = select.select([control, woken], [], [])
@@ -61,6 +62,7 @@ def main() -> None:
                 os.kill(children[number], signal.SIGKILL)
             elif verb == WARM_UP:
                 _warm_up()
+                _tell(control, {"loaded": True})
     signal.set_wakeup_fd(-1)  # nobody waits for the ends of those that are killed now
     for pid in children.values():
         os.kill(pid, signal.SIGKILL)

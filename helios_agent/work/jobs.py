@@ -14,13 +14,12 @@ JOBS: Mapping[str, str] = {
     "search": "helios_agent.learning.search:run",
     "backtest": "helios_agent.learning.backtest:run",
     "backtest-block": "helios_agent.learning.backtest:run_block",
+    "backtest-judge": "helios_agent.learning.backtest:run",
 }
 
-URGENT = frozenset({"model-forecast", "walk-forward", "forecast"})
-"""Jobs of seconds that the next forecast waits for, which has a deadline: they begin at once."""
-
-HERE = URGENT | {"model-validate"}
-"""Jobs for this machine whatever the engine: forecasts must not depend on a network, nor a look at a file."""
+URGENT = frozenset({"model-forecast", "walk-forward", "forecast", "model-validate", "backtest-judge"})
+"""Jobs of seconds that wait for no worker, and are done on this machine whatever the engine: the next
+forecast, which has a deadline, waits for them, or a backtest of which all else is done."""
 
 SERVICES: Mapping[str, str] = {"predictor": "helios_agent.learning.predictor:serve"}
 """What a worker process can be for as long as it is wanted: kind → the function of the spec that returns a
@@ -31,7 +30,7 @@ PRELOADED = ("helios_agent.forecasting.panel", "helios_agent.forecasting.walk_fo
 
 HEAVY = "helios_agent.learning."
 """The room whose functions need torch …"""
-LIGHT = frozenset({"backtest"})
+LIGHT = frozenset({"backtest", "backtest-judge"})
 """… all but these: a backtest judges what its blocks have said …"""
 WARM_UP = "helios_agent.learning.warm:up"
 """… and the function that gets a process ready for them. The fork server calls it before the first one."""

@@ -11,8 +11,9 @@ from helios_agent.work.children import Child, ForkServer, request
 from helios_agent.work.engine import Progress
 
 NICE = 19
-STOP_GRACE_S = 10.0
-"""How long a job that was asked to stop may go on before it is ended."""
+STOP_GRACE_S = 30.0
+"""How long a job that was asked to stop may go on before it is ended: a backtest then judges what its experts
+have said, which takes seconds of processor time that it gets only when nobody else wants them."""
 
 
 class LocalEngine:

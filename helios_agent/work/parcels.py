@@ -7,16 +7,11 @@ time: the same files give the same bytes. Whoever opens one checks the hash firs
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from helios_agent import files
 from helios_agent.errors import JobFailed, WorkerLost
-
-ARTEFACT = "artefact"
-"""The field of a spec, at any depth, that names a folder which the job reads."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,9 @@ def pack(folder: Path) -> Parcel:
 
 
 def unpack(parcel: Parcel, folder: Path) -> None:
-    """Make `folder` hold the files of the parcel and no others, durably, and all of them or none.
+    """Make `folder` hold the files of the parcel and no others, durably.
+
+    Whenever the process ends, `files.take_up` finds in it all of what was there, or all of what came.
 
     Raises WorkerLost where the parcel is not what its hash says, JobFailed where it names a place outside the
     folder, or the folder cannot be written.
@@ -56,7 +53,7 @@ def unpack(parcel: Parcel, folder: Path) -> None:
     found = hashlib.sha256(parcel.content).hexdigest()
     if found != parcel.sha256:
         raise WorkerLost(f"What came for {folder} was damaged on its way: {found}; expected {parcel.sha256}")
-    waiting = folder.with_name(f".{folder.name}.{parcel.sha256[:12]}")
+    waiting = folder.with_name(f".{folder.name}.new")
     try:
         files.remove(waiting)
         waiting.mkdir(parents=True)
@@ -70,8 +67,7 @@ def unpack(parcel: Parcel, folder: Path) -> None:
                 files.write(target, content.read())
         for below in (waiting, *(path for path in waiting.rglob("*") if path.is_dir())):
             files.sync(below)
-        files.remove(folder)
-        files.rename(waiting, folder)
+        files.replace(waiting, folder)
     except (OSError, tarfile.TarError) as error:
         raise JobFailed(f"{folder} cannot be written: {error}") from error
 
@@ -84,31 +80,6 @@ def stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
         for status in (path.stat(),)
         if path.is_file()
     )
-
-
-def artefacts(spec: Any) -> Iterator[str]:
-    """Yield every folder that a spec names for its job to read."""
-    if isinstance(spec, Mapping):
-        for name, value in spec.items():
-            if name == ARTEFACT and isinstance(value, str):
-                yield value
-            else:
-                yield from artefacts(value)
-    elif isinstance(spec, list | tuple):
-        for item in spec:
-            yield from artefacts(item)
-
-
-def moved(spec: Any, places: Mapping[str, str]) -> Any:
-    """Return the spec with each folder that its job reads replaced by the place of its copy."""
-    if isinstance(spec, Mapping):
-        return {
-            name: places[value] if name == ARTEFACT and isinstance(value, str) else moved(value, places)
-            for name, value in spec.items()
-        }
-    if isinstance(spec, list | tuple):
-        return [moved(item, places) for item in spec]
-    return spec
 
 
 def _stays_inside(name: str) -> bool:

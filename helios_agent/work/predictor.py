@@ -96,14 +96,17 @@ class Predictor:
         if self._child is not None and not self._child.ended.done():
             return self._child
         await self._drop()
-        child = await self._forks.fork("predictor")
+        child: Child | None = None
         try:
-            child.say(request("predictor", self._spec, memory=self._settings.memory))
-            message = await self._hear(child, LOAD_LIMIT_S)
+            async with self._within(LOAD_LIMIT_S):
+                child = await self._forks.fork("predictor")
+                child.say(request("predictor", self._spec, memory=self._settings.memory))
+                message = await self._hear(child)
             if "error" in message:
                 raise JobFailed(f"{self._forecaster}: {message['error']}")
         except BaseException:
-            await child.end()
+            if child is not None:
+                await child.end()
             raise
         self._child, self._told = child, None
         return child
@@ -113,7 +116,8 @@ class Predictor:
         child.say({} if rows is self._told else {"rows": rows})
         self._told = rows
         try:
-            message = await self._hear(child, ANSWER_LIMIT_S)
+            async with self._within(ANSWER_LIMIT_S):
+                message = await self._hear(child)
         except BaseException:  # an answer that still comes would be taken for that of the next question
             await self._drop()
             raise
@@ -123,15 +127,19 @@ class Predictor:
         answer: dict[str, Any] = message["answer"]
         return answer
 
-    async def _hear(self, child: Child, limit_s: float) -> dict[str, Any]:
+    async def _hear(self, child: Child) -> dict[str, Any]:
+        message = await child.hear()
+        if message is None:
+            raise await child.epitaph(self._settings.memory)
+        return message
+
+    @asynccontextmanager
+    async def _within(self, limit_s: float) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(limit_s):
-                message = await child.hear()
-                if message is None:
-                    raise await child.epitaph(self._settings.memory)
+                yield
         except TimeoutError:
             raise WorkerLost(f"{self._forecaster} did not answer within {limit_s:g} s.") from None
-        return message
 
     async def _drop_if_closed(self) -> None:
         if self._closed:

@@ -31,7 +31,7 @@ REFUSED = (b"InvalidAuthToken", b"missing authentication token")
 
 
 class RayEngine:
-    """Computes long jobs on a cluster, and those of `jobs.HERE` with the engine of this machine."""
+    """Computes long jobs on a cluster, and those of `jobs.URGENT` with the engine of this machine."""
 
     def __init__(self, settings: Work, cluster: Cluster, local: Engine) -> None:
         self._settings = settings
@@ -63,7 +63,7 @@ class RayEngine:
 
         Waiting for the cluster to have room is no part of the time limit either, but has one of its own.
         """
-        if kind in jobs.HERE:
+        if kind in jobs.URGENT:
             return await self._local.run(
                 kind, spec, on_progress, time_limit_s=time_limit_s, stop=stop, priority=priority
             )
@@ -115,7 +115,7 @@ class RayEngine:
             {
                 "kind": kind,
                 "spec": spec,
-                "threads": (spec.get("training") or {}).get("threads", 1),
+                "threads": _threads(spec),
                 "memory": self._settings.memory,
                 "queue": self._cluster.queue,
             }
@@ -158,6 +158,14 @@ class RayEngine:
             ending = asyncio.create_task(bridge.close(), name="work.ray.end")
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
+
+
+def _threads(spec: Mapping[str, Any]) -> int:
+    """Return with how many threads a job computes: the most of its training, or of those that it makes."""
+    makers = (spec, spec.get("job"), *spec.get("forecasters", ()))
+    trainings = [maker["training"] for maker in makers if isinstance(maker, Mapping) and "training" in maker]
+    wanted: list[int] = [training.get("threads", 1) for training in trainings]
+    return max(wanted, default=1)
 
 
 def _result(message: Mapping[str, Any], stop: asyncio.Event) -> dict[str, Any]:

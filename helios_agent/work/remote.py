@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import socket
+import stat
 import sys
 import tempfile
 import threading
@@ -18,15 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from helios_agent import files, release
-from helios_agent.clock import SECOND_US, SystemClock
-from helios_agent.errors import HeliosError, JobStopped
+from helios_agent.errors import HeliosError, JobFailed, JobStopped, WorkerLost
 from helios_agent.work import parcels
 from helios_agent.work.jobs import JOBS
 from helios_agent.work.parcels import Parcel
 
 NICE = 19
-ARTEFACT_KEPT_S = 7 * 86_400
-"""How long a node keeps an artefact that no job has asked for."""
 
 Versions = Mapping[str, str]
 Message = dict[str, Any]
@@ -34,17 +32,16 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """A job as it is sent: `artefacts` is the SHA-256 of each folder it reads, by its name in the spec."""
+    """A job as it is sent, and what an earlier run of it has kept."""
 
     kind: str
     spec: Mapping[str, Any]
-    artefacts: Mapping[str, str]
     checkpoint: Parcel | None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended, as {"result": …}, {"error": …} or {"stopped": true}, and the files it left."""
+    """How a job ended (a `result`, an `error`, `lost` for a reason, or `stopped`), and the files it left."""
 
     message: Message
     out: Parcel | None
@@ -77,49 +74,38 @@ class Worker:
         """Return the name of the node, and its versions."""
         return socket.gethostname(), versions()
 
-    def missing(self, digests: list[str]) -> list[str]:
-        """Return which artefacts this node has not got."""
-        lacking = []
-        for sha256 in digests:
-            try:
-                os.utime(_artefact(sha256))
-            except FileNotFoundError:
-                lacking.append(sha256)
-        return lacking
-
-    def keep(self, artefact: Parcel) -> None:
-        """Keep an artefact on this node, for this job and later ones; forget those long unused."""
-        parcels.unpack(artefact, _artefact(artefact.sha256))
-        for other in _artefact("").iterdir():
-            if SystemClock().now_us() / SECOND_US - other.stat().st_mtime > ARTEFACT_KEPT_S:
-                files.remove(other)
-
     def run(self, task: Task) -> Outcome:
         """Compute the job and return how it ended; never raises what the job raised."""
-        os.nice(NICE)
-        _sweep()
-        place = _home() / "jobs" / str(os.getpid())
-        out, checkpoint = place / "out", place / "checkpoint"
         try:
-            files.remove(place)
-            place.mkdir(parents=True)
-            message = self._compute(task, out, checkpoint)
-            return Outcome(
-                message,
-                parcels.pack(out) if "result" in message and out.exists() else None,
-                parcels.pack(checkpoint) if "stopped" in message and checkpoint.exists() else None,
-            )
-        finally:
-            files.remove(place)
+            os.nice(NICE)
+            jobs = _home() / "jobs"
+            _sweep(jobs)
+            place = jobs / str(os.getpid())
+            try:
+                return self._compute_in(place, task)
+            finally:
+                files.remove(place)
+        except HeliosError as error:
+            return Outcome({"lost" if isinstance(error, WorkerLost) else "error": str(error)}, None, None)
+        finally:  # whatever happened: `listen` would wait for ever
             with self._changed:
                 self._over = True
                 self._changed.notify_all()
 
+    def _compute_in(self, place: Path, task: Task) -> Outcome:
+        files.remove(place)
+        place.mkdir(parents=True)
+        out, checkpoint = place / "out", place / "checkpoint"
+        message = self._compute(task, out, checkpoint)
+        return Outcome(
+            message,
+            parcels.pack(out) if "result" in message and out.exists() else None,
+            parcels.pack(checkpoint) if "stopped" in message and checkpoint.exists() else None,
+        )
+
     def _compute(self, task: Task, out: Path, checkpoint: Path) -> Message:
-        spec = parcels.moved(task.spec, {name: str(_artefact(s)) for name, s in task.artefacts.items()})
-        spec |= {
-            name: str(path) for name, path in (("out", out), ("checkpoint", checkpoint)) if spec.get(name)
-        }
+        places = {"out": str(out), "checkpoint": str(checkpoint)}
+        spec = {name: places.get(name, value) if value else value for name, value in task.spec.items()}
         if task.checkpoint is not None:
             parcels.unpack(task.checkpoint, checkpoint)
         sent = parcels.stamp(checkpoint)
@@ -169,21 +155,27 @@ def difference(ours: Versions, theirs: Versions) -> str | None:
 
 
 def _home() -> Path:
-    """Return our folder on this node, which nobody else may enter."""
+    """Return our folder on this node, which nobody else may enter.
+
+    Raises JobFailed where somebody may: its name is known beforehand, and others can make folders beside it.
+    """
     home = Path(tempfile.gettempdir()) / f"helios-{os.getuid()}"
-    home.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        home.mkdir(mode=0o700)
+    found = home.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise JobFailed(
+            f"{home} on {socket.gethostname()} is {stat.filemode(found.st_mode)} of user {found.st_uid};"
+            f" expected a folder, drwx------, of user {os.getuid()}: remove it"
+        )
     return home
 
 
-def _artefact(sha256: str) -> Path:
-    return _home() / "artefacts" / sha256
-
-
-def _sweep() -> None:
+def _sweep(jobs: Path) -> None:
     """Remove what jobs left behind whose process was killed."""
     with contextlib.suppress(FileNotFoundError):
-        for place in (_home() / "jobs").iterdir():
+        for place in jobs.iterdir():
             try:
                 os.kill(int(place.name), 0)
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):  # it is nobody's number by now, or another user's
                 files.remove(place)

@@ -21,14 +21,17 @@ from helios_agent.clock import VirtualClock
 from helios_agent.errors import JobFailed, JobStopped
 from helios_agent.journal import draws, events, intents, rebuild
 from helios_agent.learning import backtest as jobs
+from helios_agent.lottery import calendar, games
 from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
 from helios_agent.work.engine import Progress
 from tests.acceptance.simulated import (
     DAYS,
     DRAWS,
+    ERA,
     LOADED,
     MATRIX,
+    NOW,
     client,
     living,
 )
@@ -55,7 +58,7 @@ class Here:
         priority: int = 0,
     ) -> dict[str, Any]:
         self.asked.append((kind, spec))
-        loop, job = asyncio.get_running_loop(), {"backtest": jobs.run, "backtest-block": jobs.run_block}[kind]
+        loop, job = asyncio.get_running_loop(), jobs.run_block if kind == "backtest-block" else jobs.run
 
         async def hear(progress: dict[str, Any]) -> bool:
             if on_progress is not None:
@@ -193,6 +196,20 @@ async def test_a_report_that_is_not_there_or_was_changed_is_not_shown(tmp_path: 
     assert "is not the report that was journaled" in changed.json()["detail"]
 
 
+async def test_a_network_is_not_walked_over_a_hole_in_the_draws(tmp_path: Path) -> None:
+    async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
+        later = calendar.expected_days(games.SIMULATED, ERA.start, NOW)[DRAWS + 1]
+        found = draws.to_payload(Draw("simulated", later, (1, 2, 3, 4, 5), 6, None, ordered=True), "drum")
+        await agent.journal.append("draw.ingested", found)
+        asked = {"game": "simulated", "from": DAYS[60]}
+        refused = await http.post("/api/backtests", json=asked | {"forecasters": ["powerballnet"]})
+        taken = await http.post("/api/backtests", json=asked | {"forecasters": ["ball"]})
+
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith("forecasters has powerballnet, but days lacks ")
+    assert taken.status_code == 202
+
+
 async def test_different_backtests_of_a_game_wait_side_by_side(tmp_path: Path) -> None:
     async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
         for name in ("ball", "bonus", "ball"):
@@ -200,6 +217,17 @@ async def test_different_backtests_of_a_game_wait_side_by_side(tmp_path: Path) -
         waiting = await intents.open_ones(agent.store)
 
     assert [intent.args["forecasters"] for intent in waiting] == [["ball"], ["bonus"]]
+
+
+async def test_a_day_means_the_same_however_it_is_written(tmp_path: Path) -> None:
+    first, last = date.fromisoformat(DAYS[20]), date.fromisoformat(DAYS[79])
+    year, week, weekday = last.isocalendar()
+    written = {"from": f"{first:%Y%m%d}", "to": f"{year}-W{week:02}-{weekday}"}
+    async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
+        answer = await http.post("/api/backtests", json={"game": "simulated", **written})
+
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["from"], answer.json()["to"]) == (DAYS[20], DAYS[79])
 
 
 @pytest.mark.parametrize("kills", [False, True])
@@ -244,7 +272,7 @@ async def test_a_network_is_walked_in_blocks_and_judged_as_a_whole(tmp_path: Pat
         ("backtest-block", 60, 80, 80),
         ("backtest-block", 80, 100, 100),
         ("backtest-block", 100, 120, 120),
-        ("backtest", 60, 120, 120),
+        ("backtest-judge", 60, 120, 120),
     ]
     _, judged = engine.asked[-1]
     (network,) = judged["forecasters"]

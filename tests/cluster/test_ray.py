@@ -12,7 +12,6 @@ import pytest
 
 from helios_agent.config.model import Work
 from helios_agent.errors import JobFailed, JobStopped, JobTooLong, WorkerLost
-from helios_agent.work import jobs
 from helios_agent.work.engines import open_engine
 from helios_agent.work.local import LocalEngine
 from helios_agent.work.ray import RayEngine
@@ -182,22 +181,14 @@ async def test_a_job_for_which_no_node_has_room_does_not_wait_for_ever(
     engines: Engines, cluster: RunningCluster, tmp_path: Path
 ) -> None:
     hurried = another(cluster, engines, queue=1)
-    with pytest.raises(WorkerLost, match=r"had 3 free processors .* within 1 s \(work.ray.queue\)"):
-        await started(hurried, training_spec(tmp_path / "out", threads=3))
+    training = training_spec(tmp_path / "out", threads=3)
+    asked: dict[str, dict[str, Any]] = {
+        "train": training, "search": {"job": training}, "backtest-block": {"forecasters": [training]}
+    }  # fmt: skip
+    for kind, spec in asked.items():
+        with pytest.raises(WorkerLost, match=r"had 3 free processors .* within 1 s \(work.ray.queue\)"):
+            await hurried.run(kind, spec, time_limit_s=PATIENCE_S)
     await hurried.close()
-
-
-async def test_an_artefact_travels_to_the_worker(
-    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained = await started(engines.local, training_spec(tmp_path / "net"))
-    spec = {"artefact": str(tmp_path / "net"), "version": trained["version"], "draws": rows(20)}
-    here = await engines.local.run("model-forecast", spec, time_limit_s=PATIENCE_S)
-    monkeypatch.setattr(jobs, "HERE", frozenset())
-    there = await engines.ray.run("model-forecast", spec, time_limit_s=PATIENCE_S)
-
-    assert there == here
-    assert len(there["white"]) == MATRIX["white"]
 
 
 async def test_urgent_jobs_do_not_need_the_cluster_and_the_others_say_that_they_do(engines: Engines) -> None:

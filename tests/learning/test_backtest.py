@@ -186,9 +186,9 @@ def test_the_account_of_a_forecaster_is_what_its_gains_and_picks_add_up_to(machi
     assert account["hits"]["p"] < 0.01 < account["bonus_hits"]["p"]
 
 
-def said_in_block(spec: dict[str, Any], stop_after: int = LAST) -> list[dict[str, Any]]:
+def said_in_block(spec: dict[str, Any], stop_after: int = LAST) -> list[str]:
     """Return the records that a block told, one a draw."""
-    said: list[dict[str, Any]] = []
+    said: list[str] = []
 
     def report(progress: dict[str, Any]) -> None:
         said.append(progress["said"])

@@ -73,6 +73,12 @@ def test_a_draw_is_expected_from_its_instant_on() -> None:
     ]
 
 
+def test_the_rules_of_now_are_those_of_the_next_draw() -> None:
+    last = calendar.draw_instant(POWERBALL, date(2015, 10, 3))
+    assert calendar.era_now(POWERBALL, last - timedelta(seconds=1)).name == "2012-01-18"
+    assert calendar.era_now(POWERBALL, last).name == "2015-10-07"
+
+
 def test_an_instant_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         calendar.next_draw_day(POWERBALL, datetime(2026, 9, 16))  # noqa: DTZ001

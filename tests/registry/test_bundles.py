@@ -3,14 +3,16 @@
 import contextlib
 import gzip
 import io
+import itertools
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from helios_agent.errors import ArtefactInvalid
+from helios_agent import files
+from helios_agent.errors import ArtefactInvalid, HeliosError
 from helios_agent.registry import bundles, folders
 from helios_agent.registry.card import CARD, WEIGHTS
 from helios_agent.registry.names import Ref
@@ -59,6 +61,39 @@ def test_a_version_comes_back_byte_by_byte_and_its_file_is_always_the_same(
     bundle.keep(other)
     folders.publish(folders.waiting_room(other, version), folders.place(other, version))
     assert b"".join(bundles.pack(other, version).parts) == file
+
+
+def test_several_may_bring_the_same_at_once(tmp_path: Path, file: bytes) -> None:
+    bundle = unpack(file)
+    for moment in range(1000):
+        home, left = tmp_path / str(moment), itertools.count(moment, -1)
+
+        def another(_: str, path: Path, home: Path = home, left: Iterator[int] = left) -> None:
+            if next(left) == 0:
+                bundle.keep(home)
+
+        token = files.observer.set(another)
+        bundle.keep(home)
+        files.observer.reset(token)
+        room = folders.waiting_room(home, bundle.version)
+        assert folders.waiting(home) == [room]
+        assert folders.verify(room, bundle.version.version) == bundle.card
+        if next(left) >= 0:
+            break
+    assert moment > 5
+
+
+def test_a_damaged_one_that_waits_is_replaced_and_a_room_that_cannot_be_entered_is_named(
+    tmp_path: Path, file: bytes
+) -> None:
+    bundle = unpack(file)
+    bundle.keep(tmp_path)
+    room = folders.waiting_room(tmp_path, bundle.version)
+    (room / WEIGHTS).write_bytes(b"damaged")
+    bundle.keep(tmp_path)
+    assert folders.verify(room, bundle.version.version) == bundle.card
+    with pytest.raises(HeliosError, match=r"paths\.models: .* cannot take the file in: Not a directory"):
+        bundle.keep(room / CARD)
 
 
 def test_it_is_a_tar_that_others_read_and_write(tmp_path: Path, file: bytes) -> None:

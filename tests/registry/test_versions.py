@@ -6,6 +6,7 @@ Networks are tiny but real, and so are the jobs; they run in this process.
 import asyncio
 import importlib
 import io
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -372,6 +373,21 @@ async def test_a_folder_that_nobody_knows_is_left_alone_and_is_an_incident_while
         assert await draws.open_incidents(life.agent.store) == []
 
 
+async def test_an_upload_needs_room_on_the_disk_of_the_models_alone_and_says_where_there_is_none(
+    life: Living, trained: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    monkeypatch.setattr(bundles, "IN_MEMORY_BYTES", 1024)
+    await life.bring(trained[0])
+    room = life.agent.config.paths.models / folders.INCOMING
+    room.rmdir()
+    room.write_bytes(b"")
+    answer = await life.http.post("/api/models/import", content=trained[1])
+    assert answer.status_code == 500
+    assert "paths.models: " in answer.json()["detail"]
+    assert "cannot take the file in: File exists" in answer.json()["detail"]
+
+
 def other(**changes: Any) -> bytes:
     """Return a file whose digests are right, with another card."""
     content = conftest.card(**changes)
@@ -468,6 +484,9 @@ async def test_what_is_not_there_is_not_found(life: Living) -> None:
     assert answer.json()["detail"] == "There is no challenger of Powerball to promote."
     answer = await life.http.get("/api/models?role=king")
     assert "role is 'king'; expected one of: challenger, champion" in answer.json()["detail"]
+    answer = await life.http.get("/api/models?game=pwerball")
+    assert answer.status_code == 404
+    assert "game is 'pwerball'; expected one of: megamillions, powerball" in answer.json()["detail"]
 
 
 async def test_whoever_changes_anything_needs_the_token(boot: Open, trained: list[bytes]) -> None:

@@ -1,5 +1,6 @@
 """Control of trainings over HTTP: who may, what is refused, and what the page says of it."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -37,6 +38,30 @@ async def test_nobody_controls_a_training_without_the_token(path: str, tmp_path:
     assert (state["state"], state["wanted"], state["priority"]) == ("ready", None, 0)
     if "{}" in path:
         assert unknown.status_code == 404
+
+
+async def test_no_body_is_read_of_whoever_may_not_act_or_that_is_too_large(tmp_path: Path) -> None:
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(3):
+            read += 1
+            yield b"[" * 1000
+
+    async with living(tmp_path) as agent:
+        transport = httpx.ASGITransport(server.application(agent, TOKEN))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            stranger = await client.post("/api/train", content=body(), headers={"content-length": "3000"})
+            client.headers["authorization"] = f"Bearer {TOKEN}"
+            large = await client.post("/api/train", content=body(), headers={"content-length": "65537"})
+            sizeless = await client.post("/api/train", content=body())
+            assert read == 0
+            fitting = await client.post("/api/train", content=body(), headers={"content-length": "65536"})
+            upload = await client.post("/api/models/import", content=b"[" * 65537)
+    assert [answer.status_code for answer in (stranger, large, sizeless, fitting)] == [401, 413, 413, 422]
+    assert large.json()["detail"] == "The body has 65,537 bytes; expected at most 65,536."
+    assert upload.status_code == 422
 
 
 async def test_what_cannot_be_asked_is_refused_by_name(tmp_path: Path) -> None:

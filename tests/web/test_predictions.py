@@ -216,6 +216,20 @@ async def test_what_does_not_exist_or_is_not_watched_is_not_found(house: House) 
     await house.post("/api/models/powerballnet/predict?picks=0", status=422)
 
 
+async def test_the_models_meant_are_those_under_the_rules_of_the_next_draw(tmp_path: Path) -> None:
+    paths = {"state": tmp_path / "state", "models": tmp_path / "models"}
+    config = Config.model_validate({"paths": paths, "games": {"powerball": {"feeds": []}}})
+    config.paths.state.mkdir()
+    version = "17e1c993042e"
+    earlier = trained(version, 1) | {"era": "2012-01-18"}
+    async with open_agent(config, Ports(VirtualClock(datetime(2015, 10, 1, tzinfo=UTC)))) as agent:
+        await agent.journal.record(lambda tx: tx.append("model.trained", earlier))
+        transport = httpx.ASGITransport(server.application(agent, None))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            answer = await http.post("/api/models/powerballnet@17e1c993042e/unload")
+    assert answer.json()["detail"] == f"powerballnet@{version} is not loaded"
+
+
 async def test_a_model_is_unloaded_when_it_is_retired_and_may_be_loaded_again(
     house: House,
 ) -> None:

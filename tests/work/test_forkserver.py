@@ -21,6 +21,7 @@ def test_a_daemon_that_was_killed_before_it_had_read_everything_leaves_a_server_
     theirs.close()
     channel, far = socket.socketpair()
     with channel, far, Path(os.devnull).open("wb") as stderr:
+        assert json.loads(ours.recv(4096)) == {"loaded": True}
         socket.send_fds(ours, [ORDER.pack(FORK, 1)], [far.fileno(), stderr.fileno()])
         child = json.loads(ours.recv(4096))["pid"]
         os.kill(child, signal.SIGKILL)

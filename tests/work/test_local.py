@@ -195,6 +195,10 @@ async def test_jobs_wait_for_a_worker_in_order_of_priority_then_of_arrival_but_u
     stopped = works.run("train", training_spec(tmp_path / "stopped"), stop=never, priority=9)
     await asyncio.sleep(0)
     await works.run("forecast", forecast_spec())
+    with pytest.raises(JobFailed, match="artefact: Field required"):
+        await works.run("model-validate", {})
+    with pytest.raises(JobFailed, match="forecasters: Field required"):
+        await works.run("backtest-judge", {})
     never.set()
     with pytest.raises(JobStopped):
         await stopped
@@ -263,6 +267,32 @@ async def test_a_fork_server_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatc
             await works.run("forecast", forecast_spec(), time_limit_s=0.1)
         await until(lambda: not alive(server))
         assert (await works.run("forecast", forecast_spec()))["broken"] == {}
+
+
+async def test_a_fork_server_is_given_the_time_to_load_what_heavy_jobs_need(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "PATIENCE_S", 0.1)
+    async with working() as works:
+        light = works.run("walk-forward", endless_replay(), reports)
+        await reports.first()
+        server = works.forks.pid
+        heavy = works.run("model-validate", {})
+        await until(lambda: "libtorch" in Path(f"/proc/{server}/maps").read_text())
+        light.cancel()
+        with pytest.raises(JobFailed, match="artefact: Field required"):
+            await heavy
+        await asyncio.gather(light, return_exceptions=True)
+        assert (works.forks.pid, works.children()) == (server, [])
+
+
+async def test_a_fork_server_that_loads_for_ever_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(children, "LOADING_S", 0.0)
+    async with working() as works:
+        with pytest.raises(JobFailed, match="time limit"):
+            await works.run("forecast", forecast_spec(), time_limit_s=0.1)
+        assert works.forks.pid is None
 
 
 async def test_the_fork_server_ends_when_it_has_had_no_child_for_a_while_and_comes_back(

@@ -2,12 +2,15 @@
 
 import hashlib
 import io
+import itertools
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from helios_agent import files as disk
 from helios_agent.errors import JobFailed, WorkerLost
 from helios_agent.work import parcels
 from helios_agent.work.parcels import Parcel
@@ -67,6 +70,38 @@ def test_a_damaged_parcel_is_refused_and_what_stood_there_stays(tmp_path: Path) 
     assert files(out) == {"old": b"old"}
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_whenever_the_process_ends_all_of_the_old_or_all_of_the_new_is_taken_up(tmp_path: Path) -> None:
+    parcel = parcels.pack(folder(tmp_path / "in"))
+    seen = []
+    for survived in range(1000):
+        out = folder(tmp_path / f"{survived}" / "out", {"old": b"old"})
+        left = itertools.count(survived, -1)
+
+        def watch(operation: str, path: Path, left: Iterator[int] = left) -> None:
+            if next(left) == 0:
+                raise Killed
+
+        token = disk.observer.set(watch)
+        try:
+            parcels.unpack(parcel, out)
+        except Killed:
+            pass
+        else:
+            break
+        finally:
+            disk.observer.reset(token)
+        disk.take_up(out)
+        seen.append(files(out))
+        assert {p.name for p in out.parent.iterdir()} <= {"out", ".out.new"}
+
+    assert seen == [{"old": b"old"}] * seen.count({"old": b"old"}) + [FILES] * seen.count(FILES)
+    assert seen[0] != seen[-1]
+
+
 @pytest.mark.parametrize("name", ["/etc/outside", "../outside", "in/../../outside"])
 def test_no_file_leaves_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(JobFailed, match="has no place in"):
@@ -96,14 +131,3 @@ def test_the_stamp_changes_when_a_file_is_replaced(tmp_path: Path) -> None:
 
     assert parcels.stamp(place) != before
     assert parcels.stamp(tmp_path / "nowhere") == frozenset()
-
-
-def test_artefacts_are_found_and_moved_at_any_depth() -> None:
-    spec = {"artefact": "a", "set": [{"artefact": "b", "version": "1"}, {"name": "uniform"}], "out": "o"}
-
-    assert list(parcels.artefacts(spec)) == ["a", "b"]
-    assert parcels.moved(spec, {"a": "x", "b": "y"}) == {
-        "artefact": "x",
-        "set": [{"artefact": "y", "version": "1"}, {"name": "uniform"}],
-        "out": "o",
-    }

@@ -110,6 +110,21 @@ async def test_a_predictor_that_hangs_is_given_up(
     assert await predictors.predict(*model, DRAWS) == before
 
 
+async def test_a_predictor_that_cannot_be_forked_is_given_up(
+    works: Works, predictors: Predictors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(JobFailed, match="nowhere"):  # the server is there from then on
+        await predictors.load("powerballnet@none", tmp_path / "nowhere", "none")
+    server = works.forks.pid
+    assert server is not None
+    monkeypatch.setattr(predictor, "LOAD_LIMIT_S", 0.1)
+    os.kill(server, signal.SIGSTOP)
+    asyncio.get_running_loop().call_later(0.3, os.kill, server, signal.SIGCONT)
+    with pytest.raises(WorkerLost, match=r"did not answer within 0\.1 s"):
+        await predictors.load("powerballnet@none", tmp_path / "nowhere", "none")
+    assert (predictors.standings(), works.children()) == ([], [])
+
+
 async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next(
     predictors: Predictors, model: tuple[str, Path, str]
 ) -> None:

@@ -1,6 +1,7 @@
 """What runs on a node of a cluster, run here without one."""
 
 import json
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from helios_agent.learning import checkpoints
 from helios_agent.work import parcels, remote
 from helios_agent.work.remote import Task, Worker
-from tests.work.conftest import endless_training, rows, training_spec
+from tests.work.conftest import PATIENCE_S, endless_training, training_spec
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def test_a_checkpoint_is_sent_while_the_job_goes_on(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
     worker = Worker()
     spec = endless_training(tmp_path / "out") | {"checkpoint": "here"}
-    running = threading.Thread(target=worker.run, args=(Task("train", spec, {}, None),))
+    running = threading.Thread(target=worker.run, args=(Task("train", spec, None),))
     running.start()
     try:
         kept = None
@@ -42,33 +43,46 @@ def test_a_checkpoint_is_sent_while_the_job_goes_on(tmp_path: Path, monkeypatch:
     assert json.loads((tmp_path / "checkpoint" / checkpoints.CARD).read_text())["of"]
 
 
-def test_nothing_is_left_on_the_node_but_the_artefact(node: Path, tmp_path: Path) -> None:
-    trained = Worker().run(Task("train", training_spec(tmp_path / "out"), {}, None))
-    assert trained.out is not None
-    worker = Worker()
-    assert worker.missing([trained.out.sha256]) == [trained.out.sha256]
-    worker.keep(trained.out)
-    spec = {"artefact": "net", "version": trained.message["result"]["version"], "draws": rows(20)}
-    said = worker.run(Task("model-forecast", spec, {"net": trained.out.sha256}, None))
+def test_nothing_is_left_on_the_node(node: Path, tmp_path: Path) -> None:
+    trained = Worker().run(Task("train", training_spec(tmp_path / "out"), None))
 
-    assert "white" in said.message["result"]
-    assert worker.missing([trained.out.sha256]) == []
+    assert trained.out is not None
     assert not (tmp_path / "out").exists()
     (home,) = node.glob("helios-*")  # torch may have a folder of its own there
     assert home.stat().st_mode & 0o777 == 0o700
-    assert [p.name for p in (home / "artefacts").iterdir()] == [trained.out.sha256]
-    assert list((home / "jobs").iterdir()) == []
+    assert list(home.rglob("*")) == [home / "jobs"]
 
 
 def test_what_a_killed_job_left_is_removed_by_the_next(node: Path) -> None:
     first = Worker()
-    first.run(Task("train", {}, {}, None))
+    first.run(Task("train", {}, None))
     (home,) = node.glob("helios-*")  # torch may have a folder of its own there
     beyond = int(Path("/proc/sys/kernel/pid_max").read_text()) + 1  # of no process
     (home / "jobs" / str(beyond)).mkdir()
-    Worker().run(Task("train", {}, {}, None))
+    if os.getuid() != 0:
+        (home / "jobs" / "1").mkdir()  # of another user's process by now
+    Worker().run(Task("train", {}, None))
 
     assert list((home / "jobs").iterdir()) == []
+
+
+def test_a_folder_that_others_may_enter_is_refused_and_whoever_listens_hears_the_end(node: Path) -> None:
+    (node / "elsewhere").mkdir(mode=0o700)
+    (node / f"helios-{os.getuid()}").symlink_to(node / "elsewhere")
+    worker = Worker()
+    listening = threading.Thread(target=worker.listen, daemon=True)
+    listening.start()
+    linked = worker.run(Task("train", {}, None))
+    listening.join(PATIENCE_S)
+    (node / f"helios-{os.getuid()}").unlink()
+    (node / f"helios-{os.getuid()}").mkdir()
+    (node / f"helios-{os.getuid()}").chmod(0o770)
+    shared = Worker().run(Task("train", {}, None))
+
+    assert not listening.is_alive()
+    assert "is lrwxrwxrwx of user" in linked.message["error"]
+    assert "is drwxrwx--- of user" in shared.message["error"]
+    assert list((node / "elsewhere").iterdir()) == []
 
 
 def test_what_would_compute_otherwise_is_named() -> None:
