@@ -24,8 +24,9 @@ from helios_agent.store import Store
 from helios_agent.systemd import Notifier
 
 PULSE_S = Ports().pulse_s
-TASKS = 7
-"""Scheduler, pulse, probe, dead man's switch and three lanes sleep when there is nothing to do."""
+TASKS = 8
+"""Scheduler, pulse, probe, dead man's switch and the lanes, that of long computations twice, sleep when there is
+nothing to do."""
 
 
 @pytest.fixture
