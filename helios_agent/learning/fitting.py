@@ -167,9 +167,9 @@ class Fitting:
             loss, nll = objective(outputs, draws[targets], self._frequencies[targets], self._matrix, how.loss)
             if not loss.detach().isfinite():
                 raise self._diverged("loss", float(loss.detach()))
-            self._optimiser.step(loss)
             if not count:
                 first_step(float(nll.mean()))
+            self._optimiser.step(loss)
             total += float(nll.sum())
             count += nll.numel()
         return total / count

@@ -25,8 +25,8 @@ from helios_agent.systemd import Notifier
 
 PULSE_S = Ports().pulse_s
 TASKS = 8
-"""Scheduler, pulse, probe, dead man's switch and the lanes, that of long computations twice, sleep when there is
-nothing to do."""
+"""Scheduler, pulse, probe, dead man's switch and the lanes, that of long computations twice, sleep when there
+is nothing to do."""
 
 
 @pytest.fixture

@@ -144,7 +144,9 @@ async def test_only_what_can_go_on_is_paused_and_of_what_runs_only_long_computat
     agent: Agent,
 ) -> None:
     backup = (await agent.request("backup", "journal", {}, "cli")).id
-    with pytest.raises(Refused, match=rf"backup {backup} cannot be paused: only train, tune can go on later\."):
+    with pytest.raises(
+        Refused, match=rf"backup {backup} cannot be paused: only train, tune can go on later\."
+    ):
         await agent.control(backup, "pause", "cli")
     await agent.journal.record(lambda tx: intents.claim(tx, ("backup",)))
     with pytest.raises(Refused, match=rf"backup {backup} is running: of what runs only long computations"):
