@@ -2,7 +2,7 @@
 
 * white and bonus heads: with `exact`, the log loss of the draw in nats, which is also what every score is.
   `cross-entropy` is the usual way, each white ball a binary question of its own, kept for comparison only: it
-  prices subsets of the wrong size too, and takes more epochs to as good a forecast;
+  prices subsets of the wrong size too;
 * frequency head: cross-entropy against the balls' shares in the coming `data.HORIZON` draws, weight
   `FREQUENCY_WEIGHT`;
 * confidence head: squared error against the log-score gain over uniform that the first two just had, weight
