@@ -32,7 +32,15 @@ from helios_agent.actions import (
 from helios_agent.actions.action import WORK, Action, Context
 from helios_agent.clock import SECOND_US, wait_for
 from helios_agent.config import Config
-from helios_agent.errors import HeliosError, JobFailed, JobStopped, Refused, StoreError, WorkerLost
+from helios_agent.errors import (
+    HeliosError,
+    JobFailed,
+    JobStopped,
+    JobTooLong,
+    Refused,
+    StoreError,
+    WorkerLost,
+)
 from helios_agent.journal import draws, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -124,7 +132,9 @@ async def carry_out(context: Context, intent: Intent) -> None:
 async def _did_not_succeed(context: Context, intent: Intent, error: Exception) -> None:
     log = logger.bind(action=intent.action, target=intent.target, intent=intent.id)
     message = str(error) if isinstance(error, HeliosError) else f"{type(error).__name__}: {error}"
-    if isinstance(error, FINAL) and not isinstance(error, WorkerLost):
+    # A short job that takes too long hangs; a long computation would take as long again.
+    endless = isinstance(error, JobTooLong) and ACTIONS[intent.action].lane == WORK
+    if endless or (isinstance(error, FINAL) and not isinstance(error, WorkerLost)):
         log.error("{} failed: {}", intent.action, error)
         await context.journal.record(lambda tx: intents.fail(tx, intent, message))
         return

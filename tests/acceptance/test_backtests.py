@@ -18,7 +18,7 @@ from helios_agent import cli
 from helios_agent.actions import backtest, runner
 from helios_agent.agent import Agent
 from helios_agent.clock import VirtualClock
-from helios_agent.errors import JobFailed, JobStopped
+from helios_agent.errors import JobFailed, JobStopped, JobTooLong
 from helios_agent.journal import draws, events, intents, rebuild
 from helios_agent.learning import backtest as jobs
 from helios_agent.lottery import calendar, games
@@ -282,15 +282,24 @@ async def test_a_network_is_walked_in_blocks_and_judged_as_a_whole(tmp_path: Pat
     assert made["networks"]["powerballnet"]["refit_every"] == 20
 
 
-async def test_a_worker_that_fails_fails_the_backtest_with_its_reason(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        JobFailed("training diverged in epoch 3: loss nan"),
+        JobTooLong("The backtest-block job was stopped after its time limit of 3600 s."),
+    ],
+)
+async def test_a_worker_that_fails_or_takes_too_long_fails_the_backtest_with_its_reason(
+    reason: JobFailed, tmp_path: Path
+) -> None:
     class Failing(Here):
         async def run(self, *args: Any, **options: Any) -> dict[str, Any]:
-            raise JobFailed("training diverged in epoch 3: loss nan")
+            raise reason
 
     async with living(tmp_path, LOADED, Failing()) as agent, client(agent) as http:
         shown = await done(agent, http)
         assert shown["state"] == "failed"
-        assert shown["error"] == "training diverged in epoch 3: loss nan"
+        assert shown["error"] == str(reason)
         assert await draws.open_incidents(agent.store) == []  # who asked is told
         assert not agent.config.backtests.exists()
 
