@@ -4,12 +4,13 @@ The settings are explained, with their defaults, in `config/helios.yaml`.
 """
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -45,6 +46,19 @@ Seconds = Annotated[
     float,
     BeforeValidator(_parse_duration, json_schema_input_type=float | Annotated[str, Field(pattern=DURATION)]),
 ]
+CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
+
+
+def _known_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        message = 'a time zone is named as in the IANA database, like "America/New_York"'
+        raise ValueError(message) from None
+    return zone
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
 _BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 SIZE = r"^\d+(\.\d+)?(KiB|MiB|GiB)$"
 
@@ -256,13 +270,99 @@ def draws_needed(sequence: int, validation: float) -> int:
         draws += 1
 
 
+Chosen = Literal[
+    "ingest", "train", "train-warm", "tune", "backtest", "promote", "rollback", "retire", "adjust",
+    "compact", "backup", "verify", "alert", "ask",
+]  # fmt: skip
+"""What a decision can choose, besides waiting."""
+
+
+class Budget(Section):
+    """The most processor time that decisions may spend on jobs."""
+
+    cpu_per_day: Seconds = Field(7200, ge=0)
+    cpu_per_month: Seconds = Field(72_000, ge=0)
+
+
+class QuietHours(Section):
+    """When no long computation is begun: from start to end, on the clocks of timezone."""
+
+    start: Annotated[str, Field(pattern=CLOCK)]
+    end: Annotated[str, Field(pattern=CLOCK)]
+    timezone: TimeZone = "UTC"
+
+    @model_validator(mode="after")
+    def _end_sometime(self) -> "QuietHours":
+        if self.start == self.end:
+            raise ValueError(f"start and end are both {self.start}: there would be no other hours")
+        return self
+
+
+class Goal(Section):
+    """A value that a signal of a game is to reach."""
+
+    id: Name
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    game: GameName
+    metric: Annotated[str, Field(pattern=r"^[a-z][a-z_0-9]{0,59}$")]
+    target: float
+    direction: Literal["at least", "at most"]
+    priority: Literal["critical", "high", "medium", "low"] = "medium"
+    deadline: date | None = None
+    after: tuple[Name, ...] = ()
+
+
 class Decisions(Section):
-    autonomy: dict[Literal["train", "promote", "alert", "backup"], Literal["observe", "act"]] = {}
+    """The policy by which decisions are made."""
+
+    autonomy: dict[Chosen, Literal["observe", "propose", "act"]] = {}
     retrain_after_draws: int = Field(13, ge=1)
+    tune_after_draws: int = Field(312, ge=1)
+    backtest_after_draws: int = Field(156, ge=1)
+    evaluation_draws: int = Field(13, ge=1, le=1000)
+    ingest_after: Seconds = Field(28_800, ge=60)
     backup_after: Seconds = Field(129_600, ge=60)
+    verify_after: Seconds = Field(864_000, ge=60)
+    compact_at: float = Field(0.9, gt=0, le=1)
     alarm_level: float = Field(0.01, gt=0, lt=0.5)
     change_alarm_years: float = Field(20, ge=1, le=10_000)
     cooldown: Seconds = Field(86_400, ge=0)
+    cooldowns: dict[Chosen, Annotated[Seconds, Field(ge=0)]] = {}
+    budget: Budget = Budget()
+    cpu_price: float = Field(0.1, ge=0, le=1000)
+    disk_price: float = Field(0.1, ge=0, le=1000)
+    quiet_hours: QuietHours | None = None
+    approval: Seconds = Field(604_800, ge=60)
+    goals: tuple[Goal, ...] = ()
+
+    @field_validator("goals")
+    @classmethod
+    def _can_be_reached(cls, goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
+        return _without_cycles(goals)
+
+    def cooldown_of(self, action: str) -> float:
+        """Return for how many seconds the same action, on the same target, is not decided again."""
+        return next((limit for name, limit in self.cooldowns.items() if name == action), self.cooldown)
+
+
+def _without_cycles(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
+    """Return goals, each of which can come after those it names. Raises ValueError with every mistake."""
+    mistakes = []
+    ids = [goal.id for goal in goals]
+    mistakes += [f"two goals have the id {twice}" for twice in sorted({i for i in ids if ids.count(i) > 1})]
+    after = {goal.id: goal.after for goal in goals}
+    for goal in goals:
+        mistakes += [
+            f"{goal.id} comes after {name}, which is no goal" for name in goal.after if name not in after
+        ]
+    left = {name: {before for before in befores if before in after} for name, befores in after.items()}
+    while ready := [name for name, befores in left.items() if not befores]:
+        left = {name: befores - set(ready) for name, befores in left.items() if befores}
+    if left:
+        mistakes.append(f"these goals wait for each other: {', '.join(sorted(left))}")
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
+    return goals
 
 
 class Schedule(Section):
@@ -271,21 +371,11 @@ class Schedule(Section):
     game: GameName | None = None
     cron: str | None = None
     every: Seconds | None = None
-    timezone: str = "UTC"
+    timezone: TimeZone = "UTC"
     jitter: Seconds = Field(0, ge=0, le=86_400)
     catch_up: Literal["all", "latest", "none"] = "latest"
     max_age: Seconds = Field(604_800, ge=1)
     enabled: bool = True
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (OSError, ValueError, ZoneInfoNotFoundError):
-            message = 'a time zone is named as in the IANA database, like "America/New_York"'
-            raise ValueError(message) from None
-        return zone
 
     @field_validator("cron")
     @classmethod

@@ -161,6 +161,80 @@ UPDATE backtest SET done = :payload->>'done', gains = :payload->'gains', eta_sec
   summary = :payload->'summary', report = :payload->>'report', sha256 = :payload->>'sha256', changed_us = :at_us
 WHERE job = :payload->>'job';
 
+-- on intent.proposed
+INSERT INTO intent (id, action, target, args, state, max_attempt, due_us, created_us, changed_us, seq, priority,
+                    expires_us)
+VALUES (:payload->>'id', :payload->>'action', :payload->>'target', :payload->'args', 'proposed',
+        :payload->>'max_attempt', :payload->>'due_us', :at_us, :at_us, :seq, coalesce(:payload->>'priority', 0),
+        :payload->>'expires_us');
+
+-- on intent.approved
+UPDATE intent SET state = 'ready', due_us = :at_us, changed_us = :at_us WHERE id = :payload->>'id';
+
+-- on intent.refused
+UPDATE intent SET state = 'refused', error = :payload->>'reason', changed_us = :at_us WHERE id = :payload->>'id';
+
+-- on work.spent
+INSERT INTO spending (seq, at_us, job, action, target, cpu_seconds)
+VALUES (:seq, :at_us, :payload->>'job', :payload->>'action', :payload->>'target', :payload->>'cpu_seconds');
+
+-- on autonomy.switched
+INSERT INTO autonomy (only, is_on, by, at_us) VALUES (1, :payload->>'is_on', :payload->>'by', :at_us)
+ON CONFLICT (only) DO UPDATE SET is_on = excluded.is_on, by = excluded.by, at_us = excluded.at_us;
+
+-- on choice.made
+INSERT INTO choice (id, decision, game, action, target, context, urgency, price, at_us)
+VALUES (:payload->>'id', :payload->>'decision', :payload->>'game', :payload->>'action', :payload->>'target',
+        :payload->>'context', :payload->>'urgency', :payload->>'price', :at_us);
+
+-- on decision.measured
+UPDATE choice SET impact = :payload->>'impact', unit = :payload->>'unit', success = :payload->>'success',
+  regret = :payload->>'regret', measured_us = :at_us WHERE id = :payload->>'id';
+
+-- on parameter.adjusted
+INSERT INTO parameter (game, name, factor, changed_us, seq)
+VALUES (:payload->>'game', :payload->>'name', :payload->>'factor', :at_us, :seq)
+ON CONFLICT (game, name) DO UPDATE SET
+  factor = excluded.factor, changed_us = excluded.changed_us, seq = excluded.seq;
+
+-- on goal.set
+INSERT INTO goal (id, game, name, metric, target, direction, priority, deadline_us, after, source, state, set_us,
+                  changed_us, seq)
+VALUES (:payload->>'id', :payload->>'game', :payload->>'name', :payload->>'metric', :payload->>'target',
+        :payload->>'direction', :payload->>'priority', :payload->>'deadline_us', :payload->'after',
+        :payload->>'source', 'waiting', :at_us, :at_us, :seq);
+
+-- on goal.measured
+UPDATE goal SET state = :payload->>'state', start = :payload->>'start', value = :payload->>'value',
+  progress = :payload->>'progress', changed_us = :at_us WHERE id = :payload->>'id';
+
+-- on goal.ended
+UPDATE goal SET state = :payload->>'state', changed_us = :at_us WHERE id = :payload->>'id';
+
+-- on knowledge.learned
+-- What is learned again of the same subject takes the place of what was known, and keeps its uses.
+INSERT INTO knowledge (id, game, kind, subject, content, relevance, evidence, learned_us, seq)
+VALUES (:payload->>'id', :payload->>'game', :payload->>'kind', :payload->>'subject', :payload->>'content',
+        :payload->>'relevance', :payload->'evidence', :at_us, :seq)
+ON CONFLICT (id) DO UPDATE SET
+  content = excluded.content, relevance = excluded.relevance, evidence = excluded.evidence,
+  learned_us = excluded.learned_us, seq = excluded.seq;
+
+-- on knowledge.forgotten
+DELETE FROM knowledge WHERE id = :payload->>'id';
+
+-- on decision.made
+UPDATE knowledge SET uses = uses + 1, used_us = :at_us
+WHERE id IN (SELECT value FROM json_each(:payload, '$.knowledge'));
+
+-- on training.summarised
+INSERT INTO training_summary (job, epochs, first_loss, final_loss, best_loss, best_epoch, best_gain_nats,
+                              instability, seconds, at_us, seq)
+VALUES (:payload->>'job', :payload->>'epochs', :payload->>'first_loss', :payload->>'final_loss',
+        :payload->>'best_loss', :payload->>'best_epoch', :payload->>'best_gain_nats', :payload->>'instability',
+        :payload->>'seconds', :at_us, :seq);
+DELETE FROM epoch WHERE job = :payload->>'job';
+
 -- on webhook.queued
 INSERT INTO outbox (id, endpoint, event, state, next_us)
 VALUES (:payload->>'id', :payload->>'endpoint', :payload->>'event', 'pending', :at_us);

@@ -139,11 +139,11 @@ def test_an_empty_file_is_told_what_it_lacks(write: Any) -> None:
         ),
         (
             "decisions: {autonomy: {trian: act}}",
-            "2: decisions.autonomy.trian: 'trian': expected 'train', 'promote', 'alert'",
+            "2: decisions.autonomy.trian: 'trian': expected 'ingest', 'train', 'train-warm'",
         ),
         (
             "decisions: {autonomy: {train: ask}}",
-            "2: decisions.autonomy.train: 'ask': expected 'observe' or 'act'",
+            "2: decisions.autonomy.train: 'ask': expected 'observe', 'propose' or 'act'",
         ),
         (
             "webhooks: {endpoints: [{name: A, url: 'https://x', events: [a.b], secret_file: s}]}",

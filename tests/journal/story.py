@@ -104,6 +104,7 @@ async def live(journal: Journal, clock: VirtualClock) -> None:
     await control(journal)
     await register(journal, clock)
     await walk_back(journal, clock)
+    await decide(journal, clock)
     await archive(journal, 5)
     assert await purge(journal, 2) == 2
 
@@ -240,6 +241,64 @@ async def walk_back(journal: Journal, clock: VirtualClock) -> None:
     await clock.advance(1)
     await journal.record(lambda tx: [tx.append(*event) for event in story])
     await journal.append("backtest.completed", progress("job-2", 100) | found)
+
+
+async def decide(journal: Journal, clock: VirtualClock) -> None:
+    """Let decisions be proposed, answered, made and measured, goals be set, and things be learned."""
+    proposal = {
+        "action": "backup", "target": "journal", "args": {}, "max_attempt": 3, "due_us": 5, "expires_us": 9,
+        "reason": "the last backup is old",
+    }  # fmt: skip
+    learned = {
+        "id": "k-1", "game": GAME, "kind": "effect", "subject": "train/quiet", "content": "It never helped.",
+        "relevance": 0.5, "evidence": {"wins": 0, "losses": 3},
+    }  # fmt: skip
+    goal = {
+        "id": "g-1", "game": GAME, "name": "a skill that shows", "metric": "skill", "target": 0.5,
+        "direction": "at least", "priority": "high", "deadline_us": None, "after": [], "source": "person",
+    }  # fmt: skip
+    choice = {
+        "id": "p-1", "decision": 4, "game": GAME, "action": "backup", "target": "journal", "context": "quiet",
+        "urgency": 1.5, "price": 0.25,
+    }  # fmt: skip
+    measured = {
+        "id": "p-1", "game": GAME, "action": "backup", "impact": -36.0, "unit": "hours", "success": 1,
+        "regret": 0.0, "sentence": "It did what it was chosen for.",
+    }  # fmt: skip
+    adjusted = {"game": GAME, "name": "learning_rate", "factor": 0.5, "before": 1.0, "reason": "it diverged"}
+    found = {
+        "first_loss": 9.5,
+        "final_loss": 8.5,
+        "best_loss": 9.0,
+        "best_gain_nats": 0.5,
+        "instability": 0.1,
+    }
+    told = (
+        ("intent.proposed", proposal | {"id": "p-1"}),
+        ("choice.made", choice),
+        ("intent.approved", {"id": "p-1", "by": "http"}),
+        ("intent.proposed", proposal | {"id": "p-2", "target": "other"}),
+        ("intent.refused", {"id": "p-2", "by": "cli", "reason": "not now"}),
+        ("work.spent", {"job": "p-1", "action": "backup", "target": "journal", "cpu_seconds": 2.5}),
+        ("decision.measured", measured),
+        ("autonomy.switched", {"is_on": False, "by": "http"}),
+        ("autonomy.switched", {"is_on": True, "by": "cli"}),
+        ("parameter.adjusted", adjusted),
+        ("parameter.adjusted", adjusted | {"factor": 0.25, "before": 0.5}),
+        ("goal.set", goal),
+        ("goal.set", goal | {"id": "g-2", "after": ["g-1"]}),
+        ("goal.measured", {"id": "g-1", "state": "open", "start": 0.0, "value": 0.25, "progress": 0.5}),
+        ("goal.ended", {"id": "g-2", "state": "withdrawn", "value": None, "by": "http"}),
+        ("knowledge.learned", learned),
+        ("knowledge.learned", learned | {"id": "k-2", "subject": "tune/quiet"}),
+        ("decision.made", {"game": GAME, "knowledge": ["k-1"]}),
+        ("knowledge.learned", learned | {"relevance": 0.75}),
+        ("knowledge.forgotten", {"id": "k-2", "reason": "nothing used it"}),
+        ("training.summarised", {"job": "job-9", "epochs": 3, "best_epoch": 2, "seconds": 6.0} | found),
+    )
+    for kind, payload in told:
+        await clock.advance(1)
+        await journal.append(kind, payload)
 
 
 async def archive(journal: Journal, upto: int) -> dict[str, Any]:

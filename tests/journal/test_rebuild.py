@@ -54,7 +54,7 @@ async def test_they_do_so_after_everything_that_ended_was_purged(
     assert await purge(journal, head) == head - 2
     assert rebuild.check(lived.path, folder) == await events.head(lived)
     after = await lived.write(tables)
-    assert (len(before["intent"]), len(before["epoch"]), len(before["outbox"])) == (9, 2, 4)
+    assert (len(before["intent"]), len(before["epoch"]), len(before["outbox"])) == (11, 2, 4)
     assert [after[name] for name in ("intent", "epoch", "outbox", "incident")] == [[]] * 4
     assert [row[:2] for row in after["firing"]] == [("nightly", 2)], "the last of each schedule stays"
     for name in ("draw", "feed", "forecast", "score", "ledger", "model", "schedule"):
