@@ -5,7 +5,7 @@ JSON lines come on standard input and go to standard output. The first line down
 
 * down: {"job", "kind", "spec", "threads", "memory", "queue"}, {"job", "stop": true}, {"job", "end": true};
 * up: {"job", "started": node}, {"job", "progress": …}, and at last {"job", "result": …}, {"job", "error": …},
-  {"job", "lost": …} or {"job", "stopped": true}.
+  {"job", "lost": …} or {"job", "stopped": true}, with "cpu_seconds" where its process told of it.
 
 The folders `out` and `checkpoint` of the spec are read and written here, on the daemon's side. When standard
 input closes the process ends, and every job with it.
@@ -128,8 +128,8 @@ class Bridge:
             said, kept, over = ray.get(actor.listen.remote())
             if checkpoint is not None and kept is not None:
                 parcels.unpack(kept, checkpoint)
-            for progress in said:
-                self.say({"job": number, "progress": progress})
+            for told in said:
+                self.say({"job": number, **told})
         outcome = ray.get(running)
         if checkpoint is not None and outcome.checkpoint is not None:
             parcels.unpack(outcome.checkpoint, checkpoint)
