@@ -33,11 +33,12 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """A job as it is sent, and what an earlier run of it has kept."""
+    """A job as it is sent, what an earlier run of it has kept, and the artefact that it is to begin from."""
 
     kind: str
     spec: Mapping[str, Any]
     checkpoint: Parcel | None
+    start: Parcel | None = None
 
 
 @dataclass(frozen=True)
@@ -104,18 +105,21 @@ class Worker:
         files.remove(place)
         place.mkdir(parents=True)
         out, checkpoint = place / "out", place / "checkpoint"
-        message = self._compute(task, out, checkpoint)
+        message = self._compute(task, out, checkpoint, place / "start")
         return Outcome(
             self._told(message),
             parcels.pack(out) if "result" in message and out.exists() else None,
             parcels.pack(checkpoint) if "stopped" in message and checkpoint.exists() else None,
         )
 
-    def _compute(self, task: Task, out: Path, checkpoint: Path) -> Message:
+    def _compute(self, task: Task, out: Path, checkpoint: Path, start: Path) -> Message:
         places = {"out": str(out), "checkpoint": str(checkpoint)}
         spec = {name: places.get(name, value) if value else value for name, value in task.spec.items()}
         if task.checkpoint is not None:
             parcels.unpack(task.checkpoint, checkpoint)
+        if task.start is not None:
+            parcels.unpack(task.start, start)
+            spec["start"] = {**spec["start"], "artefact": str(start)}
         sent = parcels.stamp(checkpoint)
 
         def report(progress: Message) -> None:

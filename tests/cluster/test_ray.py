@@ -53,6 +53,25 @@ async def test_the_same_spec_gives_the_same_bytes_here_and_there(
     assert len(list((tmp_path / "there").iterdir())) == 2
 
 
+async def test_a_training_that_begins_from_a_network_gives_the_same_bytes_here_and_there(
+    engines: Engines, tmp_path: Path
+) -> None:
+    first = await started(engines.local, training_spec(tmp_path / "first"))
+    start = {"start": {"artefact": str(tmp_path / "first"), "version": first["version"]}}
+    here = await started(engines.local, training_spec(tmp_path / "here") | start)
+    there = await started(engines.ray, training_spec(tmp_path / "there") | start)
+
+    assert there == here != first
+    for path in (tmp_path / "here").iterdir():
+        assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
+    other = {"start": start["start"] | {"version": "0123456789ab"}}
+    with pytest.raises(JobFailed, match="expected 0123456789ab"):
+        await started(engines.ray, training_spec(tmp_path / "other") | other)
+    gone = {"start": start["start"] | {"artefact": str(tmp_path / "nowhere")}}
+    with pytest.raises(JobFailed, match="is no folder"):
+        await started(engines.ray, training_spec(tmp_path / "gone") | gone)
+
+
 async def test_a_client_that_is_no_node_of_the_cluster_gets_the_same(
     engines: Engines, cluster: RunningCluster, tmp_path: Path
 ) -> None:
