@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from helios_agent.metacognition import patterns
+from helios_agent.metacognition import analytics, patterns
 from helios_agent.metacognition.patterns import KINDS, LEAST_VALUES
 
 Floats = NDArray[np.float64]
@@ -118,6 +118,17 @@ def test_ties_make_no_trend_likelier_than_it_says(values: list[int]) -> None:
     p = patterns._kendall_p(len(values), sizes)
     for level in np.unique(p):
         assert (p <= level).mean() <= level + 1e-12
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=10, max_size=16))
+def test_with_ties_the_p_value_of_a_trend_is_never_less_than_the_exact_one(values: list[int]) -> None:
+    _, exact = analytics.rank_trend(values)
+    p = patterns.p_values(np.array([values], dtype=np.float64))[0, 0]
+    if len(set(values)) == len(values):
+        assert p == pytest.approx(exact)
+    elif exact is not None and p <= patterns.MOST_LEVEL:
+        assert p >= exact - 1e-12
 
 
 def test_the_normal_law_takes_over_from_the_exact_one_without_a_jump() -> None:
