@@ -9,6 +9,7 @@ from functools import partial
 from loguru import logger
 
 from helios_agent.actions import (
+    adjust,
     alert,
     assess,
     backtest,
@@ -48,7 +49,21 @@ from helios_agent.work.metering import Meter, Metered
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
     for module in (
-        *(ingest, score, forecast, train, tune, backtest, assess, decide, alert, backup, verify, compact),
+        *(
+            ingest,
+            score,
+            forecast,
+            train,
+            tune,
+            backtest,
+            assess,
+            decide,
+            adjust,
+            alert,
+            backup,
+            verify,
+            compact,
+        ),
         *(promote, rollback, retire, delete, validate, import_model),
     )
 }

@@ -17,7 +17,7 @@ from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.actions.history import EraDraws
 from helios_agent.clock import SECOND_US
 from helios_agent.errors import ArtefactInvalid, JobFailed, JobTooLong, Refused
-from helios_agent.journal import draws, intents, models
+from helios_agent.journal import draws, intents, models, parameters
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
@@ -29,6 +29,8 @@ NAME = "powerballnet"
 STAGING = ".staging"
 SCRATCH, NEWEST = "scratch", "newest"
 """Where a training can begin."""
+MOST_LEARNING_RATE = 1.0
+"""As in the configuration."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,18 @@ async def prepare(context: Context, intent: Intent) -> Training:
         "out": str(kept / f"out-{intent.attempt}"),
         "checkpoint": str(kept / "checkpoint"),
         "network": learning.network.model_dump(),
-        "training": precision.resolved(learning.training),
+        "training": await _settings(context, rules),
     }
     if start == NEWEST:
         spec["start"] = await _newest(context, rules, known)
     return Training(rules, known, spec)
+
+
+async def _settings(context: Context, rules: Game) -> dict[str, Any]:
+    """Return the settings of a training, at the learning rate that decisions have arrived at."""
+    settings = precision.resolved(context.config.learning.training)
+    factor = (await parameters.read(context.store, rules.name)).get("learning_rate", 1.0)
+    return settings | {"learning_rate": min(MOST_LEARNING_RATE, settings["learning_rate"] * factor)}
 
 
 async def _newest(context: Context, rules: Game, known: EraDraws) -> Mapping[str, str] | None:

@@ -53,9 +53,10 @@ async def find(store: Reader, job: str) -> Backtest | None:
 async def newest(store: Reader, game: str, limit: int) -> list[str]:
     """Return the jobs of up to `limit` backtests of a game, newest first, those that still wait included."""
     rows = await store.rows(
-        "SELECT id FROM (SELECT id, seq FROM intent WHERE action = 'backtest' AND target LIKE ? || '/%'"
-        " UNION SELECT job, seq FROM backtest WHERE game = ? AND job NOT IN (SELECT id FROM intent))"
-        " ORDER BY seq DESC LIMIT ?",
-        (game, game, limit),
+        "SELECT id FROM (SELECT id, seq FROM intent WHERE action = 'backtest'"
+        " AND (target = ?1 OR target LIKE ?1 || '/%')"
+        " UNION SELECT job, seq FROM backtest WHERE game = ?1 AND job NOT IN (SELECT id FROM intent))"
+        " ORDER BY seq DESC LIMIT ?2",
+        (game, limit),
     )
     return [row["id"] for row in rows]

@@ -153,6 +153,7 @@ VALUES (:payload->>'job', :payload->>'game', :payload->>'era', :payload->>'from'
         :payload->'forecasters', :payload->>'done', :payload->>'total', :payload->'gains',
         :payload->>'eta_seconds', :at_us, :seq)
 ON CONFLICT (job) DO UPDATE SET
+  era = excluded.era, first = excluded.first, last = excluded.last, forecasters = excluded.forecasters,
   done = excluded.done, total = excluded.total, gains = excluded.gains, eta_seconds = excluded.eta_seconds,
   changed_us = excluded.changed_us;
 

@@ -14,7 +14,7 @@ from helios_agent.errors import NotFound, Refused
 from helios_agent.forecasting import mixture
 from helios_agent.forecasting.evidence import e_bh
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.journal import draws, events, forecasts, intents, models, outbox
+from helios_agent.journal import draws, events, forecasts, intents, models, outbox, parameters
 from helios_agent.journal.forecasts import Registered
 from helios_agent.journal.intents import Intent
 from helios_agent.lottery import calendar, prizes
@@ -78,6 +78,7 @@ async def game_overview(store: Reader, rules: Game, clock: Clock) -> dict[str, A
         "next_forecast": summary(registered) if registered else None,
         "assessment": await _latest_of(store, "assessment.completed", rules.name),
         "decision": await _latest_of(store, "decision.made", rules.name),
+        "adjusted": await parameters.read(store, rules.name),
         "standings": [
             {"forecaster": s.forecaster, "draws": s.draws, "gain_nats": round(s.gain_nats, 6),
              "weight": s.weight}

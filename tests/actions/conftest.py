@@ -13,7 +13,7 @@ from helios_agent.feeds import packaged
 from helios_agent.journal import draws, events, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
-from helios_agent.lottery.games import POWERBALL
+from helios_agent.lottery.games import POWERBALL, Game
 
 ERA = "2015-10-07"
 NETWORK = {"sequence": 8, "hidden": 8, "layers": 1, "heads": 2, "embedding": 4, "dropout": 0.0}
@@ -36,9 +36,10 @@ async def informed(tmp_path: Path) -> AsyncIterator[Agent]:
         yield opened
 
 
-def tell(tx: Transaction) -> None:
-    for draw in packaged.read(POWERBALL).draws:
-        if draw.day.isoformat() >= ERA:
+def tell(tx: Transaction, game: Game = POWERBALL, era: str = ERA) -> None:
+    """Have the journal know the packaged draws of a game's current rules."""
+    for draw in packaged.read(game).draws:
+        if draw.day.isoformat() >= era:
             tx.append("draw.ingested", draws.to_payload(draw, "test"))
 
 
