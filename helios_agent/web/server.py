@@ -17,6 +17,7 @@ from helios_agent.agent import Agent
 from helios_agent.config.model import Http
 from helios_agent.errors import ConfigError, HeliosError, NotFound, PortTaken, Refused
 from helios_agent.web import (
+    analytics_api,
     api,
     backtests_api,
     goals_api,
@@ -66,6 +67,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(predictions_api.router)
     app.include_router(backtests_api.router)
     app.include_router(searches_api.router)
+    app.include_router(analytics_api.router)
     app.include_router(goals_api.router)
     app.include_router(knowledge_api.router)
     app.include_router(page.router)
