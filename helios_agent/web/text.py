@@ -127,7 +127,8 @@ def knowledge(found: Sequence[Record]) -> str:
 
 
 def _fragment(fragment: Record) -> str:
-    used = f", used {fragment['uses']} times" if fragment["uses"] else ""
+    times = "once" if fragment["uses"] == 1 else f"{fragment['uses']:,} times"
+    used = f", used {times}" if fragment["uses"] else ""
     what = f"{fragment['learned_at'][:10]}  {fragment['game']}  {fragment['kind']} of {fragment['subject']}"
     return f"{what}  {fragment['content']} (relevance {fragment['relevance']:.2f}{used})"
 
