@@ -29,7 +29,7 @@ def test_goals_come_from_the_configuration_and_from_persons_and_outlive_the_daem
 ) -> None:
     config = tmp_path / "helios.yaml"
     write(config, CONFIGURED)
-    daemon = new_daemon(config=config, DECISIONS__AUTONOMY=None).start()
+    daemon = new_daemon(config=config).start()
     daemon.wait_until_idle()
     said = daemon.cli("goals", "set", "sharp", "--metric", "smallest_visible_factor", "--at-most", "1.01")
     assert "sharp  powerball  medium  sharp: smallest_visible_factor at most 1.01  waiting" in said.stdout
