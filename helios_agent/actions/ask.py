@@ -1,4 +1,4 @@
-"""Ask: put a question to a person, which no action answers. Webhooks that ask for `question.asked` carry it."""
+"""Ask a person about what no action puts right. Webhooks that ask for `question.asked` carry it out."""
 
 from collections.abc import Mapping
 from typing import Any

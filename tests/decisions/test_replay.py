@@ -1,4 +1,4 @@
-"""A recorded history is decided again: as it was by its own policy, or otherwise, with reasons, by another."""
+"""A recorded history is decided again: by its own policy as it was, and by another, with reasons."""
 
 from dataclasses import replace
 from itertools import pairwise
