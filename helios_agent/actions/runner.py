@@ -11,6 +11,7 @@ from loguru import logger
 from helios_agent.actions import (
     adjust,
     alert,
+    ask,
     assess,
     backtest,
     backup,
@@ -49,21 +50,8 @@ from helios_agent.work.metering import Meter, Metered
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
     for module in (
-        *(
-            ingest,
-            score,
-            forecast,
-            train,
-            tune,
-            backtest,
-            assess,
-            decide,
-            adjust,
-            alert,
-            backup,
-            verify,
-            compact,
-        ),
+        *(ingest, score, forecast, train, tune, backtest, assess, decide, adjust, alert, ask),
+        *(backup, verify, compact),
         *(promote, rollback, retire, delete, validate, import_model),
     )
 }

@@ -14,6 +14,9 @@ from typing import Any
 
 from helios_agent.clock import Clock
 from helios_agent.errors import JobStopped, StoreError, WorkerLost
+from helios_agent.forecasting import experts, panel
+from helios_agent.forecasting.history import History
+from helios_agent.forecasting.panel import Panel
 from helios_agent.store import Store
 from helios_agent.store.readers import read_only
 from helios_agent.work.engine import Progress, Spent, unmetered
@@ -143,21 +146,26 @@ START_CPU_S = 0.05
 """What a worker takes to begin …"""
 EPOCH_CPU_S = 0.0006
 """… for each draw of an epoch of training …"""
+BLOCK_CPU_S = 0.006
+"""… for each draw of a search, whenever it reports: a network was trained …"""
 DRAW_CPU_S = 0.0001
 """… and for each draw that any other job is given."""
 
 
-def cost_s(kind: str, spec: Mapping[str, Any], epochs: int) -> float:
-    """Return the CPU seconds that a job is said to take which has run so many epochs of training."""
-    draws = len(spec.get("draws", spec.get("rows", ())))
-    return START_CPU_S + draws * (EPOCH_CPU_S * epochs if kind == "train" else DRAW_CPU_S)
+def cost_s(kind: str, spec: Mapping[str, Any], steps: int) -> float:
+    """Return the CPU seconds that a job is said to take: after so many epochs, or reports of a search."""
+    given = spec["job"] if kind == "search" and "job" in spec else spec
+    draws = len(given.get("draws", given.get("rows", ())))
+    each = {"train": EPOCH_CPU_S * steps, "search": BLOCK_CPU_S * steps}.get(kind, DRAW_CPU_S)
+    return START_CPU_S + draws * each
 
 
 class InlineEngine:
     """Computes the real jobs in this process, in virtual time; its workers die when told to.
 
     What a job takes is not measured, or no two lives were the same: it is `cost_s`, 50 ms to begin and then
-    0.6 ms a draw and epoch for a training, 0.1 ms a draw for all else. One that is killed has only begun.
+    0.6 ms a draw and epoch for a training, 6 ms a draw and report for a search, 0.1 ms a draw for all else. One
+    that is killed has only begun. Nor does a search tell what its trials took.
     """
 
     def __init__(self, seed: str, clock: Clock) -> None:
@@ -169,6 +177,7 @@ class InlineEngine:
         """How many were."""
         self.on_report: Callable[[str], Awaitable[None]] | None = None
         """Awaited before each report of a job, with its kind."""
+        self._experts = Experts()
 
     async def run(
         self,
@@ -193,12 +202,12 @@ class InlineEngine:
                 self.killed += 1
                 raise WorkerLost("The worker process was killed by signal 9 before it had a result.")
             cpu_seconds = cost_s(kind, spec, 0)
-            result = _compute(kind, spec, reports.append)
-            for report in reports:
+            result = self._computed(kind, spec, reports.append)
+            for number, report in enumerate(reports, 1):
                 await self._clock.sleep(self._random.uniform(0.5, 5.0))
                 if self.on_report is not None:
                     await self.on_report(kind)
-                cpu_seconds = cost_s(kind, spec, report.get("epoch", 0))
+                cpu_seconds = cost_s(kind, spec, report.get("epoch", number))
                 if on_progress is not None:
                     await on_progress(report)
                 if stop is not None and stop.is_set():
@@ -207,13 +216,46 @@ class InlineEngine:
         finally:
             on_spent(cpu_seconds)
 
+    def _computed(
+        self, kind: str, spec: dict[str, Any], report: Callable[[Mapping[str, Any]], None]
+    ) -> dict[str, Any]:
+        if kind == "forecast":
+            return self._experts.forecast(spec)
+        module, _, function = JOBS[kind].partition(":")
+        compute = getattr(importlib.import_module(module), function)
+        result: dict[str, Any] = _untimed(compute(spec, lambda told: report(_untimed(told))))
+        return result
+
     async def close(self) -> None:
         """Go on: the next boot has the same engine."""
 
 
-def _compute(
-    kind: str, spec: Mapping[str, Any], report: Callable[[Mapping[str, Any]], None]
-) -> dict[str, Any]:
-    module, _, function = JOBS[kind].partition(":")
-    result: dict[str, Any] = getattr(importlib.import_module(module), function)(spec, report)
-    return result
+def _untimed(told: Any) -> Any:
+    """Return what a job tells with nothing in the place of the processor time that it measured itself."""
+    if isinstance(told, dict):
+        return {name: 0.0 if name == "cpu_seconds" else _untimed(value) for name, value in told.items()}
+    return [_untimed(value) for value in told] if isinstance(told, list) else told
+
+
+class Experts:
+    """The experts of a game, kept from one forecast to the next.
+
+    A worker begins with the first draw every time, and says the same. Over ten years of draws that would be
+    nearly all that a life costs.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[Any] = []
+        """What they know: of each draw its row, and whether it is ordered."""
+        self._panel: Panel | None = None
+
+    def forecast(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the job "forecast" returns for this spec."""
+        history, told = History.from_spec(spec), [*zip(spec["rows"], spec["ordered"], strict=True)]
+        known = len(self._known)
+        if self._panel is None or self._panel.broken or told[:known] != self._known:
+            known, self._panel = 0, Panel(experts.start(history.matrix))
+        for t in range(known, len(history)):
+            self._panel.update(history.draw(t))
+        self._known = told
+        return panel.answer(self._panel)
