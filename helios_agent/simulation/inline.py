@@ -164,8 +164,8 @@ class InlineEngine:
     """Computes the real jobs in this process, in virtual time; its workers die when told to.
 
     What a job takes is not measured, or no two lives were the same: it is `cost_s`, 50 ms to begin and then
-    0.6 ms a draw and epoch for a training, 6 ms a draw and report for a search, 0.1 ms a draw for all else. One
-    that is killed has only begun. Nor does a search tell what its trials took.
+    0.6 ms a draw and epoch for a training, 6 ms a draw and report for a search, 0.1 ms a draw for all else.
+    One that is killed has only begun. Nor does a search tell what its trials took.
     """
 
     def __init__(self, seed: str, clock: Clock) -> None:
