@@ -21,6 +21,7 @@ from helios_agent.actions import (
     import_model,
     ingest,
     promote,
+    reflect,
     retire,
     rollback,
     score,
@@ -48,7 +49,21 @@ from helios_agent.journal.journal import Transaction
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
     for module in (
-        *(ingest, score, forecast, train, tune, backtest, assess, decide, alert, backup, verify, compact),
+        *(
+            ingest,
+            score,
+            forecast,
+            train,
+            tune,
+            backtest,
+            assess,
+            decide,
+            reflect,
+            alert,
+            backup,
+            verify,
+            compact,
+        ),
         *(promote, rollback, retire, delete, validate, import_model),
     )
 }

@@ -23,6 +23,7 @@ from helios_agent.web import (
     models_api,
     page,
     predictions_api,
+    reflections_api,
     searches_api,
 )
 from helios_agent.web.guard import guard, problem
@@ -66,6 +67,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(backtests_api.router)
     app.include_router(searches_api.router)
     app.include_router(analytics_api.router)
+    app.include_router(reflections_api.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
     app.middleware("http")(guard(agent.config.http, token))
