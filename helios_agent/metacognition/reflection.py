@@ -27,7 +27,7 @@ def text(title: str, made: Record) -> str:
         _decided(made["decisions"]),
         *_spent(made["compute"]),
         *_trends(made["trends"]),
-        *(f"Pattern: {_says(pattern)}." for pattern in made["patterns"] or ()),
+        *(f"Pattern: {pattern['sentence']}" for pattern in made["patterns"] or ()),
         *_learned(made["learned"]),
     ]
     return " ".join(parts)
@@ -160,11 +160,6 @@ def _spent(compute: Record) -> list[str]:
 def _trends(trends: Sequence[Record]) -> list[str]:
     clear = [trend for trend in trends if trend["clear"]]
     return [f"From model to model: {analytics.trend_verdict(clear)}"] if clear else []
-
-
-def _says(pattern: Record) -> str:
-    series, says = pattern.get("series") or pattern.get("signal"), pattern.get("says")
-    return " ".join(str(part) for part in (series, says or pattern.get("kind")) if part).rstrip(".")
 
 
 def _learned(fragments: Sequence[Record]) -> list[str]:

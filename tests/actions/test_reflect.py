@@ -166,6 +166,8 @@ async def test_after_a_machine_turned_unfair_it_says_what_happened(agent: Agent,
         },
     )  # fmt: skip
     await ledger.score(0.4, 10, 0.4)
+    finding = {"kind": "trend", "sentence": "skill rises by 0.01 a step over 12 values; by chance …"}
+    await agent.journal.append("assessment.completed", {"game": story.GAME, "patterns": [finding]})
     made = await done(agent)
     text = made["text"]
     for sentence in (
@@ -185,6 +187,7 @@ async def test_after_a_machine_turned_unfair_it_says_what_happened(agent: Agent,
         "measured; worth it were: train 1 of 2; regret 0.50. What was chosen took 45.0 CPU seconds.",
         "Jobs took 195.0 CPU seconds (train 195.0). In the 2.0 days since the first alarm, on 2026-09-20, "
         "jobs took 165.0 CPU seconds; in as long a time before it, 30.0.",
+        "Pattern: skill rises by 0.01 a step over 12 values; by chance … "
         "Learned: A training in an alarm helped 1 time of 2.",
     ):
         assert sentence in text
