@@ -62,6 +62,11 @@ def _alarmed(event: Event) -> Iterable[Wish]:
         yield Wish("reflect", game)
 
 
+def _goal_set(event: Event) -> Iterable[Wish]:
+    if event.payload["source"] == "person":  # who wants to see where it begins
+        yield Wish("assess", event.payload["game"])
+
+
 def _assessed(event: Event) -> Iterable[Wish]:
     yield Wish("decide", event.payload["game"])
 
@@ -78,6 +83,7 @@ REACTIONS: Mapping[str, Callable[[Event], Iterable[Wish]]] = {
     "model.retired": _changed,
     "assessment.completed": _assessed,
     "alert.raised": _alarmed,
+    "goal.set": _goal_set,
 }
 
 

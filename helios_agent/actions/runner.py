@@ -11,6 +11,7 @@ from loguru import logger
 
 from helios_agent.actions import (
     alert,
+    ask,
     assess,
     backtest,
     backup,
@@ -60,6 +61,7 @@ ACTIONS: Mapping[str, Action] = {
             decide,
             reflect,
             alert,
+            ask,
             backup,
             verify,
             compact,
