@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,14 @@ import httpx
 
 from helios_agent.actions import runner
 from helios_agent.actions.control import Request
-from helios_agent.agent import Ports, open_agent
+from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.config import Config
 from helios_agent.errors import HeliosError, JobFailed, NotFound, Refused
 from helios_agent.journal import intents
 from helios_agent.store import lock
 
 POLL_S = 0.5
-WAITED_FOR = ("proposed", "ready", "running")
+WAITED_FOR = ("ready", "running")
 """States of an intent that changes by itself."""
 
 
@@ -75,16 +75,36 @@ async def control(
 
     Where no daemon runs what is asked of it is written down for the next one. Raises NotFound and Refused.
     """
+    door = Door(
+        f"/api/intents/{quote(intent_id, safe='')}/{request}",
+        json={"priority": priority} if request == "priority" else None,
+    )
+
+    async def by_oneself(agent: Agent) -> dict[str, Any]:
+        return {"id": (await agent.control(intent_id, request, "cli", priority)).id}
+
+    return str((await tell(config, f"helios jobs {request}", door, token, by_oneself))["id"])
+
+
+async def tell(
+    config: Config,
+    holder: str,
+    door: Door,
+    token: str | None,
+    by_oneself: Callable[[Agent], Awaitable[dict[str, Any]]],
+) -> dict[str, Any]:
+    """Tell the running daemon something and return its answer; where none runs do it `by_oneself`.
+
+    `holder` says who then holds the state folder. Raises NotFound and Refused.
+    """
     url = daemon_url(config.paths.state)
     if url is None:
-        with lock.hold(config.paths.state, f"helios jobs {request}"):
+        with lock.hold(config.paths.state, holder):
             async with open_agent(config, Ports()) as agent:
                 await agent.recover()
-                return (await agent.control(intent_id, request, "cli", priority)).id
-    body = {"priority": priority} if request == "priority" else None
+                return await by_oneself(agent)
     async with _asking(url, token) as http:
-        answer = await http.post(f"/api/intents/{quote(intent_id, safe='')}/{request}", json=body)
-    return str(_accepted(url, answer)["id"])
+        return _accepted(url, await http.request(door.method, door.path, json=door.json))
 
 
 async def _through_daemon(url: str, action: str, door: Door, token: str | None) -> dict[str, Any]:

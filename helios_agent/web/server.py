@@ -20,9 +20,11 @@ from helios_agent.web import (
     analytics_api,
     api,
     backtests_api,
+    decisions_api,
     models_api,
     page,
     predictions_api,
+    proposals,
     searches_api,
 )
 from helios_agent.web.guard import guard, problem
@@ -66,6 +68,8 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(backtests_api.router)
     app.include_router(searches_api.router)
     app.include_router(analytics_api.router)
+    app.include_router(decisions_api.router)
+    app.include_router(proposals.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
     app.middleware("http")(guard(agent.config.http, token))
