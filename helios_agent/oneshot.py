@@ -83,26 +83,26 @@ async def control(
     async def by_oneself(agent: Agent) -> dict[str, Any]:
         return {"id": (await agent.control(intent_id, request, "cli", priority)).id}
 
-    return str((await tell(config, f"helios jobs {request}", door, token, by_oneself))["id"])
+    return str((await change(config, f"helios jobs {request}", door, by_oneself, token))["id"])
 
 
-async def tell(
+async def change(
     config: Config,
-    holder: str,
+    command: str,
     door: Door,
+    alone: Callable[[Agent], Awaitable[dict[str, Any]]],
     token: str | None,
-    by_oneself: Callable[[Agent], Awaitable[dict[str, Any]]],
 ) -> dict[str, Any]:
-    """Tell the running daemon something and return its answer; where none runs do it `by_oneself`.
+    """Change something at once, through the daemon's door or, where none runs, by oneself; return its answer.
 
-    `holder` says who then holds the state folder. Raises NotFound and Refused.
+    `command` is what the lock of the state folder says meanwhile. Raises NotFound and Refused.
     """
     url = daemon_url(config.paths.state)
     if url is None:
-        with lock.hold(config.paths.state, holder):
+        with lock.hold(config.paths.state, command):
             async with open_agent(config, Ports()) as agent:
                 await agent.recover()
-                return await by_oneself(agent)
+                return await alone(agent)
     async with _asking(url, token) as http:
         return _accepted(url, await http.request(door.method, door.path, json=door.json))
 

@@ -125,5 +125,5 @@ def _tell(
     settings = terminal.load(config)
     terminal.must_exist(settings.database)
     logs.to_stderr(settings.log)
-    told = oneshot.tell(settings, "helios decisions", door, read_token(settings.http), by_oneself)
+    told = oneshot.change(settings, "helios decisions", door, by_oneself, read_token(settings.http))
     return asyncio.run(told)
