@@ -22,6 +22,7 @@ from helios_agent.actions import (
     import_model,
     ingest,
     promote,
+    reflect,
     retire,
     rollback,
     score,
@@ -50,8 +51,8 @@ from helios_agent.work.metering import Meter, Metered
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
     for module in (
-        *(ingest, score, forecast, train, tune, backtest, assess, decide, adjust, alert, ask),
-        *(backup, verify, compact),
+        *(ingest, score, forecast, train, tune, backtest, assess, decide, adjust, reflect),
+        *(alert, ask, backup, verify, compact),
         *(promote, rollback, retire, delete, validate, import_model),
     )
 }
