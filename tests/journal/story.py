@@ -32,6 +32,7 @@ def score(
         "gains": gains,
         "weights": dict.fromkeys(gains, weight) | {"reserve": 0.25},
         "mixture_gain": 0.125,
+        **({} if forecast is None else {"calibration": {"expected": 0.0725, "drawn": 0.0725}}),
         "ledger": {
             "standings": {n: {"prior": 0.5, "gain_nats": 2 * g} for n, g in gains.items()}
             | {"idle": {"gain_nats": 9}},
@@ -215,6 +216,9 @@ async def control(journal: Journal) -> None:
         if ask is intents.pause:
             await journal.record(lambda tx, intent=intent: intents.stop(tx, intent.id, 1))
         await journal.append("search.trial", trial(intent.id, 0))
+    ended = {"job": intent.id, "game": "megamillions", "trials": 1, "cpu_seconds": 2.5, "adopted": False}
+    await journal.append("search.completed", ended)
+    await journal.append("search.completed", ended)  # the training that followed died, and began anew
 
 
 async def register(journal: Journal, clock: VirtualClock) -> None:
