@@ -66,9 +66,9 @@ async def trainings(store: Reader, game: str, since_us: int) -> list[str]:
 async def firings(store: Reader, since_us: int) -> list[tuple[int, int]]:
     """Return when each schedule was last due and when that was seen to, of those seen to since an instant."""
     rows = await store.rows(
-        "SELECT firing.due_us, event.at_us FROM schedule JOIN firing ON firing.schedule = schedule.name"
-        " AND firing.due_us = (SELECT max(due_us) FROM firing WHERE schedule = schedule.name)"
-        " JOIN event USING (seq) WHERE event.at_us >= ?",
+        "SELECT last.due_us, event.at_us FROM schedule CROSS JOIN firing AS last ON last.schedule = schedule.name"
+        " AND last.due_us = (SELECT max(f.due_us) FROM firing AS f WHERE f.schedule = schedule.name)"
+        " CROSS JOIN event ON event.seq = last.seq WHERE event.at_us >= ?",
         (since_us,),
     )
     return [(row["due_us"], row["at_us"]) for row in rows]

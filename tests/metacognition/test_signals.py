@@ -1,8 +1,10 @@
 import math
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from helios_agent.config.model import SignalName
 from helios_agent.forecasting import evidence
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.forecasting.mixture import Standing
@@ -196,3 +198,7 @@ def test_an_alarm_says_how_improbable_it_is() -> None:
 def test_the_alarm_is_raised_exactly_where_its_level_is_reached() -> None:
     assert "shows signs" in verdict(replace(FACTS, peak_nats=math.log(100)))
     assert "No sign" in verdict(replace(FACTS, peak_nats=math.log(100) - 1e-6))
+
+
+def test_a_goal_can_be_about_every_signal_and_about_nothing_else() -> None:
+    assert get_args(SignalName) == tuple(signal.name for signal in signals.SIGNALS)
