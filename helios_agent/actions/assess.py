@@ -1,6 +1,7 @@
 """Assess: measure every signal of a game from journaled facts, and say what they mean."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,17 +12,19 @@ from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.actions.facts import Gathered
 from helios_agent.clock import from_us
 from helios_agent.config import Config
+from helios_agent.journal import assessments
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
-from helios_agent.metacognition import gaps, signals, strategy
+from helios_agent.metacognition import gaps, series, signals, strategy
 
 
 async def run(context: Context, intent: Intent) -> Commit:
     rules, config = game(intent.target), context.config
     async with context.store.moment() as store:
         gathered = await facts.gather(store, config, rules, context.clock.now_us())
-    payload = judge(gathered, config, rules)
+        history = await assessments.values(store, rules.name, series.ASSESSMENTS - 1)
+    payload = await asyncio.to_thread(judge, gathered, history, config, rules)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
         tx.append("assessment.completed", payload, cause)
@@ -34,8 +37,10 @@ async def run(context: Context, intent: Intent) -> Commit:
 ACTION = Action("assess", CORE, run)
 
 
-def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
-    """Return what an assessment says of what was gathered."""
+def judge(
+    gathered: Gathered, history: Sequence[Mapping[str, float | None]], config: Config, rules: Game
+) -> dict[str, Any]:
+    """Return what an assessment says of what was gathered, and measured before, oldest first."""
     seen, upkeep = gathered.facts, gathered.facts.upkeep
     policy = decide.policy(config, rules, from_us(seen.now_us))
     measured = signals.assess(seen)
@@ -72,5 +77,5 @@ def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
         },
         "knowledge_gaps": [asdict(gap) for gap in found],
         "strategy": asdict(chosen),
-        "patterns": [],
+        "patterns": series.found_in([*history, measured]),
     }

@@ -66,7 +66,8 @@ async def trainings(store: Reader, game: str, since_us: int) -> list[str]:
 async def firings(store: Reader, since_us: int) -> list[tuple[int, int]]:
     """Return when each schedule was last due and when that was seen to, of those seen to since an instant."""
     rows = await store.rows(
-        "SELECT last.due_us, event.at_us FROM schedule CROSS JOIN firing AS last ON last.schedule = schedule.name"
+        "SELECT last.due_us, event.at_us FROM schedule"
+        " CROSS JOIN firing AS last ON last.schedule = schedule.name"
         " AND last.due_us = (SELECT max(f.due_us) FROM firing AS f WHERE f.schedule = schedule.name)"
         " CROSS JOIN event ON event.seq = last.seq WHERE event.at_us >= ?",
         (since_us,),
