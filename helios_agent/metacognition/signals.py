@@ -455,13 +455,18 @@ SIGNALS: tuple[Signal, ...] = (
 )  # fmt: skip
 
 
+BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in SIGNALS}
+
+
 def unhealthy(measured: Mapping[str, float | None]) -> list[str]:
-    """Return the signals that are outside their healthy range. What is not known is not unhealthy."""
-    return [s.name for s in SIGNALS if not _within(measured[s.name], s.healthy)]
+    """Return the signals that are outside their healthy range."""
+    return [name for name in BY_NAME if not is_well(name, measured)]
 
 
-def _within(value: float | None, healthy: Range) -> bool:
-    low, high = healthy
+def is_well(name: str, measured: Mapping[str, float | None]) -> bool:
+    """Return whether a signal is within its healthy range, or not known."""
+    value = measured.get(name)
+    low, high = BY_NAME[name].healthy
     return value is None or ((low is None or value >= low) and (high is None or value <= high))
 
 

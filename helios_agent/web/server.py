@@ -20,6 +20,7 @@ from helios_agent.web import (
     analytics_api,
     api,
     backtests_api,
+    metacognition_api,
     models_api,
     page,
     predictions_api,
@@ -65,6 +66,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(predictions_api.router)
     app.include_router(backtests_api.router)
     app.include_router(searches_api.router)
+    app.include_router(metacognition_api.router)
     app.include_router(analytics_api.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
