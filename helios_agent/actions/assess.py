@@ -7,7 +7,7 @@ from typing import Any
 
 from loguru import logger
 
-from helios_agent.actions import decide, facts
+from helios_agent.actions import decide, facts, goals, knowledge
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.actions.facts import Gathered
 from helios_agent.clock import from_us
@@ -27,7 +27,9 @@ async def run(context: Context, intent: Intent) -> Commit:
     payload = await asyncio.to_thread(judge, gathered, history, config, rules)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        tx.append("assessment.completed", payload, cause)
+        assessed = tx.append("assessment.completed", payload, cause)
+        goals.measure(tx, rules.name, payload["signals"], assessed.seq)
+        knowledge.learn(tx, config, rules, payload["signals"], assessed.seq)
         return {"verdict": payload["verdict"]}
 
     logger.bind(action="assess", game=rules.name).info("{}", payload["verdict"])

@@ -1,4 +1,4 @@
-"""Compact: archive and remove what retention says, and give back the disk space.
+"""Compact: archive and remove what retention says, forget what was of no use, give back the disk space.
 
 Killed at any point it is completed by the next: an archive that was written is sealed, and what is
 sealed is removed once its archive was proven again.
@@ -11,7 +11,7 @@ from typing import Any
 
 from loguru import logger
 
-from helios_agent.actions import verify
+from helios_agent.actions import knowledge, verify
 from helios_agent.actions.action import UPKEEP, Action, Commit, Context
 from helios_agent.clock import SECOND_US
 from helios_agent.config import Config
@@ -46,6 +46,7 @@ async def run(context: Context, intent: Intent) -> Commit:
             draws.open_incident(tx, TOO_LARGE, "journal-too-large", message, cause)
         else:
             draws.close_incident(tx, TOO_LARGE, cause)
+        knowledge.forget(tx, cause)
         result = {
             "archive": sealed and sealed["archive"],
             "archive_bytes": sealed["bytes"] if sealed else 0,

@@ -262,8 +262,8 @@ def _slopes(values: Floats) -> tuple[float, float, float]:
 
     A slope lies in the interval if the values less their line have no trend significant at INTERVAL_ALPHA.
     """
-    first, second = np.triu_indices(len(values), 1)
-    slopes = (values[second] - values[first]) / (second - first)
+    first, second, steps = _pairs(len(values))
+    slopes = (values.take(second) - values.take(first)) / steps
     count = len(slopes)
     low = (count - _kendall_critical(len(values))) // 2
     places = (low, (count - 1) // 2, count // 2, count - 1 - low)
@@ -336,6 +336,13 @@ def _normal_scores(n: int) -> Floats:
     scores = np.array([NormalDist().inv_cdf(rank / (n + 1)) for rank in range(1, n + 1)])
     unit: Floats = scores / np.linalg.norm(scores)
     return unit
+
+
+@lru_cache(maxsize=4)
+def _pairs(n: int) -> tuple[Integers, Integers, Floats]:
+    """Return all pairs of places, the earlier first, and how many steps lie between."""
+    first, second = np.triu_indices(n, 1)
+    return first, second, (second - first).astype(np.float64)
 
 
 @lru_cache(maxsize=64)
