@@ -31,7 +31,7 @@ import httpx
 import numpy as np
 from loguru import logger
 
-from helios_agent.actions import assess, runner
+from helios_agent.actions import facts, runner
 from helios_agent.actions.action import Context
 from helios_agent.clock import VirtualClock, to_us
 from helios_agent.config import Config
@@ -234,9 +234,10 @@ async def measure(context: Context, clock: VirtualClock, rounds: int) -> dict[st
     for _ in range(rounds):
         await clock.advance(3600)
         moments = [Moment.of("")]
-        found = await assess.facts(context, GAME)
+        async with context.store.moment() as store:
+            found = await facts.gather(store, context.config, GAME, clock.now_us())
         moments.append(Moment.of("facts"))
-        signals.assess(found)
+        signals.assess(found.facts)
         moments.append(Moment.of("signals"))
         past = await series_of(context)
         moments.append(Moment.of(f"the last {SERIES} assessments"))

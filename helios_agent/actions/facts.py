@@ -97,6 +97,8 @@ async def _networks(store: Reader, rules: Game, era: Era, active: Sequence[Model
     return Networks(
         newest=newest.metrics if newest else None,
         before=joined[1].metrics if len(joined) > 1 else None,
+        challenger=challenger.forecaster if challenger else None,
+        champion=champion.forecaster if champion else None,
         newest_gains=await gains(newest, newest.seq if newest else None),
         challenger_gains=await gains(challenger, challenger.seq if challenger else None),
         champion_gains=await gains(champion, await models.promoted(store, champion) if champion else None),

@@ -16,6 +16,9 @@ class Networks:
     """What was measured when the newest was trained; None if there is none."""
     before: Mapping[str, float] | None
     """The same of the one before."""
+    challenger: str | None
+    """Under which name it forecasts; None if there is none."""
+    champion: str | None
     newest_gains: Sequence[float]
     """The newest one's gains on draws that were scored since it joined."""
     challenger_gains: Sequence[float]

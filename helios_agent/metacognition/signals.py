@@ -76,6 +76,11 @@ def _metric(metrics: Mapping[str, float] | None, name: str) -> float | None:
     return None if metrics is None else metrics.get(name)
 
 
+def _loss(name: str | None, facts: Facts) -> float | None:
+    standing = facts.standings.get(name) if name is not None else None
+    return None if standing is None else 0.0 - standing.gain_nats
+
+
 def _validation_gap(facts: Facts) -> float | None:
     newest = facts.networks.newest
     return _less(_metric(newest, "training_gain_nats"), _metric(newest, "validation_gain_nats"))
@@ -278,6 +283,23 @@ SIGNALS: tuple[Signal, ...] = (
         (-0.05, None),
         "forecast.scored of the era after the last model.promoted of the champion: as challenger_gain.",
         lambda f: _mean(f.networks.champion_gains),
+    ),
+    Signal(
+        "challenger_loss",
+        "nats",
+        "What the challenger lost to uniform in all since it joined: the log of an e-process against its "
+        "forecasts being right.",
+        (None, 4.605),
+        f"{LAST}: −gain_nats of the challenger's name@version in ledger.standings, if it has one.",
+        lambda f: _loss(f.networks.challenger, f),
+    ),
+    Signal(
+        "champion_loss",
+        "nats",
+        "What the champion lost to uniform in all since it joined, as challenger_loss.",
+        (None, 4.605),
+        f"{LAST}: −gain_nats of the champion's name@version in ledger.standings, if it has one.",
+        lambda f: _loss(f.networks.champion, f),
     ),
     Signal(
         "validation_gap", "nats per draw",

@@ -47,6 +47,8 @@ TITLES = {
     "challenger_trial": "Trial of a challenger",
     "challenger_gain": "Gain of the challenger",
     "champion_gain": "Gain of the champion",
+    "challenger_loss": "Loss of the challenger to chance",
+    "champion_loss": "Loss of the champion to chance",
     "validation_gap": "Gap from training to validation",
     "live_gap": "Gap from validation to new draws",
     "learning_progress": "Progress of the newest network",

@@ -32,7 +32,6 @@ def score(
         "gains": gains,
         "weights": dict.fromkeys(gains, weight) | {"reserve": 0.25},
         "mixture_gain": 0.125,
-        **({} if forecast is None else {"calibration": {"expected": 0.0725, "drawn": 0.0725}}),
         "ledger": {
             "standings": {n: {"prior": 0.5, "gain_nats": 2 * g} for n, g in gains.items()}
             | {"idle": {"gain_nats": 9}},

@@ -28,20 +28,42 @@ from helios_agent.journal.journal import Transaction
 from helios_agent.metacognition import signals
 from helios_agent.simulation import world
 from helios_agent.simulation.faults import Turn
-from helios_agent.simulation.life import Life
+from helios_agent.simulation.life import HISTORY, Life
 from helios_agent.simulation.loop import WEEK_S
+from helios_agent.simulation.world import Numbers, World
 from tests.journal.story import progress
 
 GAME, ERA = "simulated", "2000-01-01"
 WHITE, PICK = 35, 5
-WEEKS = 15
+WEEKS = 12.5
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 LOOKED_AT = 8
 """At how many assessments of the life, from the first to the last."""
 
 
+SCHEDULES: tuple[Mapping[str, Any], ...] = (
+    {"name": "ingest", "action": "ingest", "cron": "30 1,8 * * tue,thu,sun", "timezone": "America/New_York"},
+    {"name": "assess", "action": "assess", "cron": "30 2 * * *", "jitter": "10m"},
+    {"name": "backup", "action": "backup", "every": "2d"},
+    {"name": "verify", "action": "verify", "cron": "42 4 * * sun"},
+)
+
+
+class Unfair(World):
+    """A world in which ball 1 is in every other draw."""
+
+    def drawn(self, day: date) -> Numbers:
+        fair = super().drawn(day)
+        is_rigged = day.toordinal() % 2 and 1 not in fair.whites
+        return Numbers((1, *fair.whites[1:]), fair.bonus) if is_rigged else fair
+
+
 class Eventful(Life):
     """A life in which everything that signals tell of happens."""
+
+    def __init__(self, folder: Path, seed: int, start: date) -> None:
+        super().__init__(folder, seed, start, SCHEDULES)
+        self.outside = Unfair(f"machine {seed}", self.clock, start - HISTORY, self._at_point)
 
     def _settle_in(self, folder: Path) -> None:
         self.folder = folder
@@ -124,14 +146,14 @@ TURNS = [
     turn(9.1, "mood", "down", "newyork.test"),
     turn(9.9, "mood", "", "texas.test"),
     turn(9.9, "mood", "", "newyork.test"),
-    turn(11.05, "step", 2 * 3600.0),
-    turn(11.5, "right", 0),
-    turn(12.9, "do", "alert"),
-    turn(14.2, "mood", "down", "first.test"),
-    turn(14.8, "do", "fail"),
-    turn(14.82, "do", "fail"),
-    turn(14.9, "do", "choose"),
-]  # fmt: skip
+    turn(10.05, "step", 2 * 3600.0),
+    turn(10.5, "right", 0.0),
+    turn(11.1, "do", "alert"),
+    turn(11.2, "mood", "down", "first.test"),
+    turn(11.6, "do", "fail"),
+    turn(11.7, "do", "fail"),
+    turn(11.9, "do", "choose"),
+]
 
 
 @dataclass(frozen=True)
@@ -353,6 +375,15 @@ def mean(values: list[float], least: int = 1) -> float | None:
     return fmean(values) if len(values) >= least else None
 
 
+def loss(past: Past, role: str) -> float | None:
+    holder = past.roles.get(role)
+    if holder is None:
+        return None
+    name = f"{holder.payload['name']}@{holder.payload['version']}"
+    gained = [score.payload["gains"][name] for score in past.scores if name in score.payload["gains"]]
+    return -sum(gained) if gained else None
+
+
 def staleness(past: Past) -> float:
     seen = [event.payload for event in past.roles.values()]
     trained = [
@@ -435,6 +466,8 @@ RECOMPUTED: Mapping[str, Callable[[Past], float | None]] = {
     "challenger_trial": lambda p: of_trial(p, lambda trial: trial["ordinal"]),
     "challenger_gain": lambda p: mean(p.gains_of(p.roles.get("challenger"))),
     "champion_gain": lambda p: mean(p.gains_of(p.roles.get("champion"))),
+    "challenger_loss": lambda p: loss(p, "challenger"),
+    "champion_loss": lambda p: loss(p, "champion"),
     "validation_gap": lambda p: difference(
         measured(p, "training_gain_nats"), measured(p, "validation_gain_nats")
     ),

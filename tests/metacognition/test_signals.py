@@ -43,6 +43,8 @@ EXPECTED = {
     "challenger_trial": 3.0,
     "challenger_gain": 0.125,
     "champion_gain": 0.375,
+    "challenger_loss": 0.5,
+    "champion_loss": -0.25,
     "validation_gap": 0.25,
     "live_gap": 0.125,
     "learning_progress": -0.125,
@@ -103,7 +105,8 @@ def test_what_cannot_be_said_yet_is_not_made_up() -> None:
     assert unknown == {
         "skill", "skill_low", "skill_high", "calibration_error", "leader_weight", "expert_disagreement",
         "change", "change_clearest", "change_age", "challenger", "challenger_trial", "challenger_gain",
-        "champion_gain", "validation_gap", "live_gap", "learning_progress", "smallest_visible_factor",
+        "champion_gain", "challenger_loss", "champion_loss",
+        "validation_gap", "live_gap", "learning_progress", "smallest_visible_factor",
         "decision_effectiveness", "feed_silence", "schedule_lateness",
     }  # fmt: skip
     assert measured["fairness_p"] == 1.0
