@@ -17,9 +17,8 @@ RECENT = 50
 """How many of the last draws, or choices, a mean is taken over."""
 LEAST_CALIBRATED = 30
 """Fewest draws whose forecasts can be told to promise too much or too little."""
-LEAST_LIVE = 13
-"""Fewest draws that a network must have been scored on to be compared with its validation: a month of "
-"them."""
+LEAST_LIVE = 6
+"""Fewest draws that tell whether a network gains what it did in validation: two weeks of them."""
 
 Range = tuple[float | None, float | None]
 """Lowest and highest value at which all is well; None where there is no such bound."""

@@ -37,7 +37,7 @@ def test_with_nothing_known_everything_is_a_gap() -> None:
 def test_a_network_that_has_hardly_been_scored_is_a_gap() -> None:
     facts = replace(KNOWING, networks=replace(FACTS.networks, newest_gains=[0.1] * 3))
     assert found(facts)[1:] == [
-        gaps.Gap("whether the newest network keeps what it promised", "it was scored on 3 draws; it takes 13")
+        gaps.Gap("whether the newest network keeps what it promised", "it was scored on 3 draws; it takes 6")
     ]
 
 

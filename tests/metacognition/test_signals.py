@@ -135,7 +135,7 @@ def test_what_is_outside_its_range_is_unhealthy_and_what_is_not_known_is_not() -
 
 
 def test_too_few_draws_say_nothing_of_a_network_or_of_promises() -> None:
-    early = replace(FACTS.networks, newest_gains=[0.125] * 12)
+    early = replace(FACTS.networks, newest_gains=[0.125] * 5)
     measured = signals.assess(replace(FACTS, networks=early, overstated=[0.003] * 29))
     assert (measured["live_gap"], measured["calibration_error"]) == (None, None)
 
