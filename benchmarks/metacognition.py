@@ -181,8 +181,9 @@ async def carry_out(context: Context, action: str) -> None:
     if intent is None:
         raise RuntimeError(f"{action} is asked for and cannot be claimed")
     await runner.carry_out(context, intent)
-    if (await intents.find(context.store, intent.id)).state != "done":
-        raise RuntimeError(f"{action} did not succeed")
+    ended = await intents.find(context.store, intent.id)
+    if ended.state != "done":
+        raise RuntimeError(f"{action} did not succeed: {ended.error}")
 
 
 def some_forecast(rng: np.random.Generator) -> dict[str, Any]:
