@@ -25,7 +25,7 @@ from helios_agent.decisions.policy import Policy, QuietHours
 from helios_agent.decisions.situation import Belief, OpenGoal, Situation
 from helios_agent.errors import Refused
 from helios_agent.forecasting import detection
-from helios_agent.journal import choices, goals, intents, models
+from helios_agent.journal import autonomy, choices, goals, intents, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
@@ -70,7 +70,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         }
         event = tx.append("decision.made", payload, cause)
         for candidate in decision.chosen:
-            _ask_for(tx, rules, candidate, decision.context, event.seq)
+            _ask_for(tx, rules, candidate, decision.context, event.seq, limits)
         logger.bind(action="decide", game=rules.name).info("{}", decision.rationale)
         return {"decision": event.seq, "rationale": decision.rationale}
 
@@ -132,6 +132,7 @@ def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None],
         costs=found,
         spent_day=choices.spent_since(tx, now_us - DAY_US),
         spent_month=choices.spent_since(tx, now_us - MONTH_US),
+        is_on=autonomy.is_on(tx),
     )
 
 
@@ -181,10 +182,16 @@ def _keep(tx: Transaction, limits: Policy, cause: int) -> str:
     return digest
 
 
-def _ask_for(tx: Transaction, rules: Game, candidate: Candidate, context: str, decision: int) -> None:
-    """Ask for what was chosen, and remember that it was."""
-    action, args = CATALOGUE[candidate.action].intent, dict(candidate.args)
-    intent_id = intents.request(tx, action, candidate.target, args, decision)
+def _ask_for(
+    tx: Transaction, rules: Game, candidate: Candidate, context: str, decision: int, limits: Policy
+) -> None:
+    """Ask for what was chosen, or propose it, and remember that it was chosen."""
+    what = CATALOGUE[candidate.action].intent, candidate.target, dict(candidate.args), decision
+    if candidate.proposed:
+        expires_us = tx.now_us() + round(limits.approval_hours * HOUR_US)
+        intent_id = intents.propose(tx, *what, expires_us=expires_us, reason=candidate.reason)
+    else:
+        intent_id = intents.request(tx, *what)
     tx.append(
         "choice.made",
         {
