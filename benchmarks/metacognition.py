@@ -167,7 +167,7 @@ class Life:
             if intent.action in DONE_BY:
                 spent = {"job": intent.id, "action": intent.action, "target": intent.target, "attempt": 1}
                 tx.append("work.spent", spent | {"cpu_seconds": DONE_BY[intent.action]})
-            intents.finish(tx, intent, {})
+            intents.finish(tx, intent, {"found": [], "new": 0, "freed_bytes": 0})
 
 
 async def carry_out(context: Context, action: str) -> None:
