@@ -172,12 +172,10 @@ def _under_way(tx: Transaction) -> frozenset[tuple[str, str]]:
 
 
 def _keep(tx: Transaction, limits: Policy, cause: int) -> str:
-    """Journal a policy unless it is the last one of which that was done; return its digest."""
+    """Journal a policy unless that was done already; return its digest."""
     digest = limits.digest()
-    last = tx.rows(
-        "SELECT payload->>'digest' AS digest FROM event WHERE kind = 'policy.set' ORDER BY seq DESC LIMIT 1"
-    )
-    if not last or last[0]["digest"] != digest:
+    known = "SELECT 1 FROM event WHERE kind = 'policy.set' AND payload->>'digest' = ?"
+    if not tx.rows(known, (digest,)):
         tx.append("policy.set", {"digest": digest, "policy": limits.to_record()}, cause)
     return digest
 

@@ -11,7 +11,7 @@ import typer
 from helios_agent import logs, oneshot
 from helios_agent.agent import Agent
 from helios_agent.clock import SystemClock
-from helios_agent.commands import terminal
+from helios_agent.commands import replay, terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName, Limit
 from helios_agent.errors import Refused
 from helios_agent.oneshot import Door
@@ -23,6 +23,8 @@ from helios_agent.web.proposals import LONGEST_REASON
 app = typer.Typer(
     help="See decisions, answer what they propose, switch them off and on.", no_args_is_help=True
 )
+
+app.command("replay")(replay.replay_decisions)
 
 Seq = Annotated[int, typer.Argument(min=1, max=LAST, metavar="SEQ", help="The decision's event.")]
 Proposal = Annotated[
