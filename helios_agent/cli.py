@@ -27,7 +27,7 @@ from helios_agent.notify import webhooks
 from helios_agent.oneshot import Door
 from helios_agent.store import Connection, backup, lock
 from helios_agent.systemd import Notifier
-from helios_agent.web import analytics_text, reflections, server, text, views
+from helios_agent.web import analytics_text, assessments, reflections, server, text, views
 from helios_agent.web.api import LAST
 from helios_agent.web.guard import read_token
 
@@ -132,6 +132,15 @@ def forecast(
     if not found:
         raise NotFound(f"No forecast of {rules.title} is registered yet.")
     terminal.show(found, text.forecasts, as_json)
+
+
+@app.command()
+def assess(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None, as_json: AsJson = False) -> None:
+    """Show the last assessment of a game: what was measured, and what is not as it should be."""
+    settings = terminal.load(config)
+    rules = views.chosen_game(settings, game)
+    seen = terminal.read(settings, lambda store: assessments.latest(store, rules))
+    terminal.show(seen, assessments.as_text, as_json)
 
 
 @app.command("audit")

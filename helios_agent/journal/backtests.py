@@ -14,6 +14,7 @@ class Backtest:
 
     done, total: draws foretold, each counted once for the experts together and once for each network.
     summary, report, sha256: what was found, the name of the report's file, and its digest; None until then.
+    completed: the event of its end.
     """
 
     job: str
@@ -31,6 +32,7 @@ class Backtest:
     sha256: str | None
     changed_us: int
     seq: int
+    completed: int | None
 
     @classmethod
     def from_row(cls, row: Row) -> "Backtest":
@@ -60,3 +62,10 @@ async def newest(store: Reader, game: str, limit: int) -> list[str]:
         (game, limit),
     )
     return [row["id"] for row in rows]
+
+
+async def last_completed(store: Reader, game: str) -> int | None:
+    """Return the event in which the last backtest of a game came to its end."""
+    rows = await store.rows("SELECT max(completed) AS seq FROM backtest WHERE game = ?", (game,))
+    seq: int | None = rows[0]["seq"]
+    return seq

@@ -89,12 +89,17 @@ def _assess(
     uniform = scoring.losses(said, drawn, 0.0)
     loss = scoring.losses(said, drawn, shrinkage)
     unshrunk = scoring.losses(said, drawn)
+    # As many draws right before: it was trained on them, and may know them by heart.
+    seen = draws[max(net.sequence, 2 * trained - len(draws)) : trained]
+    said_seen = scoring.say(net, draws[:trained], trained - len(seen))
+    gained_seen = scoring.losses(said_seen, seen, 0.0) - scoring.losses(said_seen, seen, shrinkage)
     missed = said.confidence.double() - (uniform - unshrunk)
     return shrinkage, {
         "uniform_nats": uniform_nats(job.white, job.pick, job.bonus),
         "validation_draws": len(drawn),
         "validation_loss": float(loss.mean()),
         "validation_gain_nats": float((uniform - loss).mean()),
+        "training_gain_nats": float(gained_seen.mean()),
         "validation_gain_unshrunk_nats": float((uniform - unshrunk).mean()),
         # How far the confidence head is from the gains it predicts: mean, and root mean square.
         "confidence_bias_nats": float(missed.mean()),

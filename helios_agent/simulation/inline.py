@@ -7,7 +7,7 @@ import importlib
 import os
 import random
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ class InlineReaders:
     """One read-only connection, asked without a thread."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
-        self._disk = disk
+        self._disk, self._path = disk, path
         self._connection = sqlite3.connect(read_only(path), uri=True)
         self._connection.row_factory = sqlite3.Row
         self._version = self._data_version()
@@ -135,6 +135,16 @@ class InlineReaders:
             return self._connection.execute(sql, parameters).fetchall()  # type: ignore[arg-type]
         except sqlite3.OperationalError as error:
             raise StoreError(f"The database cannot be read: {error}.") from error
+
+    @contextlib.asynccontextmanager
+    async def moment(self) -> AsyncIterator["InlineReaders"]:
+        """Lend a reader of its own whose every query sees the database as it is at the first one."""
+        lent = InlineReaders(self._disk, self._path)
+        lent._connection.execute("BEGIN")
+        try:
+            yield lent
+        finally:
+            lent._connection.close()
 
     async def close(self) -> None:
         """Close the connection. Safe to call twice."""
