@@ -17,7 +17,7 @@ from loguru import logger
 from helios_agent import agent, logs, oneshot, timetable
 from helios_agent.actions.goals import check as check_goals
 from helios_agent.clock import SystemClock, from_us, iso, to_us
-from helios_agent.commands import analytics, backtest, goals, jobs, knowledge, models, terminal
+from helios_agent.commands import analytics, backtest, decisions, goals, jobs, knowledge, models, terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName, Limit
 from helios_agent.config import Config
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
@@ -26,7 +26,7 @@ from helios_agent.lottery import games
 from helios_agent.notify import webhooks
 from helios_agent.store import Connection, backup, lock
 from helios_agent.systemd import Notifier
-from helios_agent.web import server, text, views
+from helios_agent.web import analytics_text, reflections, server, text, views
 from helios_agent.web.api import LAST
 from helios_agent.web.guard import read_token
 
@@ -48,6 +48,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(goals.app, name="goals")
 app.add_typer(analytics.app, name="analytics")
+app.add_typer(decisions.app, name="decisions")
 app.command("backtest")(backtest.walk_back)
 app.command("knowledge")(knowledge.list_knowledge)
 
@@ -179,6 +180,19 @@ def tune(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
     """Search for the network that forecasts best, train it and wait for it."""
     settings = terminal.load(config)
     terminal.act(settings, "tune", views.chosen_game(settings, game).name)
+
+
+@app.command()
+def reflect(
+    config: ConfigPath = DEFAULT_CONFIG, game: GameName = None, limit: Limit = 1, as_json: AsJson = False
+) -> None:
+    """Show what the agent said, when it last reflected, of what had happened."""
+    settings = terminal.load(config)
+    rules = views.chosen_game(settings, game)
+    found = terminal.read(settings, lambda store: reflections.listed(store, rules.name, limit))
+    if not found:
+        raise NotFound(f"The agent has not reflected on {rules.title} yet.")
+    terminal.show(found, analytics_text.reflections, as_json)
 
 
 @app.command()

@@ -77,8 +77,9 @@ Bytes = Annotated[
 ]
 GameName = Literal["powerball", "megamillions", "simulated"]
 ActionName = Literal[
-    "ingest", "score", "forecast", "train", "tune", "assess", "decide", "backup", "verify", "compact"
-]
+    "ingest", "score", "forecast", "train", "tune", "assess", "decide", "reflect", "backup", "verify",
+    "compact",
+]  # fmt: skip
 """What a schedule or a request can ask for."""
 UPKEEP_ACTIONS = ("backup", "verify", "compact")
 """Those of them that concern the journal; the others concern one game."""
@@ -129,7 +130,15 @@ class Http(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     hosts: tuple[str, ...] = ()
+    public_url: HttpUrl | None = None
     token_file: Path | None = None
+
+    @field_validator("public_url")
+    @classmethod
+    def _can_be_added_to(cls, url: HttpUrl | None) -> HttpUrl | None:
+        if url is not None and (url.username or url.password or url.query or url.fragment):
+            raise ValueError("a public URL has no user, no query and no fragment: links begin with it")
+        return url
 
     @model_validator(mode="after")
     def _guarded(self) -> "Http":

@@ -20,11 +20,14 @@ from helios_agent.web import (
     analytics_api,
     api,
     backtests_api,
+    decisions_api,
     goals_api,
     knowledge_api,
     models_api,
     page,
     predictions_api,
+    proposals,
+    reflections_api,
     searches_api,
 )
 from helios_agent.web.guard import guard, problem
@@ -68,6 +71,9 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(backtests_api.router)
     app.include_router(searches_api.router)
     app.include_router(analytics_api.router)
+    app.include_router(reflections_api.router)
+    app.include_router(decisions_api.router)
+    app.include_router(proposals.router)
     app.include_router(goals_api.router)
     app.include_router(knowledge_api.router)
     app.include_router(page.router)

@@ -1,5 +1,9 @@
 """A recorded history is decided again: by its own policy as it was, and by another, with reasons."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -89,6 +93,34 @@ async def test_a_policy_waits_for_its_own_cooldowns(lived: tuple[Agent, list[Rec
             now.append(one.at_us)
     assert len(now) >= 3
     assert all(later - earlier >= 71 * 3600 * 1_000_000 for earlier, later in pairwise(now))
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "helios_agent", "decisions", "replay", *arguments],
+        cwd=folder, capture_output=True, text=True, check=False, env=os.environ,
+    )  # fmt: skip
+
+
+async def test_the_command_checks_and_compares(tmp_path: Path, lived: tuple[Agent, list[Recorded]]) -> None:
+    _, found = lived
+    config = tmp_path / "helios.yaml"
+    config.write_text(
+        f"paths: {{state: {tmp_path / 'state'}, models: {tmp_path / 'models'}}}\n"
+        "games: {simulated: {feeds: []}, powerball: {feeds: []}}\n"
+    )
+    checked = run(tmp_path, "--config", str(config))
+    assert checked.stdout == f"{len(found)} decisions were made again, and each is what it was.\n"
+    assert checked.returncode == 0
+    other = tmp_path / "other.yaml"
+    other.write_text("decisions: {autonomy: {train: observe}}\n")
+    told = json.loads(run(tmp_path, "--config", str(config), "--policy", str(other), "--json").stdout)
+    assert told["decisions"] == len(found)
+    assert told["actions"]["train"]["now"] == 0
+    assert told["differences"][0]["dropped"][0]["why"] == "its autonomy is observe"
+    text = run(tmp_path, "--config", str(config), "--policy", str(other)).stdout
+    assert text.startswith(f"Of {len(found)} decisions {told['differing']} would differ.\n")
+    assert run(tmp_path, "--config", str(config), "--until", "2001-01-01").returncode == 66
 
 
 GOAL = "name: A, game: powerball, metric: skill, target: 1, direction: at least"
