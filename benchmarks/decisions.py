@@ -89,10 +89,11 @@ def main() -> None:
             for policy in policies:
                 print(told(machine, policy, years, [next(results) for _ in range(seeds)]), flush=True)
     print(
-        "\ns/draw: CPU seconds of trainings, searches and backtests a draw. false: careers with an alarm before"
-        "\nany change. delay: draws until the alarm, the median of those found. leads: draws until a forecaster"
-        "\nheld more than half of the mixture. promoted: models a career. regret: of the last year. broken:"
-        "\nwhat was decided within its cooldown, twice in one decision, or otherwise when decided again."
+        "\ns/draw: CPU seconds of trainings, searches and backtests a draw. false: careers with an alarm"
+        "\nbefore any change. delay: draws until the alarm, the median of those found. leads: draws until a"
+        "\nforecaster held more than half of the mixture. promoted: models a career. regret: of the last"
+        "\nyear. broken: what was decided within its cooldown, twice in one decision, or otherwise when"
+        "\ndecided again. s a life: CPU seconds that it took to live it."
     )
 
 

@@ -31,7 +31,7 @@ import httpx
 import numpy as np
 from loguru import logger
 
-from helios_agent.actions import assess, runner
+from helios_agent.actions import facts, runner
 from helios_agent.actions.action import Context
 from helios_agent.clock import VirtualClock, to_us
 from helios_agent.config import Config
@@ -167,7 +167,7 @@ class Life:
             if intent.action in DONE_BY:
                 spent = {"job": intent.id, "action": intent.action, "target": intent.target, "attempt": 1}
                 tx.append("work.spent", spent | {"cpu_seconds": DONE_BY[intent.action]})
-            intents.finish(tx, intent, {})
+            intents.finish(tx, intent, {"found": [], "new": 0, "freed_bytes": 0})
 
 
 async def carry_out(context: Context, action: str) -> None:
@@ -181,8 +181,9 @@ async def carry_out(context: Context, action: str) -> None:
     if intent is None:
         raise RuntimeError(f"{action} is asked for and cannot be claimed")
     await runner.carry_out(context, intent)
-    if (await intents.find(context.store, intent.id)).state != "done":
-        raise RuntimeError(f"{action} did not succeed")
+    ended = await intents.find(context.store, intent.id)
+    if ended.state != "done":
+        raise RuntimeError(f"{action} did not succeed: {ended.error}")
 
 
 def some_forecast(rng: np.random.Generator) -> dict[str, Any]:
@@ -234,9 +235,10 @@ async def measure(context: Context, clock: VirtualClock, rounds: int) -> dict[st
     for _ in range(rounds):
         await clock.advance(3600)
         moments = [Moment.of("")]
-        found = await assess.facts(context, GAME)
+        async with context.store.moment() as store:
+            found = await facts.gather(store, context.config, GAME, clock.now_us())
         moments.append(Moment.of("facts"))
-        signals.assess(found)
+        signals.assess(found.facts)
         moments.append(Moment.of("signals"))
         past = await series_of(context)
         moments.append(Moment.of(f"the last {SERIES} assessments"))

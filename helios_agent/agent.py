@@ -33,6 +33,7 @@ from helios_agent.systemd import Notifier
 from helios_agent.work.children import ForkServer
 from helios_agent.work.engine import Engine
 from helios_agent.work.engines import open_engine
+from helios_agent.work.metering import Meter
 from helios_agent.work.predictor import Predictors
 
 STALE_PULSES = 3
@@ -100,6 +101,7 @@ class Agent:
         self._ports = ports
         self._http = http
         self._engine = engine
+        self._meter = Meter()
         self._reread = reread
         self._reloading = asyncio.Lock()
 
@@ -109,7 +111,7 @@ class Agent:
 
     def context(self) -> Context:
         """Return what an action that begins now may use."""
-        return Context(self.config, self.journal, self._http, self._engine)
+        return Context(self.config, self.journal, self._http, self._engine, self._meter)
 
     async def request(
         self, action: str, target: str, args: dict[str, object], by: str, priority: int = 0
@@ -203,6 +205,10 @@ class Agent:
         )
         runner.forget_unwatched(tx, config)
         goals.adopt(tx, config, reloaded.seq)
+
+    def release(self, tx: Transaction) -> int:
+        """Put back whatever runs, nothing of which goes on any more; return how much."""
+        return runner.release(tx, self._meter)
 
     async def recover(self) -> None:
         """Journal a restoration, take up what an earlier boot left, and forget games no longer watched.
@@ -491,7 +497,7 @@ async def _drain(agent: Agent, front: asyncio.Task[None], closing: asyncio.Event
     await agent.supervisor.stop()
     try:
         async with asyncio.timeout(agent.config.shutdown.deadline / 2):  # another process may hold the lock
-            released = await agent.journal.record(intents.release)
+            released = await agent.journal.record(agent.release)
             await agent.journal.append("agent.stopped", {"released": released, "reason": reason})
     except (StoreError, TimeoutError) as error:
         why = str(error) or agent.store.trouble

@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import httpx
 import typer
@@ -24,9 +24,10 @@ from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
 from helios_agent.journal import archives, audit, chain, events, rebuild
 from helios_agent.lottery import games
 from helios_agent.notify import webhooks
+from helios_agent.oneshot import Door
 from helios_agent.store import Connection, backup, lock
 from helios_agent.systemd import Notifier
-from helios_agent.web import analytics_text, reflections, server, text, views
+from helios_agent.web import analytics_text, assessments, reflections, server, text, views
 from helios_agent.web.api import LAST
 from helios_agent.web.guard import read_token
 
@@ -133,6 +134,15 @@ def forecast(
     terminal.show(found, text.forecasts, as_json)
 
 
+@app.command()
+def assess(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None, as_json: AsJson = False) -> None:
+    """Show the last assessment of a game: what was measured, and what is not as it should be."""
+    settings = terminal.load(config)
+    rules = views.chosen_game(settings, game)
+    seen = terminal.read(settings, lambda store: assessments.latest(store, rules))
+    terminal.show(seen, assessments.as_text, as_json)
+
+
 @app.command("audit")
 def audit_game(
     game: Annotated[
@@ -169,10 +179,19 @@ def audit_game(
 
 
 @app.command()
-def train(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
+def train(
+    config: ConfigPath = DEFAULT_CONFIG,
+    game: GameName = None,
+    start: Annotated[
+        Literal["scratch", "newest"],
+        typer.Option(help="Which weights it begins from: new ones, or those of the newest version."),
+    ] = "scratch",
+) -> None:
     """Train a network on the stored draws and wait for it."""
     settings = terminal.load(config)
-    terminal.act(settings, "train", views.chosen_game(settings, game).name)
+    rules = views.chosen_game(settings, game)
+    door = Door("/api/train", json={"game": rules.name, "start": start})
+    terminal.act(settings, "train", rules.name, door, args={} if start == "scratch" else {"start": start})
 
 
 @app.command()

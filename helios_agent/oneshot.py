@@ -113,10 +113,11 @@ async def _through_daemon(url: str, action: str, door: Door, token: str | None) 
             door.method, door.path, params=door.parameters, json=door.json, content=door.content
         )
         intent = _accepted(url, answer)
+        intent_id = answer.headers["location"].rpartition("/")[2]
         while intent["state"] in WAITED_FOR:
             await asyncio.sleep(POLL_S)
-            intent = (await http.get(f"/api/intents/{intent['id']}")).raise_for_status().json()
-    return _result(action, intent["id"], intent["state"], intent["error"], intent["result"])
+            intent = (await http.get(f"/api/intents/{intent_id}")).raise_for_status().json()
+    return _result(action, intent_id, intent["state"], intent["error"], intent["result"])
 
 
 @asynccontextmanager

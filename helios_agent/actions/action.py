@@ -13,6 +13,7 @@ from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Journal, Transaction
 from helios_agent.store import Store
 from helios_agent.work.engine import Engine
+from helios_agent.work.metering import Meter
 
 Commit = Callable[[Transaction, int], Mapping[str, Any]]
 """Record what was done, as caused by the event with this seq; return the intent's result."""
@@ -26,6 +27,8 @@ class Context:
     journal: Journal
     http: httpx.AsyncClient
     engine: Engine
+    meter: Meter
+    """What jobs have taken; `engine` tells it of those that an action has done."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once what is carried out is to be paused or stopped: then its job ends with JobStopped."""
 

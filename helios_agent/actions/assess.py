@@ -1,71 +1,83 @@
-"""Assess: measure every signal of a game from journaled facts."""
+"""Assess: measure every signal of a game from journaled facts, and say what they mean."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from loguru import logger
 
-from helios_agent.actions import goals, history, knowledge
+from helios_agent.actions import decide, facts, goals, knowledge
 from helios_agent.actions.action import CORE, Action, Commit, Context
-from helios_agent.clock import from_us, to_us
-from helios_agent.forecasting import mixture
-from helios_agent.journal import draws, events, forecasts, models
+from helios_agent.actions.facts import Gathered
+from helios_agent.clock import from_us
+from helios_agent.config import Config
+from helios_agent.journal import assessments
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
-from helios_agent.lottery import calendar
 from helios_agent.lottery.games import Game, game
-from helios_agent.metacognition import signals
-from helios_agent.metacognition.signals import Facts
+from helios_agent.metacognition import gaps, series, signals, strategy
 
 
 async def run(context: Context, intent: Intent) -> Commit:
-    rules = game(intent.target)
-    measured = signals.assess(await facts(context, rules))
-    verdict = signals.verdict(rules.title, measured, context.config.decisions.alarm_level)
-    units = {signal.name: signal.unit for signal in signals.SIGNALS}
+    rules, config = game(intent.target), context.config
+    async with context.store.moment() as store:
+        gathered = await facts.gather(store, config, rules, context.clock.now_us())
+        history = await assessments.values(store, rules.name, series.ASSESSMENTS - 1)
+    payload = await asyncio.to_thread(judge, gathered, history, config, rules)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        payload = {"game": rules.name, "signals": measured, "units": units, "verdict": verdict}
         assessed = tx.append("assessment.completed", payload, cause)
-        goals.measure(tx, rules.name, measured, assessed.seq)
-        knowledge.learn(tx, context.config, rules, measured, assessed.seq)
-        return {"verdict": verdict}
+        goals.measure(tx, rules.name, payload["signals"], assessed.seq)
+        knowledge.learn(tx, config, rules, payload["signals"], assessed.seq)
+        return {"verdict": payload["verdict"]}
 
-    logger.bind(action="assess", game=rules.name).info("{}", verdict)
+    logger.bind(action="assess", game=rules.name).info("{}", payload["verdict"])
     return commit
 
 
 ACTION = Action("assess", CORE, run)
 
 
-async def facts(context: Context, rules: Game) -> Facts:
-    """Gather what the journal's tables say about a game now."""
-    store, now_us = context.store, context.clock.now_us()
-    newest = await draws.newest(store, rules.name, 1)
-    era = rules.era_at(newest[0].draw.day if newest else from_us(now_us).date())
-    known = await history.of_era(store, rules, era)
-    scores = await forecasts.scores(store, rules.name, era.name)
-    ledger = await history.ledger_of(store, rules, era)
-    trained = await models.active(store, rules.name, era.name)
-    challenger = models.in_role(trained, "challenger")
-    missing = await history.missing_days(store, rules, from_us(now_us))
-    backup = await events.latest(store, "backup.completed") or await events.oldest(store)
-    feeds = await draws.feeds(store, rules.name)
-    return Facts(
-        now_us=now_us,
-        white_count=era.white,
-        pick=era.pick,
-        gains=[s.mixture_gain for s in scores],
-        registered_gains=[s.mixture_gain for s in scores if s.basis == "registered"],
-        peak_nats=ledger.peak_nats,
-        weights=mixture.effective(mixture.posterior(ledger.standings), ledger.shares),
-        standings=ledger.standings,
-        detector=ledger.detector,
-        trial=ledger.trial if ledger.trial and ledger.trial.challenger == challenger else None,
-        draws=len(known.days),
-        draws_trained_on=max((model.draws for model in trained), default=None),
-        missing_since_us=tuple(to_us(calendar.draw_instant(rules, day)) for day in missing),
-        feed_read_us=max((f["read_us"] for f in feeds.values() if f["read_us"] is not None), default=None),
-        open_incidents=len(await draws.open_incidents(store)),
-        backup_us=backup.at_us if backup else now_us,
+def judge(
+    gathered: Gathered, history: Sequence[Mapping[str, float | None]], config: Config, rules: Game
+) -> dict[str, Any]:
+    """Return what an assessment says of what was gathered, and measured before, oldest first."""
+    seen, upkeep = gathered.facts, gathered.facts.upkeep
+    policy = decide.policy(config, rules, from_us(seen.now_us))
+    measured = signals.assess(seen)
+    unhealthy = signals.unhealthy(measured)
+    found = gaps.find(seen, gathered.seen, measured, policy.fewest_draws, policy.alarm_level)
+    chosen = strategy.choose(
+        measured,
+        unhealthy,
+        fewest_draws=policy.fewest_draws,
+        alarm_level=policy.alarm_level,
+        change_alarm_nats=policy.change_alarm_nats,
     )
+    low, high = measured["skill_low"], measured["skill_high"]
+    return {
+        "game": rules.name,
+        "as_of": {"seq": gathered.seq, "at_us": seen.now_us},
+        "given": {
+            "cpu_per_day": upkeep.budget_day_s,
+            "cpu_per_month": upkeep.budget_month_s,
+            "used_bytes": upkeep.used_bytes,
+            "allowed_bytes": upkeep.allowed_bytes,
+        },
+        "signals": measured,
+        "units": {signal.name: signal.unit for signal in signals.SIGNALS},
+        "healthy": {signal.name: list(signal.healthy) for signal in signals.SIGNALS},
+        "unhealthy": unhealthy,
+        "verdict": signals.verdict(rules.title, measured, policy.alarm_level),
+        "confidence": measured["confidence"],
+        "leader": signals.leader(seen.weights),
+        "predicted_performance": {"mean": measured["skill"], "low": low, "high": high},
+        "uncertainty": {
+            "width": None if low is None or high is None else signals.rounded(high - low),
+            "spread": measured["expert_disagreement"],
+        },
+        "knowledge_gaps": [asdict(gap) for gap in found],
+        "strategy": asdict(chosen),
+        "patterns": series.found_in([*history, measured]),
+    }

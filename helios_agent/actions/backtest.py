@@ -25,7 +25,7 @@ from helios_agent.config import Config
 from helios_agent.errors import JobStopped, Refused
 from helios_agent.forecasting import mixture
 from helios_agent.forecasting.experts import EXPERTS
-from helios_agent.journal import chain, draws
+from helios_agent.journal import chain, draws, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery import dates
@@ -129,6 +129,28 @@ async def plan(
     return f"{rules.name}/{digest}", args
 
 
+async def usual(store: Reader, config: Config, rules: Game) -> dict[str, Any]:
+    """Return the args of a backtest of which nothing is said: what forecasts now, over the latest draws.
+
+    Those are as many as are to come from one backtest to the next (`decisions.backtest_after_draws`). The
+    network, where one serves, is trained anew on the way as it is configured: one that serves today has
+    learned from these draws. It is left out where it cannot be walked. Raises Refused as `plan` does.
+    """
+    newest = await draws.newest(store, rules.name, 1)
+    if not newest:
+        raise Refused(f"There are no draws of {rules.title} to walk through.")
+    era = rules.era_at(newest[0].draw.day)
+    known = await history.of_era(store, rules, era)
+    first = known.days[-config.decisions.backtest_after_draws :][0]
+    if await models.active(store, rules.name, era.name):
+        everyone = (*EXPERTS_AND_MIXTURE, *NETWORKS)
+        try:
+            return (await plan(store, config, rules, first=first, forecasters=everyone))[1]
+        except Refused as reason:
+            logger.bind(action="backtest", game=rules.name).info("without the network: {}", reason)
+    return (await plan(store, config, rules, first=first))[1]
+
+
 def _as_stored(field_name: str, day: str) -> str:
     """Return a day, however ISO 8601 lets one write it, as the days of draws are stored, to be compared."""
     try:
@@ -158,7 +180,7 @@ class _Part:
 
 async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target.partition("/")[0])
-    args = intent.args
+    args = intent.args or await usual(context.store, context.config, rules)
     era = rules.era_at(history.as_date(args["from"]))
     known = await history.of_era(context.store, rules, era)
     first, last = _span(known, args["from"], args["to"])

@@ -25,7 +25,7 @@ from helios_agent.decisions.policy import Policy, QuietHours
 from helios_agent.decisions.situation import Belief, OpenGoal, Situation
 from helios_agent.errors import Refused
 from helios_agent.forecasting import detection
-from helios_agent.journal import autonomy, choices, goals, intents, models
+from helios_agent.journal import autonomy, choices, goals, intents, models, parameters, spending
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
@@ -130,8 +130,9 @@ def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None],
         under_way=_under_way(tx),
         beliefs=beliefs,
         costs=found,
-        spent_day=choices.spent_since(tx, now_us - DAY_US),
-        spent_month=choices.spent_since(tx, now_us - MONTH_US),
+        spent_day=spending.since(tx, now_us - DAY_US),
+        spent_month=spending.since(tx, now_us - MONTH_US),
+        factors=parameters.factors(tx, name),
         is_on=autonomy.is_on(tx),
     )
 

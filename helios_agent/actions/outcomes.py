@@ -7,7 +7,7 @@ from helios_agent.decisions import outcomes
 from helios_agent.decisions.catalogue import CATALOGUE
 from helios_agent.decisions.outcomes import LEARNING, Facts
 from helios_agent.decisions.policy import Policy
-from helios_agent.journal import choices, models
+from helios_agent.journal import choices, models, parameters
 from helios_agent.journal.choices import Choice
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game
@@ -17,8 +17,10 @@ HOUR_S = 3600
 
 def measure(tx: Transaction, rules: Game, limits: Policy, cause: int) -> None:
     """Journal the outcome of each of a game's choices of which it can be told now."""
+    factor = parameters.factors(tx, rules.name).get("evaluation_draws", 1.0)
+    draws = round(limits.evaluation_draws * factor)
     for choice in choices.unmeasured(tx, rules.name):
-        outcome = outcomes.judge(_facts(tx, choice, limits), limits.evaluation_draws)
+        outcome = outcomes.judge(_facts(tx, choice, limits), draws)
         if outcome is not None:
             told = {"id": choice.id, "game": choice.game, "action": choice.action, **outcome.as_record()}
             tx.append("decision.measured", told, cause)

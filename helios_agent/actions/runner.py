@@ -1,15 +1,15 @@
 """Carry out intents: claim, act, commit. Each lane does one thing at a time, but for long computations."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from loguru import logger
 
 from helios_agent.actions import (
+    adjust,
     alert,
     ask,
     assess,
@@ -43,29 +43,16 @@ from helios_agent.errors import (
     StoreError,
     WorkerLost,
 )
-from helios_agent.journal import draws, intents
+from helios_agent.journal import draws, intents, spending
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
+from helios_agent.work.metering import Meter, Metered
 
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
     for module in (
-        *(
-            ingest,
-            score,
-            forecast,
-            train,
-            tune,
-            backtest,
-            assess,
-            decide,
-            reflect,
-            alert,
-            ask,
-            backup,
-            verify,
-            compact,
-        ),
+        *(ingest, score, forecast, train, tune, backtest, assess, decide, adjust, reflect),
+        *(alert, ask, backup, verify, compact),
         *(promote, rollback, retire, delete, validate, import_model),
     )
 }
@@ -88,7 +75,8 @@ async def run_lane(contexts: Callable[[], Context], lane: str, pulse_s: float, a
     looks what is due: a wall clock that was set tells nobody. When one of those at once fails, all end.
     """
     # What this lane itself left running when the database failed it.
-    await contexts().journal.record(lambda tx: intents.release(tx, LANES[lane]))
+    context = contexts()
+    await context.journal.record(lambda tx: release(tx, context.meter, LANES[lane]))
     try:
         async with asyncio.TaskGroup() as group:
             for number in range(at_once):
@@ -123,27 +111,47 @@ def forget_unwatched(tx: Transaction, config: Config) -> None:
     draws.close_unwatched(tx, tuple(config.games))
 
 
+def release(tx: Transaction, meter: Meter, actions: Collection[str] | None = None) -> int:
+    """Put back what this boot left running of these actions (None: of all); return how many.
+
+    None of it may go on any more.
+    """
+    return intents.release(
+        tx, actions, before=lambda intent: spending.account(tx, intent, meter.of(intent.id))
+    )
+
+
 async def carry_out(context: Context, intent: Intent) -> None:
-    """Do what a claimed intent asks, and record the outcome, whatever it is."""
+    """Do what a claimed intent asks, and record the outcome, whatever it is, and what its jobs took."""
+    context.meter.forget(intent.id)  # of an attempt before this one, which has been accounted for
     log = logger.bind(action=intent.action, target=intent.target, intent=intent.id)
     action = ACTIONS[intent.action]
     try:
         async with _heeding(context, intent, action) as stop:
-            commit = await action.run(replace(context, stop=stop), intent)
+            metered = Metered(context.engine, context.meter, intent.id)
+            commit = await action.run(replace(context, engine=metered, stop=stop), intent)
 
-        def finish(tx: Transaction) -> Mapping[str, Any]:
-            result = commit(tx, intent.seq)
-            intents.finish(tx, intent, result)
-            return result
+        def finish(tx: Transaction) -> None:
+            intents.finish(tx, intent, commit(tx, intent.seq))
 
-        await context.journal.record(finish)
+        await _end(context, intent, finish)
     except JobStopped:
         log.info("{} was stopped", intent.action)
-        await context.journal.record(lambda tx: intents.put_back(tx, intent))
+        await _end(context, intent, lambda tx: intents.put_back(tx, intent))
     except Exception as error:
         await _did_not_succeed(context, intent, error)
     if action.lane == WORK:
         await train.sweep(context.config.paths.models, context.store)
+
+
+async def _end(context: Context, intent: Intent, end: Callable[[Transaction], object]) -> None:
+    """End an attempt in one transaction, with what its jobs have taken."""
+
+    def change(tx: Transaction) -> None:
+        spending.account(tx, intent, context.meter.of(intent.id))
+        end(tx)
+
+    await context.journal.record(change)
 
 
 async def _did_not_succeed(context: Context, intent: Intent, error: Exception) -> None:
@@ -153,14 +161,14 @@ async def _did_not_succeed(context: Context, intent: Intent, error: Exception) -
     endless = isinstance(error, JobTooLong) and ACTIONS[intent.action].lane == WORK
     if endless or (isinstance(error, FINAL) and not isinstance(error, WorkerLost)):
         log.error("{} failed: {}", intent.action, error)
-        await context.journal.record(lambda tx: intents.fail(tx, intent, message))
+        await _end(context, intent, lambda tx: intents.fail(tx, intent, message))
         return
     known = isinstance(error, HeliosError)
     log.opt(exception=None if known else error).error(
         "{} did not succeed (attempt {}): {}", intent.action, intent.attempt, message
     )
     due_us = context.clock.now_us() + round(RETRY_S * 2 ** (intent.attempt - 1) * SECOND_US)
-    await context.journal.record(lambda tx: intents.retry(tx, intent, message, due_us))
+    await _end(context, intent, lambda tx: intents.retry(tx, intent, message, due_us))
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from helios_agent.actions import history
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.actions.history import EraDraws
 from helios_agent.clock import to_us
-from helios_agent.forecasting import comparison, forecast
+from helios_agent.forecasting import comparison, forecast, served
 from helios_agent.forecasting import ledger as ledgers
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.ledger import Ledger
@@ -136,7 +136,8 @@ def _by_registered(
             trial = comparison.try_out(ledger.trial, challenger, champion or UNIFORM, made, whites, bonus)
             ledger = replace(ledger, trial=trial)
         done = {**asdict(scored), "ledger": ledger.to_record()}
-        entries.append(_entry(draw, REGISTERED, draw.registered.seq, done))
+        meant = {"calibration": served.calibration(draw.registered.record, whites)}
+        entries.append(_entry(draw, REGISTERED, draw.registered.seq, done) | meant)
     return entries, ledger
 
 

@@ -1,4 +1,7 @@
-"""Train: fit a network to the current era's draws in a worker; its version becomes the challenger."""
+"""Train: fit a network to the current era's draws in a worker; its version becomes the challenger.
+
+It begins from scratch, or, asked to with {"start": "newest"}, from the newest version that it can begin from.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,8 +16,8 @@ from helios_agent.actions import history, precision, versions
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.actions.history import EraDraws
 from helios_agent.clock import SECOND_US
-from helios_agent.errors import JobFailed, JobTooLong, Refused
-from helios_agent.journal import draws, intents
+from helios_agent.errors import ArtefactInvalid, JobFailed, JobTooLong, Refused
+from helios_agent.journal import draws, intents, models, parameters
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
@@ -24,6 +27,10 @@ from helios_agent.store import Reader
 
 NAME = "powerballnet"
 STAGING = ".staging"
+SCRATCH, NEWEST = "scratch", "newest"
+"""Where a training can begin."""
+MOST_LEARNING_RATE = 1.0
+"""As in the configuration."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,13 @@ async def run(context: Context, intent: Intent) -> Commit:
 
 
 async def prepare(context: Context, intent: Intent) -> Training:
-    """Return the training of the target's newest era as it is configured. Raises Refused without draws."""
+    """Return the training of the target's newest era as it is configured.
+
+    Raises Refused without draws, or where the intent wants it to begin elsewhere than a training can.
+    """
+    start = intent.args.get("start", SCRATCH)
+    if start not in (SCRATCH, NEWEST):
+        raise Refused(f"start is {start!r}; expected {SCRATCH} or {NEWEST}")
     rules = game(intent.target)
     newest = await draws.newest(context.store, rules.name, 1)
     if not newest:
@@ -67,9 +80,42 @@ async def prepare(context: Context, intent: Intent) -> Training:
         "out": str(kept / f"out-{intent.attempt}"),
         "checkpoint": str(kept / "checkpoint"),
         "network": learning.network.model_dump(),
-        "training": precision.resolved(learning.training),
+        "training": await _settings(context, rules),
     }
+    if start == NEWEST:
+        spec["start"] = await _newest(context, rules, known)
     return Training(rules, known, spec)
+
+
+async def _settings(context: Context, rules: Game) -> dict[str, Any]:
+    """Return the settings of a training, at the learning rate that decisions have arrived at."""
+    settings = precision.resolved(context.config.learning.training)
+    factor = (await parameters.read(context.store, rules.name)).get("learning_rate", 1.0)
+    return settings | {"learning_rate": min(MOST_LEARNING_RATE, settings["learning_rate"] * factor)}
+
+
+async def _newest(context: Context, rules: Game, known: EraDraws) -> Mapping[str, str] | None:
+    """Return the newest version of the era that a training can begin from, as its spec names it, or None."""
+    learning, era, log = context.config.learning, known.era.name, logger.bind(action="train", game=rules.name)
+    trained = len(known.rows) - round(len(known.rows) * learning.training.validation)
+    stored = [
+        model
+        for model in await models.of_era(context.store, rules.name, era)
+        if model.name == NAME and model.role != "deleted"
+    ]
+    for model in sorted(stored, key=lambda model: model.seq, reverse=True):
+        folder = folders.place(context.config.paths.models, Ref(model.name, model.version))
+        try:
+            card = await asyncio.to_thread(folders.verify, folder, model.version)
+            reason = card.unfit(rules.name, era, learning.network.model_dump(), trained)
+        except ArtefactInvalid as damage:
+            reason = str(damage)
+        if reason is None:
+            log.info("the training begins from {}", model.forecaster)
+            return {"artefact": str(folder), "version": model.version}
+        log.warning("the training cannot begin from {}: {}", model.forecaster, reason)
+    log.info("there is no version to begin from: the training begins from scratch")
+    return None
 
 
 async def compute(context: Context, intent: Intent, training: Training) -> Mapping[str, Any]:
@@ -80,6 +126,11 @@ async def compute(context: Context, intent: Intent, training: Training) -> Mappi
     log = logger.bind(action=intent.action, game=training.rules.name, job=intent.id)
     log.info("training on {} draws of the era from {}", draw_count, training.known.era.name)
 
+    start = training.spec.get("start")
+    begins = {
+        "start": SCRATCH if start is None else NEWEST,
+        "start_version": None if start is None else start["version"],
+    }
     seen_us = [context.clock.mono_us()]
     resumed = 0
 
@@ -87,7 +138,7 @@ async def compute(context: Context, intent: Intent, training: Training) -> Mappi
         nonlocal resumed
         if "started" in progress:
             resumed = progress["epoch"]
-            begun = {"epoch": resumed, "step_loss": progress["step_loss"], "draws": draw_count}
+            begun = {"epoch": resumed, "step_loss": progress["step_loss"], "draws": draw_count} | begins
             await context.journal.append("training.started", {"job": intent.id, **begun}, intent.seq)
             return
         seen_us.append(context.clock.mono_us())
@@ -138,17 +189,17 @@ def record(
 ACTION = Action("train", WORK, run, pausable=True)
 
 
-async def sweep(models: Path, store: Reader) -> None:
+async def sweep(folder: Path, store: Reader) -> None:
     """Remove what trainings keep in order to go on, but for those that may: they run, wait or are paused."""
     # Looked for before it is asked what is open: who begins later is not among them.
-    found = await asyncio.to_thread(_kept, models / STAGING)
+    found = await asyncio.to_thread(_kept, folder / STAGING)
     unfinished = {intent.id for intent in await intents.open_ones(store)} if found else set()
-    for folder in found:
-        if folder.name not in unfinished:
+    for kept in found:
+        if kept.name not in unfinished:
             try:
-                await asyncio.to_thread(files.remove, folder)
+                await asyncio.to_thread(files.remove, kept)
             except OSError as error:  # it is looked for again after every training and at every start
-                logger.bind(action="train").warning("{} cannot be removed: {}", folder, error.strerror)
+                logger.bind(action="train").warning("{} cannot be removed: {}", kept, error.strerror)
 
 
 def _kept(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -41,11 +41,12 @@ def act(
     target: str,
     door: Door | None = None,
     prepare: Callable[[], None] | None = None,
+    args: Mapping[str, Any] | None = None,
 ) -> None:
     """Ask for an action, wait, and print its result; see `oneshot.carry_out`."""
     logs.to_stderr(settings.log)
     token = read_token(settings.http)
-    done = asyncio.run(oneshot.carry_out(settings, action, target, token, door, prepare))
+    done = asyncio.run(oneshot.carry_out(settings, action, target, token, door, prepare, args))
     print(json.dumps(done, indent=2))
 
 

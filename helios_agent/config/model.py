@@ -307,13 +307,28 @@ class QuietHours(Section):
         return self
 
 
+SignalName = Literal[
+    "evidence", "evidence_peak", "fairness_p", "evidence_registered", "draws_known", "draws_scored",
+    "draws_registered", "skill", "skill_low", "skill_high", "calibration_error", "confidence",
+    "leader_weight", "expert_disagreement", "regret", "change", "change_clearest", "change_age",
+    "challenger", "challenger_trial", "challenger_gain", "champion_gain", "challenger_loss", "champion_loss",
+    "validation_gap", "live_gap",
+    "learning_progress", "smallest_visible_factor", "staleness", "failed_trainings", "draws_since_search",
+    "draws_since_backtest", "decision_effectiveness", "missing_draws", "draw_overdue", "feed_silence",
+    "feed_disagreement", "open_incidents", "compute_day", "compute_month", "compute_left_day",
+    "compute_left_month", "storage_used", "schedule_lateness", "webhook_failures", "backup_age",
+    "verification_age",
+]  # fmt: skip
+"""What an assessment measures of a game, see `metacognition.signals`: what a goal can be about."""
+
+
 class Goal(Section):
     """A value that a signal of a game is to reach."""
 
     id: Name
     name: Annotated[str, Field(min_length=1, max_length=200)]
     game: GameName
-    metric: Annotated[str, Field(pattern=r"^[a-z][a-z_0-9]{0,59}$")]
+    metric: SignalName
     target: float
     direction: Literal["at least", "at most"]
     priority: Literal["critical", "high", "medium", "low"] = "medium"

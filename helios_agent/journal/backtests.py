@@ -14,6 +14,7 @@ class Backtest:
 
     done, total: draws foretold, each counted once for the experts together and once for each network.
     summary, report, sha256: what was found, the name of the report's file, and its digest; None until then.
+    completed: the event of its end.
     """
 
     job: str
@@ -31,6 +32,7 @@ class Backtest:
     sha256: str | None
     changed_us: int
     seq: int
+    completed: int | None
 
     @classmethod
     def from_row(cls, row: Row) -> "Backtest":
@@ -53,9 +55,17 @@ async def find(store: Reader, job: str) -> Backtest | None:
 async def newest(store: Reader, game: str, limit: int) -> list[str]:
     """Return the jobs of up to `limit` backtests of a game, newest first, those that still wait included."""
     rows = await store.rows(
-        "SELECT id FROM (SELECT id, seq FROM intent WHERE action = 'backtest' AND target LIKE ? || '/%'"
-        " UNION SELECT job, seq FROM backtest WHERE game = ? AND job NOT IN (SELECT id FROM intent))"
-        " ORDER BY seq DESC LIMIT ?",
-        (game, game, limit),
+        "SELECT id FROM (SELECT id, seq FROM intent WHERE action = 'backtest'"
+        " AND (target = ?1 OR target LIKE ?1 || '/%')"
+        " UNION SELECT job, seq FROM backtest WHERE game = ?1 AND job NOT IN (SELECT id FROM intent))"
+        " ORDER BY seq DESC LIMIT ?2",
+        (game, limit),
     )
     return [row["id"] for row in rows]
+
+
+async def last_completed(store: Reader, game: str) -> int | None:
+    """Return the event in which the last backtest of a game came to its end."""
+    rows = await store.rows("SELECT max(completed) AS seq FROM backtest WHERE game = ?", (game,))
+    seq: int | None = rows[0]["seq"]
+    return seq

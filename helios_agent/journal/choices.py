@@ -60,16 +60,6 @@ def last_us(tx: Transaction) -> dict[tuple[str, str], int]:
     return {(row["action"], row["target"]): row["at_us"] for row in rows}
 
 
-def spent_since(tx: Transaction, since_us: int) -> float:
-    """Return the CPU seconds that what was chosen has taken since an instant."""
-    rows = tx.rows(
-        "SELECT coalesce(sum(cpu_seconds), 0) AS total FROM spending"
-        " WHERE at_us >= ? AND EXISTS (SELECT 1 FROM choice WHERE choice.id = spending.job)",
-        (since_us,),
-    )
-    return float(rows[0]["total"])
-
-
 COSTS_FROM = 5
 """So many of the latest jobs tell what the next will cost."""
 

@@ -56,9 +56,10 @@ async def newest(store: Reader, game: str, limit: int, before: str | None = None
     return [_from_row(row) for row in rows]
 
 
-async def count(store: Reader, game: str) -> int:
-    """Return how many draws of a game are stored."""
-    return int((await store.rows("SELECT count(*) AS n FROM draw WHERE game = ?", (game,)))[0]["n"])
+async def count(store: Reader, game: str, since: str = "") -> int:
+    """Return how many draws of a game from the day `since` on are stored."""
+    sql = "SELECT count(*) AS n FROM draw WHERE game = ? AND day >= ?"
+    return int((await store.rows(sql, (game, since)))[0]["n"])
 
 
 async def feeds(store: Reader, game: str) -> dict[str, Mapping[str, Any]]:

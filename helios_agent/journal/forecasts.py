@@ -102,6 +102,29 @@ async def scores(store: Reader, game: str, era: str) -> list[Score]:
     return [Score(**dict(row)) for row in rows]
 
 
+async def overstated(store: Reader, game: str, era: str, limit: int) -> list[float]:
+    """Return by how much the last registered forecasts of an era promised too much: see `served`."""
+    rows = await store.rows(
+        "SELECT expected - drawn AS too_much FROM score WHERE game = ? AND era = ? AND expected IS NOT NULL"
+        " ORDER BY day DESC LIMIT ?",
+        (game, era, limit),
+    )
+    return [row["too_much"] for row in rows]
+
+
+async def gains_of(
+    store: Reader, game: str, era: str, forecaster: str, after: int, limit: int
+) -> list[float]:
+    """Return what a forecaster gained on the last draws scored after an event, newest first, nats."""
+    rows = await store.rows(
+        "SELECT ledger.gain_nats FROM score CROSS JOIN ledger USING (game, day)"
+        " WHERE score.game = ? AND score.era = ? AND score.seq > ? AND ledger.forecaster = ?"
+        " ORDER BY score.day DESC LIMIT ?",
+        (game, era, after, forecaster, limit),
+    )
+    return [row["gain_nats"] for row in rows]
+
+
 async def scores_of(store: Reader, game: str, days: list[str]) -> dict[str, Score]:
     """Return the scores of some days."""
     rows = await store.rows(

@@ -11,7 +11,7 @@ expired`. A person approves or refuses it; whoever asks for the same approves it
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -340,11 +340,16 @@ def put_back(tx: Transaction, intent: Intent) -> None:
         tx.append("intent.released", {"id": intent.id, "action": intent.action}, intent.seq)
 
 
-def release(tx: Transaction, actions: Collection[str] | None = None) -> int:
-    """Put back what this boot runs of these actions (None: of all); return how many."""
+def release(
+    tx: Transaction,
+    actions: Collection[str] | None = None,
+    before: Callable[[Intent], object] = lambda intent: None,
+) -> int:
+    """Put back what this boot runs of these actions (None: of all), each after `before`; return how many."""
     rows = tx.rows("SELECT * FROM intent WHERE state = 'running' AND boot = ?", (tx.boot,))
     rows = [row for row in rows if actions is None or row["action"] in actions]
     for intent in map(Intent.from_row, rows):
+        before(intent)
         put_back(tx, intent)
     return len(rows)
 

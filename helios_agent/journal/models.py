@@ -57,6 +57,23 @@ async def of_era(store: Reader, game: str, era: str) -> list[Model]:
     return [Model.from_row(row) for row in rows]
 
 
+async def newest(store: Reader, game: str, era: str, limit: int) -> list[Model]:
+    """Return the models of an era that joined last, the last one first, be they deleted by now."""
+    rows = await store.rows(
+        "SELECT * FROM model WHERE game = ? AND era = ? ORDER BY seq DESC LIMIT ?", (game, era, limit)
+    )
+    return [Model.from_row(row) for row in rows]
+
+
+async def promoted(store: Reader, model: Model) -> int | None:
+    """Return the event in which a model was last promoted."""
+    rows = await store.rows(
+        "SELECT max(seq) AS seq FROM promotion WHERE game = ? AND version = ?", (model.game, model.version)
+    )
+    seq: int | None = rows[0]["seq"]
+    return seq
+
+
 async def of_game(store: Reader, game: str) -> list[Model]:
     """Return every model of a game, deleted ones too: era by era, in the order in which they joined."""
     rows = await store.rows("SELECT * FROM model WHERE game = ? ORDER BY era, ordinal", (game,))

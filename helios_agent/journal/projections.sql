@@ -31,10 +31,11 @@ INSERT INTO forecast (seq, game, day, at_us, digest)
 VALUES (:seq, :payload->>'game', :payload->>'day', :at_us, :payload->>'digest');
 
 -- on history.scored, forecast.scored
-INSERT INTO score (game, day, era, basis, forecast, mixture_gain, mixture_nats, peak_nats, ledger, seq)
+INSERT INTO score (game, day, era, basis, forecast, mixture_gain, mixture_nats, peak_nats, ledger, seq, expected,
+                   drawn)
 VALUES (:payload->>'game', :payload->>'day', :payload->>'era', :payload->>'basis', :payload->>'forecast',
         :payload->>'mixture_gain', :payload->>'$.ledger.mixture_nats', :payload->>'$.ledger.peak_nats',
-        :payload->'ledger', :seq);
+        :payload->'ledger', :seq, :payload->>'$.calibration.expected', :payload->>'$.calibration.drawn');
 INSERT INTO ledger (game, day, forecaster, gain_nats, cumulative_nats, weight)
 SELECT :payload->>'game', :payload->>'day', gain.key, gain.value,
        standing.value->>'gain_nats', weight.value
@@ -120,6 +121,12 @@ VALUES (:payload->>'job', :payload->>'number', :payload->>'question', :payload->
         :payload->'gains',
         :payload->>'gain', :payload->>'error', :payload->>'cpu_seconds', :seq);
 
+-- on search.completed
+-- A run that died in the training of what it found may tell of it again.
+INSERT INTO search (job, game, is_adopted, at_us, seq)
+VALUES (:payload->>'job', :payload->>'game', :payload->>'adopted', :at_us, :seq)
+ON CONFLICT (job) DO NOTHING;
+
 -- on model.trained, model.imported
 -- One that was deleted comes back under its old ordinal and prior.
 UPDATE model SET role = 'retired' WHERE game = :payload->>'game' AND role = 'challenger';
@@ -153,12 +160,14 @@ VALUES (:payload->>'job', :payload->>'game', :payload->>'era', :payload->>'from'
         :payload->'forecasters', :payload->>'done', :payload->>'total', :payload->'gains',
         :payload->>'eta_seconds', :at_us, :seq)
 ON CONFLICT (job) DO UPDATE SET
+  era = excluded.era, first = excluded.first, last = excluded.last, forecasters = excluded.forecasters,
   done = excluded.done, total = excluded.total, gains = excluded.gains, eta_seconds = excluded.eta_seconds,
   changed_us = excluded.changed_us;
 
 -- on backtest.completed
 UPDATE backtest SET done = :payload->>'done', gains = :payload->'gains', eta_seconds = NULL,
-  summary = :payload->'summary', report = :payload->>'report', sha256 = :payload->>'sha256', changed_us = :at_us
+  summary = :payload->'summary', report = :payload->>'report', sha256 = :payload->>'sha256', changed_us = :at_us,
+  completed = :seq
 WHERE job = :payload->>'job';
 
 -- on intent.proposed

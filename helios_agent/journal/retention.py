@@ -7,7 +7,7 @@ from itertools import chain
 
 from helios_agent.clock import SECOND_US, from_us
 from helios_agent.journal.journal import Transaction
-from helios_agent.store import Connection
+from helios_agent.store import Connection, Reader
 
 DAY_US = 86_400 * SECOND_US
 KEPT_US = 30 * DAY_US
@@ -79,11 +79,18 @@ def due(
 
 def used_bytes(connection: Connection) -> int:
     """Return how much of a database file is in use."""
-    row = connection.execute(
-        "SELECT (page_count - freelist_count) * page_size AS used"
-        " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
-    ).fetchone()
-    return int(row["used"])
+    return int(connection.execute(_USED).fetchone()["used"])
+
+
+async def used(store: Reader) -> int:
+    """Return how much of the database file is in use, in bytes."""
+    return int((await store.rows(_USED))[0]["used"])
+
+
+_USED = (
+    "SELECT (page_count - freelist_count) * page_size AS used"
+    " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+)
 
 
 def purge(tx: Transaction, upto: int, games: Collection[str], cause: int) -> int:

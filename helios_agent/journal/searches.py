@@ -22,7 +22,12 @@ async def trials(store: Reader, job: str, question: str | None = None) -> list[d
 
 async def is_completed(store: Reader, job: str) -> bool:
     """Return whether the end of a search is in the journal."""
-    rows = await store.rows(
-        "SELECT 1 FROM event WHERE kind = 'search.completed' AND payload->>'job' = ? LIMIT 1", (job,)
-    )
-    return bool(rows)
+    return bool(await store.rows("SELECT 1 FROM search WHERE job = ?", (job,)))
+
+
+async def last_completed(store: Reader, game: str) -> int | None:
+    """Return the event in which the last search of a game came to its end."""
+    seq: int | None = (await store.rows("SELECT max(seq) AS seq FROM search WHERE game = ?", (game,)))[0][
+        "seq"
+    ]
+    return seq

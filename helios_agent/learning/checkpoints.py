@@ -45,7 +45,7 @@ def digest(job: TrainingJob) -> str:
 
     That is its spec, the code, torch, and the kind of processor, whose instructions round in their own ways.
     """
-    spec = job.model_dump(exclude={"out", "checkpoint"})
+    spec = job.model_dump(exclude={"out": True, "checkpoint": True, "start": {"artefact"}})
     spec |= {
         "code": CODE,
         "torch": torch.__version__,

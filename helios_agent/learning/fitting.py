@@ -1,8 +1,9 @@
 """Fit a network to the earlier part of a history, and keep the epoch that foretold the later part best.
 
 After each epoch the draws kept for validation are scored; the epoch with the best log-score gain over uniform
-is kept, and the untrained network, which is uniform, takes part as epoch 0. Validation draws are read by
-continuation, in segments as training reads them: a small part of the work of exact windows.
+is kept. The network as it begins takes part as epoch 0: made from a seed it is uniform, and one that was
+trained before is scored like any epoch. Validation draws are read by continuation, in segments as training
+reads them: a small part of the work of exact windows.
 """
 
 import math
@@ -44,14 +45,18 @@ def fit(
     seed: int,
     report: Report,
     checkpoint: Checkpoint | None = None,
+    warm: bool = False,
 ) -> Fit:
     """Train on the draws before the validation part; leave `net` with its best epoch's weights.
 
-    Call it within `reproducible`. `report` is called as `training.run` says. When it raises JobStopped, the
-    state after the last whole epoch is kept in `checkpoint`, where one is given; a later call with the same
-    arguments goes on from it, to the same bits. Raises JobFailed when a loss is not finite.
+    `warm`: the network was trained before. Call it within `reproducible`. `report` is called as
+    `training.run` says. When it raises JobStopped, the state after the last whole epoch is kept in
+    `checkpoint`, where one is given; a later call with the same arguments goes on from it, to the same bits.
+    Raises JobFailed when a loss is not finite.
     """
     fitting = Fitting(net, draws, matrix, how, seed)
+    if warm:
+        fitting.score_beginning()
     kept = checkpoint.load() if checkpoint is not None else None
     if kept is not None:
         fitting.restore(kept)
@@ -87,6 +92,7 @@ class Fitting:
         self._trained = len(draws) - how.validated(len(draws))
         self._frequencies = data.coming_frequencies(draws[: self._trained], matrix)
         self._matrix = matrix
+        self._uniform_nats = uniform_nats(matrix.white, matrix.pick, matrix.bonus)
         self._how = how
         self._optimiser = Adam(net.parameters(), how.learning_rate)
         self._order = torch.Generator().manual_seed(seed)
@@ -97,16 +103,17 @@ class Fitting:
         """Return whether there is another epoch to run."""
         return self.epoch < self._how.epochs and self.epoch - self._best["epoch"] < self._how.patience
 
+    def score_beginning(self) -> None:
+        """Measure what the network gains as it is, before the first epoch."""
+        self._best["gain_nats"] = self._uniform_nats - self._validation_loss()
+
     def run_epoch(self, first_step: Callable[[float], None]) -> dict[str, Any]:
         """Train for an epoch, telling `first_step` the loss of its first step; return how it went."""
         loss = self._train(first_step)
-        trained, how = self._trained, self._how
+        how = self._how
         self.epoch += 1
-        said = scoring.say_by_continuation(self._net, self._draws, trained, how.batch, how.precision)
-        validation_loss = float(scoring.losses(said, self._draws[trained:]).mean())
-        if not math.isfinite(validation_loss):
-            raise self._diverged("validation loss", validation_loss)
-        gain = uniform_nats(self._matrix.white, self._matrix.pick, self._matrix.bonus) - validation_loss
+        validation_loss = self._validation_loss()
+        gain = self._uniform_nats - validation_loss
         if gain > self._best["gain_nats"]:
             self._best = {"epoch": self.epoch, "gain_nats": gain, "loss": loss}
             for name, value in self._net.state_dict().items():
@@ -151,6 +158,15 @@ class Fitting:
                 for number, value in enumerate(many)
             },
         }
+
+    def _validation_loss(self) -> float:
+        """Return the mean log loss of the draws kept for validation, nats a draw."""
+        how, trained = self._how, self._trained
+        said = scoring.say_by_continuation(self._net, self._draws, trained, how.batch, how.precision)
+        loss = float(scoring.losses(said, self._draws[trained:]).mean())
+        if not math.isfinite(loss):
+            raise self._diverged("validation loss", loss)
+        return loss
 
     def _train(self, first_step: Callable[[float], None]) -> float:
         """Go once through the draws by continuation; return the mean log loss, nats a draw."""

@@ -42,11 +42,19 @@ class TrainingSpec(Spec):
         return round(draws * self.validation)
 
 
+class Start(Spec):
+    """The artefact whose weights a training begins from. It must be that very version."""
+
+    artefact: str = Field(min_length=1)
+    version: str = Field(pattern=r"^[0-9a-f]{12}$")
+
+
 class TrainingJob(Matrix):
     """The whole spec of a training run. `draws` are chronological and all of one rule era.
 
-    With `days`, the dates of the draws, that is checked against the game's calendar. `checkpoint` is a folder
-    in which an interrupted run leaves what it takes to go on; neither it nor `out` bears on the outcome.
+    With `days`, the dates of the draws, that is checked against the game's calendar. Without `start` the
+    weights are made from the seed. `checkpoint` is a folder in which an interrupted run leaves what it takes
+    to go on; neither it, nor `out`, nor where the artefact of `start` lies bears on the outcome.
     """
 
     game: str = Field(min_length=1)
@@ -57,6 +65,7 @@ class TrainingJob(Matrix):
     out: str = Field(min_length=1)
     checkpoint: str | None = Field(None, min_length=1)
     days: list[str] | None = None
+    start: Start | None = None
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
 

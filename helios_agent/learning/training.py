@@ -6,6 +6,7 @@ from typing import Any
 
 from helios_agent import __version__
 from helios_agent.clock import SystemClock
+from helios_agent.errors import JobFailed
 from helios_agent.learning import artefacts, checkpoints, data, fitting, scoring, specs
 from helios_agent.learning.fitting import Report
 from helios_agent.learning.likelihood import uniform_nats
@@ -22,7 +23,8 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     per epoch with `epoch`, `epochs`, `loss`, `validation_loss` and `validation_gain_nats` (nats a draw), and
     `epochs_left`: how many follow should none of them improve on the best. It may raise JobStopped, which
     passes once what was done so far is in `checkpoint`. Nothing here removes that. Raises JobFailed where the
-    spec does not hold, the training diverges or a folder cannot be written.
+    spec does not hold, what is to be begun from is damaged, another version or unfit for it (see
+    `ModelCard.unfit`), the training diverges or a folder cannot be written.
     """
     job = specs.read(specs.TrainingJob, spec)
     draws = data.from_rows(job.draws)
@@ -31,7 +33,10 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
         checkpoint = checkpoints.Checkpoint(Path(job.checkpoint), checkpoints.digest(job), SystemClock())
     with reproducible(job.seed, job.training.threads):
         net = PowerballNet(job.network, job)
-        fit = fitting.fit(net, draws, job, job.training, job.seed, report, checkpoint)
+        if job.start is not None:
+            _take_weights(net, job.start, job)
+        how = job.training
+        fit = fitting.fit(net, draws, job, how, job.seed, report, checkpoint, warm=job.start is not None)
         shrinkage, metrics = _assess(net, draws, job)
     metrics |= {"best_epoch": fit.best_epoch, "epochs": fit.epochs}
     if fit.train_loss is not None:
@@ -51,9 +56,23 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
         metrics=metrics,
         training=job.training.model_dump(),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
+        begun_from=None if job.start is None else job.start.version,
     )
     version = artefacts.write(Path(job.out), card, weights)
     return {"version": version, "metrics": metrics, "files": [CARD, WEIGHTS]}
+
+
+def _take_weights(net: PowerballNet, start: specs.Start, job: specs.TrainingJob) -> None:
+    """Give the network the weights of the artefact that a training is to begin from."""
+    folder = Path(start.artefact)
+    card, earlier = artefacts.read(folder, start.version)
+    trained = len(job.draws) - job.training.validated(len(job.draws))
+    reason = card.unfit(job.game, job.era, job.network.model_dump(), trained)
+    if reason is None and (card.white, card.bonus, card.pick) != (job.white, job.bonus, job.pick):
+        reason = f"its draws are {card.pick} of {card.white} and 1 of {card.bonus}"
+    if reason is not None:
+        raise JobFailed(f"start: {folder} cannot be begun from: {reason}")
+    net.load_state_dict(earlier.state_dict())
 
 
 def _assess(
@@ -70,12 +89,17 @@ def _assess(
     uniform = scoring.losses(said, drawn, 0.0)
     loss = scoring.losses(said, drawn, shrinkage)
     unshrunk = scoring.losses(said, drawn)
+    # As many draws right before: it was trained on them, and may know them by heart.
+    seen = draws[max(net.sequence, 2 * trained - len(draws)) : trained]
+    said_seen = scoring.say(net, draws[:trained], trained - len(seen))
+    gained_seen = scoring.losses(said_seen, seen, 0.0) - scoring.losses(said_seen, seen, shrinkage)
     missed = said.confidence.double() - (uniform - unshrunk)
     return shrinkage, {
         "uniform_nats": uniform_nats(job.white, job.pick, job.bonus),
         "validation_draws": len(drawn),
         "validation_loss": float(loss.mean()),
         "validation_gain_nats": float((uniform - loss).mean()),
+        "training_gain_nats": float(gained_seen.mean()),
         "validation_gain_unshrunk_nats": float((uniform - unshrunk).mean()),
         # How far the confidence head is from the gains it predicts: mean, and root mean square.
         "confidence_bias_nats": float(missed.mean()),

@@ -1,61 +1,43 @@
-"""Every signal of the self-assessment: its unit, its definition, and how it follows from facts.
+"""Every signal of the self-assessment: unit, definition, healthy range, source, and its value from facts.
 
-Pure: facts in, values out. Each fact is a query of the journal's tables (see actions/assess.py), so
-every value can be computed again from the journal alone.
+Pure: facts in, values out. Each fact is a query of the journal's tables (see actions/facts.py), so that every
+value can be computed again from the journal alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from helios_agent.forecasting import evidence
-from helios_agent.forecasting.comparison import Trial
-from helios_agent.forecasting.detection import Detector
+from helios_agent.forecasting import evidence, mixture
 from helios_agent.forecasting.experts import single_ball_hypotheses
-from helios_agent.forecasting.mixture import Standing
+from helios_agent.metacognition.facts import Facts
 
 VISIBLE_ALPHA = 0.01
 HOUR_US = 3_600_000_000
+RECENT = 50
+"""How many of the last draws, or choices, a mean is taken over."""
+LEAST_CALIBRATED = 30
+"""Fewest draws whose forecasts can be told to promise too much or too little."""
+LEAST_LIVE = 6
+"""Fewest draws that tell whether a network gains what it did in validation: two weeks of them."""
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What was journaled about one game, as of `now_us` (microseconds, UTC)."""
-
-    now_us: int
-    white_count: int
-    pick: int
-    gains: Sequence[float]
-    """The mixture's gain over uniform at each scored draw of the current era, nats, oldest first."""
-    registered_gains: Sequence[float]
-    """Those of them whose forecast was registered before its draw."""
-    peak_nats: float
-    weights: Mapping[str, float]
-    """The mixture's weights for the next draw, by forecaster, the reserve among them."""
-    standings: Mapping[str, Standing]
-    """Prior weight of each forecaster in the current era, and what it gained on uniform, nats."""
-    detector: Detector
-    """The watch for a change, after the last scored draw."""
-    trial: Trial | None
-    """The test of today's challenger against the champion; None before its first scored draw."""
-    draws: int
-    """Draws of the current era that are stored."""
-    draws_trained_on: int | None
-    """Draws the newest network of the era was trained on; None if there is none."""
-    missing_since_us: tuple[int, ...]
-    """Instants of draws that were held but are not stored."""
-    feed_read_us: int | None
-    open_incidents: int
-    backup_us: int
-    """When the last backup was made, or the journal begun if there is none."""
+Range = tuple[float | None, float | None]
+"""Lowest and highest value at which all is well; None where there is no such bound."""
+ANY: Range = (None, None)
 
 
 @dataclass(frozen=True)
 class Signal:
-    """A measured quantity: its unit, its definition, and its value from facts (None: cannot be said yet)."""
+    """A measured quantity.
+
+    definition: what it is. source: of which events, and of which of their fields, it is computed.
+    measure: its value from facts; None where it cannot be said yet.
+    """
 
     name: str
     unit: str
     definition: str
+    healthy: Range
+    source: str
     measure: Callable[[Facts], float | None]
 
 
@@ -81,133 +63,442 @@ def _hours_since(us: int | None, facts: Facts) -> float | None:
     return None if us is None else max(0, facts.now_us - us) / HOUR_US
 
 
+def _mean(values: Sequence[float], least: int = 1) -> float | None:
+    return sum(values) / len(values) if len(values) >= least else None
+
+
+def _less(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second
+
+
+def _metric(metrics: Mapping[str, float] | None, name: str) -> float | None:
+    return None if metrics is None else metrics.get(name)
+
+
+def _loss(name: str | None, facts: Facts) -> float | None:
+    standing = facts.standings.get(name) if name is not None else None
+    return None if standing is None else 0.0 - standing.gain_nats
+
+
+def _validation_gap(facts: Facts) -> float | None:
+    newest = facts.networks.newest
+    return _less(_metric(newest, "training_gain_nats"), _metric(newest, "validation_gain_nats"))
+
+
+def _live_gap(facts: Facts) -> float | None:
+    networks = facts.networks
+    return _less(_metric(networks.newest, "validation_gain_nats"), _mean(networks.newest_gains, LEAST_LIVE))
+
+
+def _learning_progress(facts: Facts) -> float | None:
+    newest, before = facts.networks.newest, facts.networks.before
+    return _less(_metric(newest, "validation_gain_nats"), _metric(before, "validation_gain_nats"))
+
+
+def leader(weights: Mapping[str, float]) -> str | None:
+    """Return the forecaster that the mixture believes most, other than uniform; None if there is none."""
+    believed = {name: w for name, w in weights.items() if name not in (mixture.UNIFORM, mixture.RESERVE)}
+    return min(believed, key=lambda name: (-believed[name], name), default=None)
+
+
+def _leader_weight(facts: Facts) -> float | None:
+    name = leader(facts.weights)
+    return None if name is None else facts.weights[name]
+
+
+def _schedule_lateness(facts: Facts) -> float | None:
+    late_us = [max(0, seen_us - due_us) for due_us, seen_us in facts.upkeep.firings_us]
+    return max(late_us) / HOUR_US if late_us else None
+
+
+def _failed_trainings(facts: Facts) -> float:
+    ended = [*facts.trainings, "done"]
+    return float(ended.index("done"))
+
+
+SCORES = "forecast.scored and history.scored of the game's current era (that of its newest draw)"
+LAST = "the last of forecast.scored and history.scored of the era"
+CHOSEN = "choice.made, any game, joined with work.spent by id = job"
+
 SIGNALS: tuple[Signal, ...] = (
     Signal(
         "evidence", "nats",
         "The mixture's total log-score gain over uniform in this era: the log of an e-process.",
+        (-0.6932, None),
+        f"{SCORES}: the sum of mixture_gain.",
         lambda f: sum(f.gains),
     ),
     Signal(
         "evidence_peak", "nats",
         "The largest value that the evidence has had.",
+        ANY,
+        f"{LAST}: ledger.peak_nats.",
         lambda f: f.peak_nats,
     ),
     Signal(
         "fairness_p", "probability",
         "Anytime-valid p-value of «the draws are fair»: exp(−peak), at most 1 (Ville's inequality).",
+        (0.01, None),
+        f"{LAST}: exp(−ledger.peak_nats).",
         lambda f: evidence.anytime_p(f.peak_nats),
     ),
     Signal(
         "evidence_registered", "nats",
         "The part of the evidence from forecasts that stood in the journal before their draw.",
+        ANY,
+        "forecast.scored of the era: the sum of mixture_gain.",
         lambda f: sum(f.registered_gains),
     ),
     Signal(
         "draws_known", "draws",
         "Draws of this era that are stored.",
+        ANY,
+        "draw.ingested and history.imported of the game: those with day in the era.",
         lambda f: float(f.draws),
     ),
     Signal(
         "draws_scored", "draws",
         "Draws of this era that were scored.",
+        ANY,
+        f"{SCORES}: how many.",
         lambda f: float(len(f.gains)),
     ),
     Signal(
         "draws_registered", "draws",
         "Draws whose forecast stood in the journal before the draw.",
+        ANY,
+        "forecast.scored of the era: how many.",
         lambda f: float(len(f.registered_gains)),
     ),
     Signal(
         "skill", "nats per draw",
         "The mixture's mean log-score gain over uniform.",
+        ANY,
+        f"{SCORES}: the mean of mixture_gain.",
         _skill("mean"),
     ),
     Signal(
         "skill_low", "nats per draw",
         "Lower bound of the 95 % asymptotic confidence sequence of the skill.",
+        ANY,
+        f"{SCORES}: from number, mean and standard deviation of mixture_gain, by evidence.skill_interval.",
         _skill("low"),
     ),
     Signal(
         "skill_high", "nats per draw",
         "Upper bound of the 95 % asymptotic confidence sequence of the skill.",
+        (0.0, None),
+        f"{SCORES}: as skill_low.",
         _skill("high"),
+    ),
+    Signal(
+        "calibration_error", "probability",
+        f"Over the last {RECENT} draws with a registered forecast, at least {LEAST_CALIBRATED}: the chance "
+        "to be drawn that the served forecast expected of the balls to be drawn, less the one that it gave "
+        "to those drawn.",
+        (-0.01, 0.01),
+        f"The last {RECENT} forecast.scored of the era that have calibration: the mean of "
+        "calibration.expected − calibration.drawn.",
+        lambda f: _mean(f.overstated, LEAST_CALIBRATED),
     ),
     Signal(
         "confidence", "probability",
         "The mixture's weight on forecasters other than uniform: its belief that the game can be predicted.",
+        ANY,
+        f"{LAST}: the posterior of ledger.standings, that of switching passed on by ledger.shares; 1 less "
+        "what uniform and the reserve have.",
         lambda f: evidence.predictability(f.weights),
+    ),
+    Signal(
+        "leader_weight", "probability",
+        "The largest weight in the mixture of a forecaster other than uniform.",
+        ANY,
+        f"{LAST}: the weights as for confidence.",
+        _leader_weight,
+    ),
+    Signal(
+        "expert_disagreement", "probability",
+        "How far apart the forecasters are on the next draw: the standard deviation between them, uniform "
+        "left out, of a main ball's chance to be drawn, root mean square over the balls.",
+        ANY,
+        "The last forecast.registered of the game, if its draw is not known yet: forecast.forecasters.",
+        lambda f: f.disagreement,
     ),
     Signal(
         "regret", "nats",
         "What the best forecaster gained on uniform in this era, less what the mixture did.",
+        ANY,
+        f"{LAST}: the largest gain_nats of ledger.standings; less the sum of mixture_gain over the era.",
         lambda f: max((s.gain_nats for s in f.standings.values()), default=0.0) - sum(f.gains),
     ),
     Signal(
         "change", "nats",
         "Evidence that the machine has changed: log of Shiryaev and Roberts' sum over all moments.",
+        ANY,
+        f"{LAST}: ledger.detector.shiryaev_roberts_nats; null once an alert.raised about game/change "
+        "followed it.",
         lambda f: f.detector.shiryaev_roberts_nats,
     ),
     Signal(
         "change_clearest", "nats",
         "The part of it that speaks for one moment alone: log of the CUSUM.",
+        (None, 3.0),
+        f"{LAST}: ledger.detector.cusum_nats; null as change is.",
         lambda f: f.detector.cusum_nats,
     ),
     Signal(
         "change_age", "draws",
         "How many draws ago that moment was.",
+        ANY,
+        f"{LAST}: ledger.detector.suspected_draws; null as change is.",
         lambda f: float(f.detector.suspected_draws) if f.detector.draws else None,
     ),
     Signal(
         "challenger", "nats",
         "The largest evidence so far that the newest network forecasts better than the champion.",
+        ANY,
+        f"{LAST}: ledger.trial.comparison.peak_nats, if ledger.trial is of the model that is challenger by "
+        "model.trained, .imported, .promoted, .rolled-back, .retired and .deleted.",
         lambda f: f.trial.comparison.peak_nats if f.trial else None,
     ),
     Signal(
         "challenger_trial", "trial",
         "Which trial of a challenger in this era that is: each later one must show more.",
+        ANY,
+        f"{LAST}: ledger.trial.ordinal, null as challenger is.",
         lambda f: float(f.trial.ordinal) if f.trial else None,
+    ),
+    Signal(
+        "challenger_gain", "nats per draw",
+        f"The challenger's mean log-score gain over uniform, over its last {RECENT} draws since it joined.",
+        (-0.05, None),
+        "forecast.scored of the era after the model.trained or model.imported of the challenger: the mean of "
+        f"gains[name@version] over the last {RECENT} that have it.",
+        lambda f: _mean(f.networks.challenger_gains),
+    ),
+    Signal(
+        "champion_gain", "nats per draw",
+        f"The champion's mean log-score gain over uniform, over its last {RECENT} draws since its promotion.",
+        (-0.05, None),
+        "forecast.scored of the era after the last model.promoted of the champion: as challenger_gain.",
+        lambda f: _mean(f.networks.champion_gains),
+    ),
+    Signal(
+        "challenger_loss",
+        "nats",
+        "What the challenger lost to uniform in all since it joined: the log of an e-process against its "
+        "forecasts being right.",
+        (None, 4.605),
+        f"{LAST}: −gain_nats of the challenger's name@version in ledger.standings, if it has one.",
+        lambda f: _loss(f.networks.challenger, f),
+    ),
+    Signal(
+        "champion_loss",
+        "nats",
+        "What the champion lost to uniform in all since it joined, as challenger_loss.",
+        (None, 4.605),
+        f"{LAST}: −gain_nats of the champion's name@version in ledger.standings, if it has one.",
+        lambda f: _loss(f.networks.champion, f),
+    ),
+    Signal(
+        "validation_gap", "nats per draw",
+        "What the newest network gained on the last draws it was trained on, less what it did on those it "
+        "was validated on, as many: how much it knows by heart.",
+        (None, 0.05),
+        "The last model.trained or model.imported of the era: metrics.training_gain_nats − "
+        "metrics.validation_gain_nats.",
+        _validation_gap,
+    ),
+    Signal(
+        "live_gap", "nats per draw",
+        "What the newest network gained on the draws it was validated on, less what it gained on average on "
+        f"its last {RECENT} draws since, at least {LEAST_LIVE}.",
+        (None, 0.05),
+        "The last model.trained or model.imported of the era: metrics.validation_gain_nats; forecast.scored "
+        "after it: as challenger_gain.",
+        _live_gap,
+    ),
+    Signal(
+        "learning_progress", "nats per draw",
+        "What the newest network gained in validation, less what the one before it did.",
+        (-0.05, None),
+        "The last two model.trained or model.imported of the era, of different versions: "
+        "metrics.validation_gain_nats.",
+        _learning_progress,
     ),
     Signal(
         "smallest_visible_factor", "times",
         "The smallest weight of one ball, against 1 of the others, that the mixture would have found by now.",
+        ANY,
+        f"{SCORES}: how many; and of the last, ledger.standings.ball.prior, by "
+        "evidence.smallest_visible_factor.",
         _smallest_visible_factor,
     ),
     Signal(
         "staleness", "draws",
         "Draws of this era that the newest network was not trained on; all of them if there is no network.",
+        (None, 39.0),
+        "draws_known, less the largest draws of model.trained or .imported of the era's challenger and "
+        "champion.",
         lambda f: float(f.draws - (f.draws_trained_on or 0)),
+    ),
+    Signal(
+        "failed_trainings", "trainings",
+        "Trainings that failed, one after the other, since the last that succeeded, of those asked for "
+        "within 30 days.",
+        (None, 1.0),
+        "intent.created or .proposed of train for the game within 30 days, the last first, with their "
+        "intent.done, .failed or .dead: how many before the first that is done.",
+        _failed_trainings,
+    ),
+    Signal(
+        "draws_since_search", "draws",
+        "Draws of this era that were scored since the last search for a network ended; all if none was made.",
+        ANY,
+        f"{SCORES}, after the last search.completed of the game: how many.",
+        lambda f: float(f.draws_since_search),
+    ),
+    Signal(
+        "draws_since_backtest", "draws",
+        "Draws of this era that were scored since the last backtest ended; all if none was made.",
+        ANY,
+        f"{SCORES}, after the last backtest.completed of the game: how many.",
+        lambda f: float(f.draws_since_backtest),
+    ),
+    Signal(
+        "decision_effectiveness", "share",
+        f"The share of the last {RECENT} measured choices of this game that did what they were chosen for.",
+        (0.25, None),
+        f"The last {RECENT} decision.measured of the game, by time and id: the mean of success.",
+        lambda f: _mean(f.successes),
     ),
     Signal(
         "missing_draws", "draws",
         "Draws that the calendar says were held and that no source has told of.",
+        (None, 0.0),
+        "draw.ingested and history.imported of the era, against the calendar from the first of them on.",
         lambda f: float(len(f.missing_since_us)),
     ),
     Signal(
         "draw_overdue", "hours",
         "Time since the oldest draw that is missing was held; 0 if none is missing.",
+        (None, 24.0),
+        "As missing_draws.",
         lambda f: _hours_since(min(f.missing_since_us, default=f.now_us), f),
     ),
     Signal(
         "feed_silence", "hours",
         "Time since any feed of this game last answered.",
+        (None, 24.0),
+        "The last feed.read of the game: its time.",
         lambda f: _hours_since(f.feed_read_us, f),
     ),
-    Signal("open_incidents", "incidents", "Incidents that are open.", lambda f: float(f.open_incidents)),
+    Signal(
+        "feed_disagreement", "draws",
+        "Draws on which feeds contradict each other.",
+        (None, 0.0),
+        "incident.opened whose key begins with dispute:game: and that no incident.closed has followed: how "
+        "many.",
+        lambda f: float(f.disputes),
+    ),
+    Signal(
+        "open_incidents", "incidents",
+        "Incidents that are open.",
+        (None, 0.0),
+        "incident.opened of any key that no incident.closed has followed: how many.",
+        lambda f: float(f.upkeep.open_incidents),
+    ),
+    Signal(
+        "compute_day", "CPU seconds",
+        "Processor time that work chosen by decisions took within the last 24 hours.",
+        ANY,
+        f"{CHOSEN}: the sum of cpu_seconds within 24 hours.",
+        lambda f: f.upkeep.spent_day_s,
+    ),
+    Signal(
+        "compute_month", "CPU seconds",
+        "Processor time that work chosen by decisions took within the last 30 days.",
+        ANY,
+        f"{CHOSEN}: the sum of cpu_seconds within 30 days.",
+        lambda f: f.upkeep.spent_month_s,
+    ),
+    Signal(
+        "compute_left_day", "CPU seconds",
+        "What is left of the day's budget.",
+        (0.0, None),
+        "given.cpu_per_day of this assessment, less compute_day.",
+        lambda f: f.upkeep.budget_day_s - f.upkeep.spent_day_s,
+    ),
+    Signal(
+        "compute_left_month", "CPU seconds",
+        "What is left of the month's budget.",
+        (0.0, None),
+        "given.cpu_per_month of this assessment, less compute_month.",
+        lambda f: f.upkeep.budget_month_s - f.upkeep.spent_month_s,
+    ),
+    Signal(
+        "storage_used", "share",
+        "What the database uses of the size that retention allows.",
+        (None, 0.9),
+        "given.used_bytes of this assessment, by given.allowed_bytes.",
+        lambda f: f.upkeep.used_bytes / f.upkeep.allowed_bytes,
+    ),
+    Signal(
+        "schedule_lateness", "hours",
+        "By how much the last firing of the latest schedule came after it was due, of those within 30 days.",
+        (None, 1.0),
+        "Of each schedule the schedule.fired with the largest due_us, but for those that a schedule.rewound "
+        "took back, if it is of the last 30 days: the largest of time − due_us.",
+        _schedule_lateness,
+    ),
+    Signal(
+        "webhook_failures", "messages",
+        "Messages about events of the last 7 days that could not be delivered so far, or were given up.",
+        (None, 0.0),
+        "webhook.queued about events of the last 7 days with a webhook.failed or .dead and no webhook.sent: "
+        "how many.",
+        lambda f: float(f.upkeep.unsent),
+    ),
     Signal(
         "backup_age", "hours",
         "Time since the last verified backup, or since the journal was begun if there is none.",
-        lambda f: _hours_since(f.backup_us, f),
+        (None, 48.0),
+        "The last backup.completed, else the oldest event in the database: its time.",
+        lambda f: _hours_since(f.upkeep.backup_us, f),
+    ),
+    Signal(
+        "verification_age", "hours",
+        "Time since the journal was last verified, or since it was begun if it never was.",
+        (None, 264.0),
+        "The last journal.verified, else the oldest event in the database: its time.",
+        lambda f: _hours_since(f.upkeep.verified_us, f),
     ),
 )  # fmt: skip
+
+
+BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in SIGNALS}
+
+
+def unhealthy(measured: Mapping[str, float | None]) -> list[str]:
+    """Return the signals that are outside their healthy range."""
+    return [name for name in BY_NAME if not is_well(name, measured)]
+
+
+def is_well(name: str, measured: Mapping[str, float | None]) -> bool:
+    """Return whether a signal is within its healthy range, or not known."""
+    value = measured.get(name)
+    low, high = BY_NAME[name].healthy
+    return value is None or ((low is None or value >= low) and (high is None or value <= high))
 
 
 def assess(facts: Facts) -> dict[str, float | None]:
     """Return every signal's value, rounded to 9 decimals."""
     values = {signal.name: signal.measure(facts) for signal in SIGNALS}
-    return {name: None if value is None else _rounded(value) for name, value in values.items()}
+    return {name: None if value is None else rounded(value) for name, value in values.items()}
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """Return a value with 9 decimals, or 9 digits."""
     # A p-value of 1e-12 is not 0: what decimals would make vanish keeps 9 digits instead.
     return round(value, 9) or float(f"{value:.9g}")
 

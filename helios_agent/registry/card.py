@@ -6,7 +6,7 @@ bytes, and the version is the digest of both files.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal, NoReturn, Self
 
@@ -97,6 +97,8 @@ class ModelCard(Matrix):
     """From `training.run`. Epoch and shrinkage were chosen on the validation part, so its gain flatters."""
     training: dict[str, JsonValue]
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    begun_from: str | None = Field(None, pattern=r"^[0-9a-f]{12}$")
+    """The version from whose weights the training began; without one it began from scratch."""
 
     @field_validator("era")
     @classmethod
@@ -114,9 +116,28 @@ class ModelCard(Matrix):
                 raise ValueError(f"{name} has {len(str(abs(value)))} digits; expected a number below 2**53")
         return metrics
 
+    @property
+    def trained(self) -> int:
+        """To how many draws, the earliest, its weights were fitted; the others may have chosen the epoch."""
+        validation = self.training.get("validation")
+        return self.data.draws - (round(self.data.draws * validation) if isinstance(validation, float) else 0)
+
+    def unfit(self, game: str, era: str, architecture: Mapping[str, Any], trained: int) -> str | None:
+        """Return why a training on so many draws of an era cannot begin from its weights, None if it can."""
+        if (self.game, self.era) != (game, era):
+            return f"it is of {self.game}, era {self.era}; expected {game}, era {era}"
+        if self.architecture != architecture:
+            return f"its architecture is {self.architecture}; expected {dict(architecture)}"
+        if self.trained > trained:
+            return f"it has learned from {self.trained} draws, and only {trained} are not kept for validation"
+        return None
+
     def content(self) -> bytes:
-        """Return the bytes of `model.json`."""
-        return (json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":")) + "\n").encode()
+        """Return the bytes of `model.json`, in which what began from scratch does not say so."""
+        left_out = {"begun_from"} if self.begun_from is None else set[str]()
+        return (
+            json.dumps(self.model_dump(exclude=left_out), sort_keys=True, separators=(",", ":")) + "\n"
+        ).encode()
 
 
 def version_of(card: bytes, weights: Iterable[bytes]) -> str:

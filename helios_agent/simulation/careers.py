@@ -22,6 +22,7 @@ from helios_agent.clock import SECOND_US, to_us
 from helios_agent.decisions import engine
 from helios_agent.decisions.catalogue import CATALOGUE, change_of
 from helios_agent.decisions.policy import Policy
+from helios_agent.decisions.replay import Recorded
 from helios_agent.decisions.situation import Situation
 from helios_agent.forecasting.mixture import RESERVE, UNIFORM
 from helios_agent.lottery import calendar
@@ -67,7 +68,7 @@ SMALL: Mapping[str, Any] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Hands:
-    """How it is decided what is learned: the section `decisions` of the configuration, and what is scheduled."""
+    """How it is decided what is learned: the configuration's section `decisions`, and what is scheduled."""
 
     decisions: Mapping[str, Any] = field(default_factory=dict)
     schedules: Sequence[Mapping[str, Any]] = ()
@@ -138,11 +139,11 @@ class Plan:
 class Career:
     """What came of a career. Lists by year, the first first; days count from the beginning.
 
-    cpu_seconds: what jobs took, by year; learning: the part of it that trainings, searches and backtests took.
-    false_alarms: alerts that the machine is unfair, before it was. delay: draws of the changed machine until
-    the first such alert, None if none came. promotions: days on which a model became champion. leader: who
-    first led the mixture after the change, and after how many of its draws. choices: how often each action
-    was chosen, by year and context. broken: what did not hold of the decisions.
+    cpu_seconds: what jobs took, as `inline.cost_s` reckons it; learning: the part of it that trainings,
+    searches and backtests took. false_alarms: alerts that the machine is unfair, before it was. delay: draws
+    of the changed machine until the first such alert, None if none came. promotions: days on which a model
+    became champion. leader: who first led the mixture after the change, and after how many of its draws.
+    choices: how often each action was chosen, by year and context. broken: what did not hold of decisions.
     """
 
     draws: list[int]
@@ -165,7 +166,7 @@ class Career:
 
 
 def live(folder: Path, plan: Plan, turns: Sequence[Turn] = (), **changes: Any) -> Life:
-    """Live a career; `changes` are sections of the configuration. Feeds fail only where they are both asked."""
+    """Live a career. `changes` are sections of the configuration, but `schedules` are further schedules."""
     hands = POLICIES[plan.policy]
     sections: dict[str, Any] = {
         "webhooks": {},
@@ -204,7 +205,7 @@ def summary(life: Life, plan: Plan) -> Career:
         return [event for kind in kinds for event in by_kind.get(kind, ())]
 
     scored = of("history.scored", "forecast.scored")
-    spent = of("work.spent")
+    spent, measured = of("work.spent"), of("decision.measured")
     alerts = [event for event in of("alert.raised") if event.payload["about"] in ALARMS]
     change_us = to_us(world.midnight(plan.change)) if plan.machine != "fair" else None
     late = [event for event in scored if change_us is not None and event.payload["day"] >= str(plan.change)]
@@ -222,8 +223,8 @@ def summary(life: Life, plan: Plan) -> Career:
         promotions=[_days(event) for event in of("model.promoted")],
         leader=_leader(late),
         choices=_choices(plan, of("choice.made")),
-        regret=_by_year(plan, ((e.at_us, e.payload["regret"] or 0.0) for e in of("decision.measured")), float),
-        outcomes=_outcomes(of("choice.made"), of("decision.measured")),
+        regret=_by_year(plan, ((e.at_us, e.payload["regret"] or 0.0) for e in measured), float),
+        outcomes=_outcomes(of("choice.made"), measured),
         reflections=[event.payload["text"] for event in of("reflection.completed")],
         broken=[
             *(f"the loop complained: {complaint}" for complaint in life.complaints),
@@ -234,7 +235,7 @@ def summary(life: Life, plan: Plan) -> Career:
 
 
 def thrashing(choices: Sequence[Told], policies: Sequence[Told]) -> Iterator[str]:
-    """Yield whatever was decided again within its cooldown, and pairs of which one is enough in a decision."""
+    """Yield what was decided again within its cooldown, and pairs of which one a decision is enough."""
     last_us: dict[tuple[str, str], int] = {}
     together: dict[tuple[int, object], str] = {}
     told = {event.seq: Policy.from_record(event.payload["policy"]) for event in policies}
@@ -253,7 +254,7 @@ def thrashing(choices: Sequence[Told], policies: Sequence[Told]) -> Iterator[str
         together[contest] = f"{action} {target}"
 
 
-def not_repeated(decisions: Iterable[records.Recorded]) -> Iterator[str]:
+def not_repeated(decisions: Iterable[Recorded]) -> Iterator[str]:
     """Yield the decisions that do not come out the same when made again from what was journaled."""
     for one in decisions:
         again = engine.decide(Situation.from_record(one.inputs), one.policy)

@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from sqlite3 import Row
 from typing import Any, Protocol
@@ -68,16 +69,38 @@ class Readers:
         """
         connection = await self._free.get()
         try:
-            return list(await connection.execute_fetchall(sql, parameters))
-        except sqlite3.Error as error:
-            raise failures.as_ours(error, "The database cannot be read") or error from error
+            return await _Lent(connection).rows(sql, parameters)
         finally:
+            self._free.put_nowait(connection)
+
+    @asynccontextmanager
+    async def moment(self) -> AsyncIterator[Reader]:
+        """Lend a reader whose every query sees the database as it is at the first one. Raises as `rows`."""
+        connection = await self._free.get()
+        try:
+            await connection.execute("BEGIN")
+            yield _Lent(connection)
+        finally:
+            await connection.rollback()
             self._free.put_nowait(connection)
 
     async def close(self) -> None:
         """Close every reader. Safe to call twice."""
         while self._connections:
             await self._connections.pop().close()
+
+
+class _Lent:
+    """One connection, while it is lent."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[Row]:
+        try:
+            return list(await self._connection.execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise failures.as_ours(error, "The database cannot be read") or error from error
 
 
 def read_only(path: Path) -> str:

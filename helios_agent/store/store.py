@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +23,9 @@ ANALYSIS_ROWS = 400
 
 class OpenReaders(Reader, Protocol):
     """Whatever can be asked read-only queries until it is closed."""
+
+    def moment(self) -> AbstractAsyncContextManager[Reader]:
+        """Lend a reader whose every query sees the same moment."""
 
     async def close(self) -> None:
         """Close it. Safe to call twice."""
@@ -75,6 +78,10 @@ class Store:
     async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
         """Return all rows of one read-only query."""
         return await self._readers.rows(sql, parameters)
+
+    def moment(self) -> AbstractAsyncContextManager[Reader]:
+        """Lend a reader whose every query sees the database as it is at the first one."""
+        return self._readers.moment()
 
     @property
     def trouble(self) -> str | None:

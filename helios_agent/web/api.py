@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from helios_agent.actions.train import SCRATCH
 from helios_agent.agent import Agent, Health
 from helios_agent.clock import SECOND_US
 from helios_agent.config.model import ActionName
@@ -40,6 +41,7 @@ class TrainRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     game: str | None = None
+    start: Literal["scratch", "newest"] = Field("scratch", description="which weights it begins from")
     priority: Priority = 0
 
 
@@ -158,7 +160,8 @@ async def train(agent: Served, response: Response, body: TrainRequest | None = N
     """Ask for a training; where one already waits, or is paused, that one is meant."""
     body = body or TrainRequest()
     rules = views.chosen_game(agent.config, body.game)
-    intent = await agent.request("train", rules.name, {}, by="http", priority=body.priority)
+    args: dict[str, object] = {} if body.start == SCRATCH else {"start": body.start}
+    intent = await agent.request("train", rules.name, args, by="http", priority=body.priority)
     return await _training(agent, intent, response)
 
 

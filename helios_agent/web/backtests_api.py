@@ -93,13 +93,17 @@ async def report(agent: Served, job_id: str) -> HTMLResponse:
 
 
 def record(intent: Intent | None, known: Backtest | None) -> dict[str, Any]:
-    """Return a backtest as it is shown outside. Its intent may have left the database, but only when done."""
+    """Return a backtest as it is shown outside. Its intent may have left the database, but only when done.
+
+    What a decision asks for is settled when it begins: until then its span is None.
+    """
+    asked = intent.args if intent else {}
     return {
         "id": intent.id if intent else known and known.job,
         "game": intent.target.partition("/")[0] if intent else known and known.game,
-        "from": intent.args["from"] if intent else known and known.first,
-        "to": intent.args["to"] if intent else known and known.last,
-        "forecasters": intent.args["forecasters"] if intent else known and known.forecasters,
+        "from": known.first if known else asked.get("from"),
+        "to": known.last if known else asked.get("to"),
+        "forecasters": known.forecasters if known else asked.get("forecasters"),
         "state": intent.state if intent else "done",
         "wanted": intent.wanted if intent else None,
         "priority": intent.priority if intent else None,

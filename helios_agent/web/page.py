@@ -35,20 +35,43 @@ TITLES = {
     "skill": "Skill",
     "skill_low": "Skill, lower bound",
     "skill_high": "Skill, upper bound",
+    "calibration_error": "Chances promised too high",
     "confidence": "Belief in predictability",
+    "leader_weight": "Weight of the most believed forecaster",
+    "expert_disagreement": "Disagreement of the forecasters",
     "regret": "Regret to the best forecaster",
     "change": "Evidence for a change",
     "change_clearest": "Evidence for a change, at its clearest",
     "change_age": "Draws since that change",
     "challenger": "Evidence for the challenger",
     "challenger_trial": "Trial of a challenger",
+    "challenger_gain": "Gain of the challenger",
+    "champion_gain": "Gain of the champion",
+    "challenger_loss": "Loss of the challenger to chance",
+    "champion_loss": "Loss of the champion to chance",
+    "validation_gap": "Gap from training to validation",
+    "live_gap": "Gap from validation to new draws",
+    "learning_progress": "Progress of the newest network",
     "smallest_visible_factor": "Smallest visible bias",
     "staleness": "Draws the network has not seen",
+    "failed_trainings": "Trainings failed in a row",
+    "draws_since_search": "Draws since the last search",
+    "draws_since_backtest": "Draws since the last backtest",
+    "decision_effectiveness": "Choices that did what they should",
     "missing_draws": "Missing draws",
     "draw_overdue": "Oldest missing draw",
     "feed_silence": "Silence of the feeds",
+    "feed_disagreement": "Disputed draws",
     "open_incidents": "Open incidents",
+    "compute_day": "Processor time chosen, 24 hours",
+    "compute_month": "Processor time chosen, 30 days",
+    "compute_left_day": "Processor time left of the day",
+    "compute_left_month": "Processor time left of the month",
+    "storage_used": "Storage used",
+    "schedule_lateness": "Lateness of the schedules",
+    "webhook_failures": "Messages not delivered",
     "backup_age": "Age of the backup",
+    "verification_age": "Age of the last verification",
 }
 """The signals' names in words."""
 
@@ -86,7 +109,7 @@ def _amount(value: float, unit: str) -> str:
             return chart.signed(value, 3)
         case "nats per draw":
             return chart.signed(value, 5)
-        case "probability":
+        case "probability" | "share":
             return f"{value:.3g}"
         case "times":
             return f"{value:.2f}"

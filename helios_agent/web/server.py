@@ -23,6 +23,7 @@ from helios_agent.web import (
     decisions_api,
     goals_api,
     knowledge_api,
+    metacognition_api,
     models_api,
     page,
     predictions_api,
@@ -70,6 +71,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(predictions_api.router)
     app.include_router(backtests_api.router)
     app.include_router(searches_api.router)
+    app.include_router(metacognition_api.router)
     app.include_router(analytics_api.router)
     app.include_router(reflections_api.router)
     app.include_router(decisions_api.router)

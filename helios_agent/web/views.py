@@ -11,10 +11,10 @@ from helios_agent.clock import Clock, from_us, iso, to_us
 from helios_agent.config import Config
 from helios_agent.config.model import UPKEEP_ACTIONS, ActionName
 from helios_agent.errors import NotFound, Refused
-from helios_agent.forecasting import mixture
+from helios_agent.forecasting import served
 from helios_agent.forecasting.evidence import e_bh
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.journal import draws, events, forecasts, intents, models, outbox
+from helios_agent.journal import draws, events, forecasts, intents, models, outbox, parameters
 from helios_agent.journal.forecasts import Registered
 from helios_agent.journal.intents import Intent
 from helios_agent.lottery import calendar, prizes
@@ -78,6 +78,7 @@ async def game_overview(store: Reader, rules: Game, clock: Clock) -> dict[str, A
         "next_forecast": summary(registered) if registered else None,
         "assessment": await _latest_of(store, "assessment.completed", rules.name),
         "decision": await _latest_of(store, "decision.made", rules.name),
+        "adjusted": await parameters.read(store, rules.name),
         "standings": [
             {"forecaster": s.forecaster, "draws": s.draws, "gain_nats": round(s.gain_nats, 6),
              "weight": s.weight}
@@ -132,7 +133,7 @@ def summary(item: Registered) -> dict[str, Any]:
 
     The probabilities are the mixture's: of each ball to be among those drawn.
     """
-    white, bonus = mixture_probabilities(item.record)
+    white, bonus = (each.tolist() for each in served.probabilities(item.record))
     return {
         "seq": item.seq,
         "registered_at": iso(item.at_us),
@@ -146,21 +147,6 @@ def summary(item: Registered) -> dict[str, Any]:
         "likeliest": sorted(range(1, len(white) + 1), key=lambda ball: (-white[ball - 1], ball))[:5],
         "likeliest_bonus": max(range(1, len(bonus) + 1), key=lambda ball: (bonus[ball - 1], -ball)),
     }
-
-
-def mixture_probabilities(record: Mapping[str, Any]) -> tuple[list[float], list[float]]:
-    """Return the mixture's probability of each white ball to be drawn, and of each bonus ball."""
-    made = {name: Forecast.from_record(r) for name, r in record["forecasters"].items()}
-    weights = mixture.effective(record["weights"], record.get("shares", {}))
-    # Weight of forecasters that say nothing of this draw counts as uniform.
-    silent = sum(weight for name, weight in weights.items() if name not in made)
-    first = next(iter(made.values()))
-    uniform = Forecast.uniform(first.white.size, first.bonus.size, first.pick)
-    white = silent * uniform.inclusion() + sum(weights[n] * f.inclusion() for n, f in made.items())
-    bonus = silent * uniform.bonus_probabilities() + sum(
-        weights[n] * f.bonus_probabilities() for n, f in made.items()
-    )
-    return white.tolist(), bonus.tolist()
 
 
 async def evidence(store: Reader, rules: Game) -> list[dict[str, Any]]:

@@ -5,10 +5,10 @@ JSON lines come on standard input and go to standard output. The first line down
 
 * down: {"job", "kind", "spec", "threads", "memory", "queue"}, {"job", "stop": true}, {"job", "end": true};
 * up: {"job", "started": node}, {"job", "progress": …}, and at last {"job", "result": …}, {"job", "error": …},
-  {"job", "lost": …} or {"job", "stopped": true}.
+  {"job", "lost": …} or {"job", "stopped": true}, with "cpu_seconds" where its process told of it.
 
-The folders `out` and `checkpoint` of the spec are read and written here, on the daemon's side. When standard
-input closes the process ends, and every job with it.
+The folders that the spec names (`out`, `checkpoint`, the artefact to `start` from) are read and written here,
+on the daemon's side. When standard input closes the process ends, and every job with it.
 """
 
 import json
@@ -122,14 +122,15 @@ class Bridge:
         if checkpoint is not None:
             files.take_up(checkpoint)
             kept = parcels.pack(checkpoint) if checkpoint.exists() else None
-        running = actor.run.remote(remote.Task(order["kind"], spec, kept))
+        start = parcels.pack(Path(spec["start"]["artefact"])) if spec.get("start") else None
+        running = actor.run.remote(remote.Task(order["kind"], spec, kept, start))
         over = False
         while not over:
             said, kept, over = ray.get(actor.listen.remote())
             if checkpoint is not None and kept is not None:
                 parcels.unpack(kept, checkpoint)
-            for progress in said:
-                self.say({"job": number, "progress": progress})
+            for told in said:
+                self.say({"job": number, **told})
         outcome = ray.get(running)
         if checkpoint is not None and outcome.checkpoint is not None:
             parcels.unpack(outcome.checkpoint, checkpoint)

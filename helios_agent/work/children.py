@@ -77,7 +77,8 @@ class Child:
     """A forked child: JSON lines go down to it and come up from it.
 
     `ended` is done when it has ended; its result is the exit code, minus the signal that killed it, or None
-    where nobody knows, because the server ended first.
+    where nobody knows, because the server ended first. `cpu_seconds` is the processor time it has taken: what
+    it last said, and once it has ended what the system counted, where the server lived to see it.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Child:
         self.born: asyncio.Future[int | None] = loop.create_future()
         self.ended: asyncio.Future[int | None] = loop.create_future()
         self.refused: str | None = None
+        self.cpu_seconds = 0.0
         self._channel, self._lines = lines
         self._stderr, self._words = words
         self._life = life
@@ -107,7 +109,10 @@ class Child:
 
     async def hear(self) -> dict[str, Any] | None:
         """Return the next message, or None when it has ended or will say no more."""
-        return await self._lines.next()
+        message = await self._lines.next()
+        if message is not None:
+            self.cpu_seconds = message["cpu_seconds"]
+        return message
 
     def kill(self) -> None:
         """Have it killed, whatever it does."""
@@ -248,6 +253,7 @@ class _Life:
                 child.born.set_result(message["pid"])
             else:
                 child.refused = message.get("refused")
+                child.cpu_seconds = message.get("cpu_seconds", child.cpu_seconds)
                 self.bury(child, message.get("code"))
         self.over = True
         for child in [*self.children.values()]:

@@ -8,6 +8,12 @@ SHORT_JOB_S = 300.0
 """Time limit of jobs that take seconds: whoever exceeds it hangs."""
 
 Progress = Callable[[Mapping[str, Any]], Awaitable[None]]
+Spent = Callable[[float], None]
+"""Told once, when a job has ended in whatever way, how many CPU seconds it has taken."""
+
+
+def unmetered(cpu_seconds: float) -> None:
+    """Let go what a job has taken that is done for nobody in particular."""
 
 
 class Engine(Protocol):
@@ -22,6 +28,7 @@ class Engine(Protocol):
         time_limit_s: float,
         stop: asyncio.Event | None = None,
         priority: int = 0,
+        on_spent: Spent = unmetered,
     ) -> dict[str, Any]:
         """Compute one job and return its result, awaiting `on_progress` for each report of it.
 
@@ -30,7 +37,8 @@ class Engine(Protocol):
         job is ended. When `stop` is set it is asked to end at its next report, having kept a checkpoint if it
         knows how, and is ended if it does not. Raises JobFailed, naming the reason, when it did not succeed,
         WorkerLost when it was killed, JobTooLong when it did not end in time, and JobStopped when it ended
-        because of `stop`.
+        because of `stop`. Whatever becomes of it, `on_spent` is told the processor time of all its threads;
+        of one whose end nobody saw, as on a lost machine, what its last report said.
         """
 
     async def close(self) -> None:

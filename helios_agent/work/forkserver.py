@@ -106,12 +106,13 @@ def _fork(control: socket.socket, children: dict[int, int], number: int, channel
 
 
 def _reap(control: socket.socket, children: dict[int, int]) -> None:
-    """Tell of every child that has ended: its exit code, or minus the signal that killed it."""
+    """Tell of every child that has ended: its processor time, and its exit code or minus what killed it."""
     for number, pid in list(children.items()):
-        ended, status = os.waitpid(pid, os.WNOHANG)
+        ended, status, used = os.wait4(pid, os.WNOHANG)
         if ended:
             del children[number]
-            _tell(control, {"child": number, "code": os.waitstatus_to_exitcode(status)})
+            code, cpu_seconds = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+            _tell(control, {"child": number, "code": code, "cpu_seconds": cpu_seconds})
 
 
 def _tell(control: socket.socket, message: dict[str, object]) -> None:

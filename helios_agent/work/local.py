@@ -8,7 +8,7 @@ from helios_agent.config.model import Work
 from helios_agent.errors import JobFailed, JobStopped, JobTooLong
 from helios_agent.work import jobs, turns
 from helios_agent.work.children import Child, ForkServer, request
-from helios_agent.work.engine import Progress
+from helios_agent.work.engine import Progress, Spent, unmetered
 
 NICE = 19
 STOP_GRACE_S = 30.0
@@ -33,13 +33,14 @@ class LocalEngine:
         time_limit_s: float,
         stop: asyncio.Event | None = None,
         priority: int = 0,
+        on_spent: Spent = unmetered,
     ) -> dict[str, Any]:
         """Compute one job in a child of its own; see `Engine.run`."""
         stop = stop or asyncio.Event()
         if kind in jobs.URGENT:
-            return await self._compute(kind, spec, on_progress, time_limit_s, stop)
+            return await self._compute(kind, spec, on_progress, time_limit_s, stop, on_spent)
         async with self._turns.turn(priority, stop):
-            return await self._compute(kind, spec, on_progress, time_limit_s, stop)
+            return await self._compute(kind, spec, on_progress, time_limit_s, stop, on_spent)
 
     async def close(self) -> None:
         """Do nothing: every child ends with its job."""
@@ -51,6 +52,7 @@ class LocalEngine:
         on_progress: Progress | None,
         time_limit_s: float,
         stop: asyncio.Event,
+        on_spent: Spent,
     ) -> dict[str, Any]:
         child: Child | None = None
         stopping: asyncio.Task[None] | None = None
@@ -77,7 +79,10 @@ class LocalEngine:
             if stopping is not None:
                 stopping.cancel()
             if child is not None:
-                await child.end()
+                try:
+                    await child.end()
+                finally:
+                    on_spent(child.cpu_seconds)
 
     async def _listen(
         self, child: Child, on_progress: Progress | None, stop: asyncio.Event

@@ -18,7 +18,7 @@ from loguru import logger
 from helios_agent.config.model import Cluster, Work
 from helios_agent.errors import HeliosError, JobFailed, JobStopped, JobTooLong, WorkerLost
 from helios_agent.work import jobs, turns
-from helios_agent.work.engine import Engine, Progress
+from helios_agent.work.engine import Engine, Progress, Spent, unmetered
 
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
 WORDS_KEPT_BYTES = 4096
@@ -58,6 +58,7 @@ class RayEngine:
         time_limit_s: float,
         stop: asyncio.Event | None = None,
         priority: int = 0,
+        on_spent: Spent = unmetered,
     ) -> dict[str, Any]:
         """Compute one job in a process of its own on the cluster; see `Engine.run`.
 
@@ -65,13 +66,14 @@ class RayEngine:
         """
         if kind in jobs.URGENT:
             return await self._local.run(
-                kind, spec, on_progress, time_limit_s=time_limit_s, stop=stop, priority=priority
-            )
+                kind, spec, on_progress, time_limit_s=time_limit_s, stop=stop, priority=priority,
+                on_spent=on_spent,
+            )  # fmt: skip
         stop = stop or asyncio.Event()
         async with self._turns.turn(priority, stop):
             bridge = await self._connected()
             try:
-                return await self._compute(bridge, kind, spec, on_progress, time_limit_s, stop)
+                return await self._compute(bridge, kind, spec, on_progress, time_limit_s, stop, on_spent)
             finally:
                 self._cool_later()
 
@@ -110,7 +112,9 @@ class RayEngine:
         on_progress: Progress | None,
         time_limit_s: float,
         stop: asyncio.Event,
+        on_spent: Spent,
     ) -> dict[str, Any]:
+        cpu_seconds = 0.0
         job = bridge.begin(
             {
                 "kind": kind,
@@ -124,6 +128,7 @@ class RayEngine:
         try:
             async with asyncio.timeout(None) as limit:
                 while message := await job.hear():
+                    cpu_seconds = message.get("cpu_seconds", cpu_seconds)
                     if "started" in message:
                         job.begun = True
                         limit.reschedule(asyncio.get_running_loop().time() + time_limit_s)
@@ -141,6 +146,7 @@ class RayEngine:
             ) from None
         finally:
             stopping.cancel()
+            on_spent(cpu_seconds)
             await asyncio.shield(job.end())
 
     def _cool_later(self) -> None:

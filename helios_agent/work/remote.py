@@ -11,6 +11,7 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,16 +33,20 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """A job as it is sent, and what an earlier run of it has kept."""
+    """A job as it is sent, what an earlier run of it has kept, and the artefact that it is to begin from."""
 
     kind: str
     spec: Mapping[str, Any]
     checkpoint: Parcel | None
+    start: Parcel | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended (a `result`, an `error`, `lost` for a reason, or `stopped`), and the files it left."""
+    """How a job ended (a `result`, an `error`, `lost` for a reason, or `stopped`), and the files it left.
+
+    The message says, too, what the job has taken, `cpu_seconds`.
+    """
 
     message: Message
     out: Parcel | None
@@ -69,6 +74,8 @@ class Worker:
         self._checkpoint: Parcel | None = None
         self._over = False
         self._asked_to_stop = threading.Event()
+        self._idle_s = time.process_time()
+        """What this process had taken before it was given the job."""
 
     def greet(self) -> tuple[str, Versions]:
         """Return the name of the node, and its versions."""
@@ -76,6 +83,7 @@ class Worker:
 
     def run(self, task: Task) -> Outcome:
         """Compute the job and return how it ended; never raises what the job raised."""
+        self._idle_s = time.process_time()
         try:
             os.nice(NICE)
             jobs = _home() / "jobs"
@@ -86,7 +94,8 @@ class Worker:
             finally:
                 files.remove(place)
         except HeliosError as error:
-            return Outcome({"lost" if isinstance(error, WorkerLost) else "error": str(error)}, None, None)
+            kind = "lost" if isinstance(error, WorkerLost) else "error"
+            return Outcome(self._told({kind: str(error)}), None, None)
         finally:  # whatever happened: `listen` would wait for ever
             with self._changed:
                 self._over = True
@@ -96,18 +105,21 @@ class Worker:
         files.remove(place)
         place.mkdir(parents=True)
         out, checkpoint = place / "out", place / "checkpoint"
-        message = self._compute(task, out, checkpoint)
+        message = self._compute(task, out, checkpoint, place / "start")
         return Outcome(
-            message,
+            self._told(message),
             parcels.pack(out) if "result" in message and out.exists() else None,
             parcels.pack(checkpoint) if "stopped" in message and checkpoint.exists() else None,
         )
 
-    def _compute(self, task: Task, out: Path, checkpoint: Path) -> Message:
+    def _compute(self, task: Task, out: Path, checkpoint: Path, start: Path) -> Message:
         places = {"out": str(out), "checkpoint": str(checkpoint)}
         spec = {name: places.get(name, value) if value else value for name, value in task.spec.items()}
         if task.checkpoint is not None:
             parcels.unpack(task.checkpoint, checkpoint)
+        if task.start is not None:
+            parcels.unpack(task.start, start)
+            spec["start"] = {**spec["start"], "artefact": str(start)}
         sent = parcels.stamp(checkpoint)
 
         def report(progress: Message) -> None:
@@ -116,7 +128,7 @@ class Worker:
             parcel = parcels.pack(checkpoint) if stamp != sent else None
             sent = stamp
             with self._changed:
-                self._said.append(progress)
+                self._said.append(self._told({"progress": progress}))
                 self._checkpoint = parcel or self._checkpoint
                 self._changed.notify_all()
             if self._asked_to_stop.is_set():
@@ -132,6 +144,10 @@ class Worker:
         except Exception as error:
             traceback.print_exc()
             return {"error": f"{type(error).__name__}: {error}"}
+
+    def _told(self, message: Message) -> Message:
+        """Return a message with the processor time that all threads have taken for the job."""
+        return message | {"cpu_seconds": time.process_time() - self._idle_s}
 
     def listen(self) -> tuple[list[Message], Parcel | None, bool]:
         """Wait for news: what was reported, a new checkpoint if there is one, and whether all is over."""

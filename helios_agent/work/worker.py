@@ -3,7 +3,9 @@
 JSON lines come and go on its channel. The first line down is the request: {"kind", "spec", "nice", "idle",
 "memory", "cpu"}. A job then sends {"progress": …} while it works, at last {"result": …}, {"error": …} or,
 when it was told {"stop": true}, {"stopped": true}. A service sends {"ready": true} and answers each line with
-{"answer": …} or {"error": …}. When the channel closes the child ends: it never outlives who wants it.
+{"answer": …} or {"error": …}. With every message goes "cpu_seconds", what all threads of the child
+have taken of processors since it was forked. When the channel closes the child ends: it never outlives who
+wants it.
 """
 
 import contextlib
@@ -13,6 +15,7 @@ import os
 import resource
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -31,7 +34,8 @@ def work(channel: socket.socket) -> None:
     lines = channel.makefile("r", encoding="utf-8")
 
     def say(message: dict[str, Any]) -> None:
-        channel.sendall(json.dumps(message, allow_nan=False).encode() + b"\n")
+        told = message | {"cpu_seconds": time.process_time()}
+        channel.sendall(json.dumps(told, allow_nan=False).encode() + b"\n")
 
     first = lines.readline()
     if not first:

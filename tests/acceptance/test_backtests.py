@@ -24,7 +24,7 @@ from helios_agent.learning import backtest as jobs
 from helios_agent.lottery import calendar, games
 from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
-from helios_agent.work.engine import Progress
+from helios_agent.work.engine import Progress, Spent, unmetered
 from tests.acceptance.simulated import (
     DAYS,
     DRAWS,
@@ -56,6 +56,7 @@ class Here:
         time_limit_s: float,
         stop: asyncio.Event | None = None,
         priority: int = 0,
+        on_spent: Spent = unmetered,
     ) -> dict[str, Any]:
         self.asked.append((kind, spec))
         loop, job = asyncio.get_running_loop(), jobs.run_block if kind == "backtest-block" else jobs.run

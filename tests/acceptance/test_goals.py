@@ -48,9 +48,9 @@ def test_goals_come_from_the_configuration_and_from_persons_and_outlive_the_daem
     write(config, CONFIGURED | {"metric": "luck"})
     wrong = daemon.post("/api/reload", {})
     assert wrong.status_code == 422
-    assert "decisions.goals: all-draws: metric is 'luck'; expected a signal" in wrong.json()["detail"]
+    assert ".metric: 'luck': expected 'evidence'" in wrong.json()["detail"]
     checked = daemon.cli("check-config", check=False)
-    assert (checked.returncode, "metric is 'luck'" in checked.stderr) == (78, True)
+    assert (checked.returncode, "metric: 'luck': expected" in checked.stderr) == (78, True)
 
     write(config, CONFIGURED)
     assert daemon.stop() == 0

@@ -14,7 +14,7 @@ from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.errors import JobStopped, Refused
 from helios_agent.journal import draws, events, intents
-from helios_agent.work.engine import Progress
+from helios_agent.work.engine import Progress, Spent, unmetered
 from tests.journal.story import SATURDAY
 
 GAMES = ("powerball", "megamillions", "simulated")
@@ -35,6 +35,7 @@ class Endless:
         time_limit_s: float,
         stop: asyncio.Event | None = None,
         priority: int = 0,
+        on_spent: Spent = unmetered,
     ) -> dict[str, Any]:
         self.begun.append(spec["game"])
         await asyncio.to_thread(Path(spec["checkpoint"]).mkdir, parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from helios_agent.actions import goals
 from helios_agent.clock import VirtualClock
@@ -175,7 +176,6 @@ async def test_a_goal_that_comes_after_a_withdrawn_one_is_missed_and_says_why(st
     [
         ({"goal_id": "fixed"}, "id is 'fixed', which is that of a goal of the configuration"),
         ({"goal_id": "own"}, "id is 'own', which is that of a goal that is waiting"),
-        ({"metric": "luck"}, "metric is 'luck'; expected a signal: evidence, "),
         ({"after": ["nobody"]}, "after names 'nobody', which is no goal"),
         ({"after": ["a"]}, "after makes a wait for itself"),
         ({"deadline": "2026-09-17"}, "deadline is over already"),
@@ -226,13 +226,18 @@ async def test_a_persons_goal_gives_way_to_one_of_the_configuration_under_its_id
     assert (found.payload["state"], found.payload["by"]) == ("withdrawn", "configuration")
 
 
-def test_goals_of_what_is_not_measured_or_not_watched_are_refused_all_at_once() -> None:
-    wrong = configured(said(metric="luck"), said("b", game="simulated"), said("c"))
+def test_a_goal_of_what_is_not_measured_is_no_goal() -> None:
+    with pytest.raises(ValidationError, match=r"goals\.0\.metric\n  Input should be 'evidence', "):
+        configured(said(metric="luck"))
+
+
+def test_goals_of_games_that_are_not_watched_are_refused_all_at_once() -> None:
+    wrong = configured(said(game="simulated"), said("b", game="simulated"), said("c"))
     with pytest.raises(ConfigError) as refusal:
         goals.check(wrong)
-    first, second = str(refusal.value).splitlines()
-    assert first.startswith("decisions.goals: a: metric is 'luck'; expected a signal: evidence, ")
-    assert second == "decisions.goals: b: game is 'simulated', which is not among games"
+    assert str(refusal.value).splitlines() == [
+        f"decisions.goals: {name}: game is 'simulated', which is not among games" for name in "ab"
+    ]
     goals.check(configured(said()))
 
 

@@ -40,13 +40,36 @@ async def test_the_same_spec_gives_the_same_bytes_here_and_there(
     engines: Engines, reports: Reports, tmp_path: Path
 ) -> None:
     here = await started(engines.local, training_spec(tmp_path / "here"))
-    there = await started(engines.ray, training_spec(tmp_path / "there"), reports)
+    spent: list[float] = []
+    spec = training_spec(tmp_path / "there")
+    there = await started(engines.ray, spec, reports, on_spent=spent.append)
 
     assert there == here
+    assert len(spent) == 1
+    assert 0.0 < spent[0] < PATIENCE_S
     assert epochs(reports) == [1, 2]
     for path in (tmp_path / "here").iterdir():
         assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
     assert len(list((tmp_path / "there").iterdir())) == 2
+
+
+async def test_a_training_that_begins_from_a_network_gives_the_same_bytes_here_and_there(
+    engines: Engines, tmp_path: Path
+) -> None:
+    first = await started(engines.local, training_spec(tmp_path / "first"))
+    start = {"start": {"artefact": str(tmp_path / "first"), "version": first["version"]}}
+    here = await started(engines.local, training_spec(tmp_path / "here") | start)
+    there = await started(engines.ray, training_spec(tmp_path / "there") | start)
+
+    assert there == here != first
+    for path in (tmp_path / "here").iterdir():
+        assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
+    other = {"start": start["start"] | {"version": "0123456789ab"}}
+    with pytest.raises(JobFailed, match="expected 0123456789ab"):
+        await started(engines.ray, training_spec(tmp_path / "other") | other)
+    gone = {"start": start["start"] | {"artefact": str(tmp_path / "nowhere")}}
+    with pytest.raises(JobFailed, match="is no folder"):
+        await started(engines.ray, training_spec(tmp_path / "gone") | gone)
 
 
 async def test_a_client_that_is_no_node_of_the_cluster_gets_the_same(
@@ -88,13 +111,16 @@ async def test_a_job_goes_on_there_and_here_and_there_again_to_the_same_network(
 async def test_when_its_process_or_the_connection_is_killed_a_job_is_lost_and_the_next_one_is_not(
     engines: Engines, cluster: RunningCluster, tmp_path: Path
 ) -> None:
-    reports = Reports()
-    running = started(engines.ray, endless_training(tmp_path / "lost"), reports)
+    reports, spent = Reports(), list[float]()
+    spec = endless_training(tmp_path / "lost")
+    running = started(engines.ray, spec, reports, on_spent=spent.append)
     await reports.first()
     (worker,) = cluster.workers()
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(WorkerLost, match=r"The worker process died before it had a result: .*unexpectedly"):
         await running
+    assert len(spent) == 1
+    assert spent[0] > 0.0  # what its last report said
 
     reports = Reports()
     running = started(engines.ray, endless_training(tmp_path / "lost"), reports)

@@ -215,6 +215,9 @@ async def control(journal: Journal) -> None:
         if ask is intents.pause:
             await journal.record(lambda tx, intent=intent: intents.stop(tx, intent.id, 1))
         await journal.append("search.trial", trial(intent.id, 0))
+    ended = {"job": intent.id, "game": "megamillions", "trials": 1, "cpu_seconds": 2.5, "adopted": False}
+    await journal.append("search.completed", ended)
+    await journal.append("search.completed", ended)  # the training that followed died, and began anew
 
 
 async def register(journal: Journal, clock: VirtualClock) -> None:

@@ -21,9 +21,9 @@ from tests.journal.story import tables, work
 
 NEW_TABLES = {
     "autonomy", "backtest", "choice", "goal", "knowledge", "parameter", "promotion", "schedule",
-    "schema_step", "seal", "search_trial", "spending", "training_summary",
+    "schema_step", "seal", "search", "search_trial", "spending", "training_summary",
 }  # fmt: skip
-NEW_COLUMNS: dict[str, tuple[Any, ...]] = {"intent": (0, None, None)}
+NEW_COLUMNS: dict[str, tuple[Any, ...]] = {"intent": (0, None, None), "score": (None, None)}
 """What later schemas added to a table, and what stands there in a row that they found."""
 FIRST_PROJECTIONS = parse_projections(Path(__file__).with_name("first_projections.sql").read_text("utf-8"))
 

@@ -78,6 +78,7 @@ def test_a_biased_machine_is_found_out(job: Job, machine: Machine) -> None:
 
     assert 0.5 < metrics["validation_gain_nats"] < 0.65
     assert metrics["validation_gain_nats"] >= metrics["validation_gain_unshrunk_nats"] > 0.5
+    assert 0.4 < metrics["training_gain_nats"] < 0.9  # what is true of all draws is gained on those, too
     assert metrics["best_epoch"] >= 1
     best = max(one["validation_gain_nats"] for one in epochs)
     assert epochs[metrics["best_epoch"] - 1]["validation_gain_nats"] == best

@@ -1,54 +1,16 @@
 import math
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from helios_agent.config.model import SignalName
 from helios_agent.forecasting import evidence
-from helios_agent.forecasting.comparison import Comparison, Trial
-from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.forecasting.mixture import Standing
 from helios_agent.metacognition import signals
-from helios_agent.metacognition.signals import Facts
-
-HOUR_US = 3_600_000_000
-NOW_US = 1_789_732_800_000_000
-FACTS = Facts(
-    now_us=NOW_US,
-    white_count=69,
-    pick=5,
-    gains=[0.3, -0.1, 0.05, 0.2, -0.25],
-    registered_gains=[0.2, -0.25],
-    peak_nats=0.45,
-    weights={"uniform": 0.5, "reserve": 0.125, "recency": 0.25, "shrinkage": 0.125},
-    standings={"uniform": Standing(0.5, 0.0), "ball": Standing(0.24, 0.75), "bonus": Standing(0.1, -2.0)},
-    detector=Detector(2.5, 1.25, 17, 5),
-    trial=Trial("net@2", "net@1", 3, Comparison((0.0, 1.0, 0.0, -2.0), 0.875, 9)),
-    draws=1408,
-    draws_trained_on=1400,
-    missing_since_us=(NOW_US - 10 * HOUR_US, NOW_US - 58 * HOUR_US),
-    feed_read_us=NOW_US - HOUR_US // 2,
-    open_incidents=3,
-    backup_us=NOW_US - 36 * HOUR_US,
-)
-NOTHING = Facts(
-    now_us=NOW_US,
-    white_count=69,
-    pick=5,
-    gains=[],
-    registered_gains=[],
-    peak_nats=0.0,
-    weights={"uniform": 0.75, "reserve": 0.25},
-    standings={"uniform": Standing(0.5, 0.0)},
-    detector=Detector(),
-    trial=None,
-    draws=0,
-    draws_trained_on=None,
-    missing_since_us=(),
-    feed_read_us=None,
-    open_incidents=0,
-    backup_us=NOW_US,
-)
+from helios_agent.metacognition.facts import Facts
+from tests.metacognition.facts import FACTS, HOUR_US, NOTHING, NOW_US
 
 
 def half_width() -> float:
@@ -69,20 +31,43 @@ EXPECTED = {
     "skill": 0.04,
     "skill_low": 0.04 - half_width(),
     "skill_high": 0.04 + half_width(),
+    "calibration_error": 0.001,
     "confidence": 0.375,
+    "leader_weight": 0.25,
+    "expert_disagreement": 0.004,
     "regret": 0.55,
     "change": 2.5,
     "change_clearest": 1.25,
     "change_age": 17.0,
     "challenger": 0.875,
     "challenger_trial": 3.0,
+    "challenger_gain": 0.125,
+    "champion_gain": 0.375,
+    "challenger_loss": 0.5,
+    "champion_loss": -0.25,
+    "validation_gap": 0.25,
+    "live_gap": 0.125,
+    "learning_progress": -0.125,
     "smallest_visible_factor": None,  # see the test of its own
     "staleness": 8.0,
+    "failed_trainings": 2.0,
+    "draws_since_search": 4.0,
+    "draws_since_backtest": 2.0,
+    "decision_effectiveness": 0.75,
     "missing_draws": 2.0,
     "draw_overdue": 58.0,
     "feed_silence": 0.5,
+    "feed_disagreement": 1.0,
     "open_incidents": 3.0,
+    "compute_day": 100.0,
+    "compute_month": 2500.0,
+    "compute_left_day": 7100.0,
+    "compute_left_month": -500.0,
+    "storage_used": 0.25,
+    "schedule_lateness": 3.0,
+    "webhook_failures": 2.0,
     "backup_age": 36.0,
+    "verification_age": 300.0,
 }
 
 
@@ -94,7 +79,12 @@ def test_a_signal_is_what_its_definition_says(name: str) -> None:
 def test_every_signal_has_a_name_a_unit_and_a_definition_of_its_own() -> None:
     assert [signal.name for signal in signals.SIGNALS] == list(EXPECTED)
     assert len({signal.definition for signal in signals.SIGNALS}) == len(signals.SIGNALS)
-    assert all(signal.unit and signal.definition.endswith(".") for signal in signals.SIGNALS)
+    for signal in signals.SIGNALS:
+        assert signal.unit
+        assert signal.definition.endswith(".")
+        assert signal.source.endswith(".")
+        low, high = signal.healthy
+        assert low is None or high is None or low < high
 
 
 def test_the_smallest_visible_factor_is_that_of_the_served_mixture() -> None:
@@ -113,9 +103,11 @@ def test_what_cannot_be_said_yet_is_not_made_up() -> None:
     measured = signals.assess(NOTHING)
     unknown = {name for name, value in measured.items() if value is None}
     assert unknown == {
-        "skill", "skill_low", "skill_high", "change", "change_clearest", "change_age",
-        "challenger", "challenger_trial",
-        "smallest_visible_factor", "feed_silence",
+        "skill", "skill_low", "skill_high", "calibration_error", "leader_weight", "expert_disagreement",
+        "change", "change_clearest", "change_age", "challenger", "challenger_trial", "challenger_gain",
+        "champion_gain", "challenger_loss", "champion_loss",
+        "validation_gap", "live_gap", "learning_progress", "smallest_visible_factor",
+        "decision_effectiveness", "feed_silence", "schedule_lateness",
     }  # fmt: skip
     assert measured["fairness_p"] == 1.0
     assert measured["confidence"] == 0.0
@@ -128,7 +120,43 @@ def test_without_a_network_every_draw_is_one_that_it_has_not_seen() -> None:
 
 def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
     measured = signals.assess(replace(FACTS, now_us=NOW_US - 1000 * HOUR_US))
-    assert [measured[name] for name in ("draw_overdue", "feed_silence", "backup_age")] == [0.0, 0.0, 0.0]
+    assert {measured[n] for n in ("draw_overdue", "feed_silence", "backup_age", "verification_age")} == {0.0}
+    early = replace(FACTS.upkeep, firings_us=((NOW_US, NOW_US - HOUR_US),))
+    assert signals.assess(replace(FACTS, upkeep=early))["schedule_lateness"] == 0.0
+
+
+def test_what_is_outside_its_range_is_unhealthy_and_what_is_not_known_is_not() -> None:
+    assert signals.unhealthy(signals.assess(FACTS)) == [
+        "validation_gap", "live_gap", "learning_progress", "failed_trainings", "missing_draws",
+        "draw_overdue", "feed_disagreement", "open_incidents", "compute_left_month", "schedule_lateness",
+        "webhook_failures", "verification_age",
+    ]  # fmt: skip
+    assert signals.unhealthy(signals.assess(NOTHING)) == []
+
+
+def test_too_few_draws_say_nothing_of_a_network_or_of_promises() -> None:
+    early = replace(FACTS.networks, newest_gains=[0.125] * 5)
+    measured = signals.assess(replace(FACTS, networks=early, overstated=[0.003] * 29))
+    assert (measured["live_gap"], measured["calibration_error"]) == (None, None)
+
+
+def test_a_network_that_was_trained_before_its_training_was_measured_has_no_gap() -> None:
+    old = replace(FACTS.networks, newest={"validation_gain_nats": 0.25})
+    assert signals.assess(replace(FACTS, networks=old))["validation_gap"] is None
+
+
+@pytest.mark.parametrize(
+    ("ended", "failed"),
+    [(["done"], 0), (["failed"], 1), (["dead", "failed", "failed"], 3), (["done", "dead"], 0)],
+)
+def test_failed_trainings_are_counted_back_to_the_last_that_succeeded(ended: list[str], failed: int) -> None:
+    assert signals.assess(replace(FACTS, trainings=ended))["failed_trainings"] == failed
+
+
+def test_the_leader_is_whom_the_mixture_believes_most_besides_uniform() -> None:
+    assert signals.leader(FACTS.weights) == "recency"
+    assert signals.leader(NOTHING.weights) is None
+    assert signals.leader({"uniform": 0.5, "b": 0.25, "a": 0.25}) == "a"
 
 
 def test_a_tiny_probability_is_not_rounded_to_none() -> None:
@@ -173,3 +201,7 @@ def test_an_alarm_says_how_improbable_it_is() -> None:
 def test_the_alarm_is_raised_exactly_where_its_level_is_reached() -> None:
     assert "shows signs" in verdict(replace(FACTS, peak_nats=math.log(100)))
     assert "No sign" in verdict(replace(FACTS, peak_nats=math.log(100) - 1e-6))
+
+
+def test_a_goal_can_be_about_every_signal_and_about_nothing_else() -> None:
+    assert get_args(SignalName) == tuple(signal.name for signal in signals.SIGNALS)

@@ -182,9 +182,14 @@ def test_every_kind_of_incident_is_described_and_no_other(texts: dict[str, str])
 
 
 def test_every_signal_is_explained(texts: dict[str, str]) -> None:
-    text = texts["explanation/how-it-works.md"]
+    text = texts["explanation/metacognition.md"]
+    rows = {tuple(row.split(" | ")) for row in re.findall(r"^\| (`.*) \|$", text, re.MULTILINE)}
 
-    assert [signal.name for signal in SIGNALS if f"`{signal.name}`" not in text] == []
+    for signal in SIGNALS:
+        bounds = zip(("≥", "≤"), signal.healthy, strict=True)
+        healthy = ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None) or "any"
+        assert (f"`{signal.name}`", signal.unit, healthy, signal.definition) in rows
+        assert (f"`{signal.name}`", signal.source) in rows
 
 
 def test_every_setting_stands_in_the_commented_configuration(root: Path) -> None:

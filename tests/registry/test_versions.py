@@ -31,7 +31,7 @@ from helios_agent.registry import bundles, folders
 from helios_agent.registry.card import CARD, WEIGHTS, version_of
 from helios_agent.registry.names import Ref
 from helios_agent.web import server
-from helios_agent.work.engine import Progress
+from helios_agent.work.engine import Progress, Spent, unmetered
 from helios_agent.work.jobs import JOBS
 from tests.registry import conftest
 
@@ -52,6 +52,7 @@ class InProcess:
         time_limit_s: float,
         stop: asyncio.Event | None = None,
         priority: int = 0,
+        on_spent: Spent = unmetered,
     ) -> dict[str, Any]:
         module, _, function = JOBS[kind].partition(":")
         result: dict[str, Any] = getattr(importlib.import_module(module), function)(spec, lambda _: None)

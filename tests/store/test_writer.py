@@ -53,6 +53,18 @@ class Gate:
         return task
 
 
+async def test_in_one_moment_nothing_changes_whatever_others_write(notes: Store) -> None:
+    await notes.write(note("before"))
+    async with notes.moment() as moment:
+        seen = await moment.rows("SELECT text FROM note")
+        await notes.write(note("meanwhile"))
+        assert [row["text"] for row in await moment.rows("SELECT text FROM note")] == ["before"]
+        assert len(await notes.rows("SELECT text FROM note")) == 2  # another reader sees it
+    assert [row["text"] for row in seen] == ["before"]
+    for _ in range(3):  # the reader that was lent sees the present again
+        assert len(await notes.rows("SELECT text FROM note")) == 2
+
+
 async def test_an_acknowledged_write_is_on_disk(notes: Store) -> None:
     assert await notes.write(note("kept")) == 1
     assert on_disk(notes) == ["kept"]

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from helios_agent.agent import Agent
+from helios_agent.journal import intents
 from helios_agent.web import server
 from tests.web.test_page import living, said, shown
 
@@ -75,6 +76,20 @@ async def test_what_cannot_be_asked_is_refused_by_name(tmp_path: Path) -> None:
     assert not_a_training.json()["detail"] == f"There is no training job '{backup}'."
     assert (too_high.status_code, too_high.json()["detail"][0]["field"]) == (422, "body.priority")
     assert (made_up.status_code, made_up.json()["detail"][0]["field"]) == (422, "body.epochs")
+
+
+async def test_a_training_begins_from_where_it_is_asked_to(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        scratch = await post(agent, "/api/train", {"start": "scratch"})
+        refused = await post(agent, "/api/train", {"start": "oldest"})
+        await post(agent, "/api/train/stop")
+        newest = await post(agent, "/api/train", {"start": "newest"})
+        args = [
+            dict((await intents.find(agent.store, answer.json()["job_id"])).args)
+            for answer in (scratch, newest)
+        ]
+    assert args == [{}, {"start": "newest"}]
+    assert (refused.status_code, refused.json()["detail"][0]["field"]) == (422, "body.start")
 
 
 async def test_the_page_says_that_a_training_waits_and_that_it_is_paused(tmp_path: Path) -> None:

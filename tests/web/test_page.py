@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,22 @@ import pytest
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
-from helios_agent.forecasting.detection import Detector
-from helios_agent.forecasting.mixture import Standing
 from helios_agent.journal import draws, intents
 from helios_agent.journal.journal import Transaction
 from helios_agent.metacognition import signals
 from helios_agent.web import page, server, text, views
+from tests.metacognition.facts import NOTHING
 
 NOW = datetime(2026, 9, 18, 12, tzinfo=UTC)
-FACTS = signals.Facts(
-    now_us=int(NOW.timestamp() * 1e6), white_count=69, pick=5, gains=[0.01, -0.02], registered_gains=[],
-    peak_nats=0.01, weights={"uniform": 0.5, "tilt": 0.25, "reserve": 0.25}, draws=2, draws_trained_on=None,
-    missing_since_us=(), feed_read_us=None, open_incidents=0, backup_us=int(NOW.timestamp() * 1e6),
-    standings={"uniform": Standing(0.5, 0.0)}, detector=Detector(), trial=None,
-)  # fmt: skip
+FACTS = replace(
+    NOTHING,
+    now_us=int(NOW.timestamp() * 1e6),
+    gains=[0.01, -0.02],
+    peak_nats=0.01,
+    weights={"uniform": 0.5, "tilt": 0.25, "reserve": 0.25},
+    draws=2,
+    upkeep=replace(NOTHING.upkeep, backup_us=int(NOW.timestamp() * 1e6)),
+)
 
 
 @asynccontextmanager
@@ -56,8 +59,7 @@ def said(answer: httpx.Response) -> str:
 
 
 async def assess(agent: Agent, **changes: Any) -> None:
-    facts = signals.Facts(**(FACTS.__dict__ | changes))
-    found = signals.assess(facts)
+    found = signals.assess(replace(FACTS, **changes))
     verdict = signals.verdict("Powerball", found, 0.01)
     payload = {"game": "powerball", "signals": found, "verdict": verdict}
     await agent.journal.append("assessment.completed", payload)

@@ -163,6 +163,62 @@ async def test_a_job_whose_caller_is_cancelled_is_ended(works: Works, reports: R
     assert works.children() == []
 
 
+async def test_whatever_becomes_of_a_job_its_processor_time_is_told_once(
+    works: Works, reports: Reports, tmp_path: Path
+) -> None:
+    spent: list[float] = []
+    spec = training_spec(tmp_path / "one", threads=2, epochs=20, patience=20)
+    await works.run("train", spec, on_spent=spent.append)
+    with pytest.raises(JobFailed, match="Field required"):
+        await works.run("train", {}, on_spent=spent.append)
+    with pytest.raises(JobFailed, match="CPU seconds"):
+        await works.run("walk-forward", endless_replay(), on_spent=spent.append)
+    with pytest.raises(JobTooLong):
+        await works.run("walk-forward", endless_replay(), time_limit_s=0.5, on_spent=spent.append)
+    stop = asyncio.Event()
+    spec = endless_training(tmp_path / "two")
+    job = works.run("train", spec, reports, stop=stop, on_spent=spent.append)
+    await reports.first()
+    stop.set()
+    with pytest.raises(JobStopped):
+        await job
+
+    assert len(spent) == 5
+    done, failed, used_up, too_long, stopped = spent
+    assert failed < done
+    assert min(spent) > 0.0
+    assert 0.8 < used_up < 1.5  # its limit is one second
+    assert too_long < 1.0
+    assert stopped < 1.0
+
+    stop.set()
+    with pytest.raises(JobStopped):
+        await works.run("train", spec, stop=stop, on_spent=spent.append)
+    assert len(spent) == 5  # one that never began has taken nothing
+    reports = Reports()
+    job = works.run("walk-forward", endless_replay(), reports, on_spent=spent.append)
+    await reports.first()
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert len(spent) == 6
+    assert spent[-1] > 0.0
+
+
+async def test_of_a_job_whose_end_nobody_saw_its_last_report_tells_what_it_took(reports: Reports) -> None:
+    spent: list[float] = []
+    async with working(workers=1) as works:
+        job = works.run("walk-forward", endless_replay(), reports, on_spent=spent.append)
+        await reports.first()
+        assert works.forks.pid is not None
+        os.kill(works.forks.pid, signal.SIGKILL)
+        with pytest.raises(WorkerLost):
+            await job
+
+    assert len(spent) == 1
+    assert spent[0] > 0.0
+
+
 async def test_a_killed_child_costs_its_own_job_alone(works: Works) -> None:
     killed = works.run("walk-forward", endless_replay())
     (pid,) = await until(works.children)

@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,22 @@ def test_a_checkpoint_is_sent_while_the_job_goes_on(tmp_path: Path, monkeypatch:
     parcels.unpack(kept, tmp_path / "checkpoint")
 
     assert json.loads((tmp_path / "checkpoint" / checkpoints.CARD).read_text())["of"]
+
+
+def test_a_job_tells_what_it_took_with_every_report_and_with_its_end(tmp_path: Path) -> None:
+    began_s = time.process_time()
+    worker = Worker()
+    trained = worker.run(Task("train", training_spec(tmp_path / "out"), None))
+    said, _, over = worker.listen()
+    took_s = time.process_time() - began_s
+    failed = Worker().run(Task("train", {}, None))
+
+    each = [message["cpu_seconds"] for message in (*said, trained.message)]
+    assert over
+    assert len(said) == 3
+    assert 0.0 < each[0] < each[1] < each[2] < each[3] <= took_s
+    # What the process had taken before belongs to no job.
+    assert 0.0 < failed.message["cpu_seconds"] < time.process_time() - began_s - took_s + 1e-9
 
 
 def test_nothing_is_left_on_the_node(node: Path, tmp_path: Path) -> None:

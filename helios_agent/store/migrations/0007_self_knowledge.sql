@@ -98,3 +98,29 @@ CREATE TABLE training_summary (             -- what is left of the epochs of a t
   at_us        INTEGER NOT NULL,
   seq          INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE search (                       -- searches that have come to their end
+  job         TEXT PRIMARY KEY,
+  game        TEXT NOT NULL,
+  is_adopted  INTEGER NOT NULL CHECK (is_adopted IN (0, 1)),  -- whether what was found is better than what stood
+  at_us       INTEGER NOT NULL,
+  seq         INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX search_game ON search(game, seq);
+INSERT INTO search
+SELECT payload->>'job', payload->>'game', payload->>'adopted', at_us, seq FROM event WHERE kind = 'search.completed';
+
+ALTER TABLE backtest ADD COLUMN completed INTEGER;  -- the event of its end; NULL before
+UPDATE backtest SET completed = (
+  SELECT max(seq) FROM event WHERE kind = 'backtest.completed' AND payload->>'job' = backtest.job);
+
+-- Of the forecast that was served, over the main balls: the probability that it expected of those to be drawn, and
+-- the one that it gave to those drawn, on average. NULL without a forecast, and from before they were reckoned.
+ALTER TABLE score ADD COLUMN expected REAL;
+ALTER TABLE score ADD COLUMN drawn REAL;
+
+-- What is asked of all draws, or all messages, at every assessment.
+CREATE INDEX score_account
+  ON score(game, era, day, basis, forecast, mixture_gain, mixture_nats, peak_nats, seq, expected, drawn);
+CREATE INDEX outbox_unsent ON outbox(event) WHERE state <> 'sent';
+CREATE INDEX choice_measured ON choice(game, measured_us) WHERE success IS NOT NULL;

@@ -1,0 +1,144 @@
+"""Gather what the journal's tables say about a game: the facts of an assessment."""
+
+import calendar as names
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from helios_agent.actions import history
+from helios_agent.clock import from_us, to_us
+from helios_agent.config import Config
+from helios_agent.forecasting import mixture, served
+from helios_agent.journal import assessments, backtests, draws, events, forecasts, models, retention, searches
+from helios_agent.journal.assessments import DAY_US, MESSAGES_US, WINDOW_US
+from helios_agent.journal.forecasts import Score
+from helios_agent.journal.models import Model
+from helios_agent.lottery import calendar
+from helios_agent.lottery.games import Era, Game
+from helios_agent.metacognition.facts import Facts, Networks, Upkeep
+from helios_agent.metacognition.gaps import Seen
+from helios_agent.metacognition.signals import RECENT
+from helios_agent.store import Reader
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Facts, what happened by ball and condition, and up to which event they are told."""
+
+    facts: Facts
+    seen: Seen
+    seq: int
+
+
+async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gathered:
+    """Gather what is known about a game. Every query of `store` is to see the same moment."""
+    head = await events.head(store)
+    newest = await draws.newest(store, rules.name, 1)
+    era = rules.era_at(newest[0].draw.day if newest else from_us(now_us).date())
+    scores = await forecasts.scores(store, rules.name, era.name)
+    ledger = await history.ledger_of(store, rules, era)
+    trained = await models.active(store, rules.name, era.name)
+    challenger = models.in_role(trained, "challenger")
+    missing = await history.missing_days(store, rules, from_us(now_us))
+    feeds = await draws.feeds(store, rules.name)
+    incidents = await draws.open_incidents(store)
+    counts = await assessments.drawn(store, rules.name, era.name)
+    draw_count = await draws.count(store, rules.name, era.name)
+    facts = Facts(
+        now_us=now_us,
+        white_count=era.white,
+        pick=era.pick,
+        gains=[s.mixture_gain for s in scores],
+        registered_gains=[s.mixture_gain for s in scores if s.basis == "registered"],
+        peak_nats=ledger.peak_nats,
+        overstated=await forecasts.overstated(store, rules.name, era.name, RECENT),
+        disagreement=await _disagreement(store, rules, newest[0].draw.day if newest else date.min),
+        weights=mixture.effective(mixture.posterior(ledger.standings), ledger.shares),
+        standings=ledger.standings,
+        detector=ledger.detector,
+        trial=ledger.trial if ledger.trial and ledger.trial.challenger == challenger else None,
+        draws=draw_count,
+        draws_trained_on=max((model.draws for model in trained), default=None),
+        networks=await _networks(store, rules, era, trained),
+        draws_since_search=_since(scores, await searches.last_completed(store, rules.name)),
+        draws_since_backtest=_since(scores, await backtests.last_completed(store, rules.name)),
+        trainings=await assessments.trainings(store, rules.name, now_us - WINDOW_US),
+        successes=await assessments.successes(store, rules.name, RECENT),
+        missing_since_us=tuple(to_us(calendar.draw_instant(rules, day)) for day in missing),
+        feed_read_us=max((f["read_us"] for f in feeds.values() if f["read_us"] is not None), default=None),
+        disputes=sum(incident.key.startswith(f"dispute:{rules.name}:") for incident in incidents),
+        upkeep=await _upkeep(store, config, now_us, len(incidents)),
+    )
+    seen = Seen(
+        draw_count, _counted(counts[0], era.white), _counted(counts[1], era.bonus), _conditions(scores)
+    )
+    return Gathered(facts, seen, head.seq)
+
+
+async def _disagreement(store: Reader, rules: Game, newest: date) -> float | None:
+    registered = await forecasts.recent(store, rules.name, 1)
+    if not registered or registered[0].day <= newest.isoformat():
+        return None
+    return served.disagreement(registered[0].record)
+
+
+async def _networks(store: Reader, rules: Game, era: Era, active: Sequence[Model]) -> Networks:
+    joined = await models.newest(store, rules.name, era.name, 2)
+    champion = next((model for model in active if model.role == "champion"), None)
+    challenger = next((model for model in active if model.role == "challenger"), None)
+
+    async def gains(model: Model | None, since: int | None) -> list[float]:
+        if model is None or since is None:
+            return []
+        return await forecasts.gains_of(store, rules.name, era.name, model.forecaster, since, RECENT)
+
+    newest = joined[0] if joined else None
+    return Networks(
+        newest=newest.metrics if newest else None,
+        before=joined[1].metrics if len(joined) > 1 else None,
+        challenger=challenger.forecaster if challenger else None,
+        champion=champion.forecaster if champion else None,
+        newest_gains=await gains(newest, newest.seq if newest else None),
+        challenger_gains=await gains(challenger, challenger.seq if challenger else None),
+        champion_gains=await gains(champion, await models.promoted(store, champion) if champion else None),
+    )
+
+
+async def _upkeep(store: Reader, config: Config, now_us: int, open_incidents: int) -> Upkeep:
+    begun = await events.oldest(store)
+    begun_us = begun.at_us if begun else now_us
+    backup = await events.latest(store, "backup.completed")
+    verified = await events.latest(store, "journal.verified")
+    budget = config.decisions.budget
+    return Upkeep(
+        spent_day_s=await assessments.spent_s(store, now_us - DAY_US),
+        spent_month_s=await assessments.spent_s(store, now_us - WINDOW_US),
+        budget_day_s=budget.cpu_per_day,
+        budget_month_s=budget.cpu_per_month,
+        used_bytes=await retention.used(store),
+        allowed_bytes=config.retention.size,
+        firings_us=await assessments.firings(store, now_us - WINDOW_US),
+        unsent=await assessments.unsent(store, now_us - MESSAGES_US),
+        open_incidents=open_incidents,
+        backup_us=backup.at_us if backup else begun_us,
+        verified_us=verified.at_us if verified else begun_us,
+    )
+
+
+def _since(scores: Sequence[Score], seq: int | None) -> int:
+    return sum(score.seq > (seq or 0) for score in scores)
+
+
+def _counted(counts: Mapping[int, int], balls: int) -> list[int]:
+    return [counts.get(ball, 0) for ball in range(1, balls + 1)]
+
+
+def _conditions(scores: Sequence[Score]) -> dict[str, list[float]]:
+    """Return the mixture's gains by the day of the week, and by how the draws were forecast."""
+    found: dict[str, list[float]] = defaultdict(list)
+    bases = {"registered": "forecast before they were held", "walk-forward": "replayed"}
+    for score in scores:
+        found[f"on a {names.day_name[date.fromisoformat(score.day).weekday()]}"].append(score.mixture_gain)
+        found[bases[score.basis]].append(score.mixture_gain)
+    return dict(found)

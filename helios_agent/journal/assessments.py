@@ -1,0 +1,110 @@
+"""Assessments, and what they ask of the tables."""
+
+import json
+from typing import Any
+
+from helios_agent.clock import SECOND_US
+from helios_agent.journal.journal import Event
+from helios_agent.store import Reader
+
+DAY_US = 86_400 * SECOND_US
+WINDOW_US = 30 * DAY_US
+"""How far back an assessment looks for what may leave the database: no younger event does."""
+MESSAGES_US = 7 * DAY_US
+
+
+async def newest(store: Reader, game: str, limit: int) -> list[Event]:
+    """Return up to `limit` assessments of a game, the last first."""
+    rows = await store.rows(
+        "SELECT seq, at_us, boot, kind, cause, payload, hash FROM event"
+        " WHERE kind = 'assessment.completed' AND payload->>'game' = ? ORDER BY seq DESC LIMIT ?",
+        (game, limit),
+    )
+    return [Event.from_row(row) for row in rows]
+
+
+async def spent_s(store: Reader, since_us: int) -> float:
+    """Return the processor time, in seconds, that work chosen by decisions has taken since an instant."""
+    rows = await store.rows(
+        "SELECT coalesce(sum(cpu_seconds), 0.0) AS spent FROM spending"
+        " JOIN choice ON choice.id = spending.job WHERE spending.at_us >= ?",
+        (since_us,),
+    )
+    return float(rows[0]["spent"])
+
+
+async def successes(store: Reader, game: str, limit: int) -> list[bool]:
+    """Return which of the last measured choices of a game did what they were chosen for, the last first."""
+    rows = await store.rows(
+        "SELECT success FROM choice WHERE game = ? AND success IS NOT NULL"
+        " ORDER BY measured_us DESC, id DESC LIMIT ?",
+        (game, limit),
+    )
+    return [bool(row["success"]) for row in rows]
+
+
+async def effects(store: Reader, game: str) -> dict[str, tuple[int, int]]:
+    """Return of how many measured choices of each action how many did what they were chosen for."""
+    rows = await store.rows(
+        "SELECT action, sum(success) AS wins, count(*) AS n FROM choice"
+        " WHERE game = ? AND success IS NOT NULL GROUP BY action",
+        (game,),
+    )
+    return {row["action"]: (row["wins"], row["n"]) for row in rows}
+
+
+async def trainings(store: Reader, game: str, since_us: int) -> list[str]:
+    """Return how the trainings of a game that were asked for since an instant ended, the last first."""
+    rows = await store.rows(
+        "SELECT state FROM intent WHERE action = 'train' AND target = ? AND created_us >= ?"
+        " AND state IN ('done', 'failed', 'dead') ORDER BY seq DESC",
+        (game, since_us),
+    )
+    return [row["state"] for row in rows]
+
+
+async def firings(store: Reader, since_us: int) -> list[tuple[int, int]]:
+    """Return when each schedule was last due and when that was seen to, of those seen to since an instant."""
+    rows = await store.rows(
+        "SELECT last.due_us, event.at_us FROM schedule"
+        " CROSS JOIN firing AS last ON last.schedule = schedule.name"
+        " AND last.due_us = (SELECT max(f.due_us) FROM firing AS f WHERE f.schedule = schedule.name)"
+        " CROSS JOIN event ON event.seq = last.seq WHERE event.at_us >= ?",
+        (since_us,),
+    )
+    return [(row["due_us"], row["at_us"]) for row in rows]
+
+
+async def unsent(store: Reader, since_us: int) -> int:
+    """Return how many messages about events since an instant failed to be delivered and still are not."""
+    rows = await store.rows(
+        "SELECT count(*) AS n FROM outbox JOIN event ON event.seq = outbox.event"
+        " WHERE outbox.state <> 'sent' AND (outbox.state = 'dead' OR outbox.attempt > 0)"
+        " AND event.at_us >= ?",
+        (since_us,),
+    )
+    return int(rows[0]["n"])
+
+
+async def drawn(store: Reader, game: str, since: str) -> tuple[dict[int, int], dict[int, int]]:
+    """Return how often each main ball, and each bonus ball, was drawn from the day `since` on."""
+    whites = await store.rows(
+        "SELECT ball.value AS ball, count(*) AS n FROM draw, json_each(draw.whites) AS ball"
+        " WHERE game = ? AND day >= ? GROUP BY ball.value",
+        (game, since),
+    )
+    bonus = await store.rows(
+        "SELECT bonus AS ball, count(*) AS n FROM draw WHERE game = ? AND day >= ? GROUP BY bonus",
+        (game, since),
+    )
+    return ({row["ball"]: row["n"] for row in whites}, {row["ball"]: row["n"] for row in bonus})
+
+
+async def values(store: Reader, game: str, limit: int) -> list[dict[str, Any]]:
+    """Return the signals of the last assessments of a game, oldest first."""
+    rows = await store.rows(
+        "SELECT payload->'signals' AS signals FROM event"
+        " WHERE kind = 'assessment.completed' AND payload->>'game' = ? ORDER BY seq DESC LIMIT ?",
+        (game, limit),
+    )
+    return [json.loads(row["signals"]) for row in reversed(rows)]

@@ -1,0 +1,191 @@
+"""What an assessment says of its signals: gaps, strategy, patterns, recommendations."""
+
+import math
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from helios_agent.metacognition import gaps, recommendations, series, signals, strategy
+from helios_agent.metacognition.gaps import Seen
+from tests.metacognition.facts import FACTS, NOTHING
+
+FAIR = Seen(1408, [102] * 69, [54] * 26, {"on a Monday": [0.01, -0.01] * 200, "replayed": [0.0] * 9})
+KNOWING = replace(FACTS, gains=[0.0] * 1408, networks=replace(FACTS.networks, newest_gains=[0.1] * 13))
+
+
+def found(facts: signals.Facts = KNOWING, seen: Seen = FAIR, fewest_draws: int = 100) -> list[gaps.Gap]:
+    return gaps.find(facts, seen, signals.assess(facts), fewest_draws, 0.01)
+
+
+def test_the_smallest_bias_that_would_have_shown_is_always_told() -> None:
+    assert found() == [
+        gaps.Gap(
+            "a ball that is less than 1.59 times as heavy as each other",
+            "after 1,408 scored draws it would on average not have shown",
+        )
+    ]
+
+
+def test_with_nothing_known_everything_is_a_gap() -> None:
+    assert [gap.what for gap in found(NOTHING, Seen(0, [0] * 69, [0] * 26, {}))] == [
+        "a ball that is too heavy", "what a network can learn", "whether forecasts promise too much",
+    ]  # fmt: skip
+
+
+def test_a_network_that_has_hardly_been_scored_is_a_gap() -> None:
+    facts = replace(KNOWING, networks=replace(FACTS.networks, newest_gains=[0.1] * 3))
+    assert found(facts)[1:] == [
+        gaps.Gap("whether the newest network keeps what it promised", "it was scored on 3 draws; it takes 6")
+    ]
+
+
+def test_a_ball_far_from_its_share_is_a_gap_and_one_a_little_off_is_none() -> None:
+    far = replace(FAIR, whites=[170, *FAIR.whites[1:-1], 50])
+    assert [gap.what for gap in found(seen=far)[1:]] == [
+        "why white ball 1 comes so often", "why white ball 69 comes so rarely",
+    ]  # fmt: skip
+    assert (
+        "it was drawn 170 times in 1,408 draws; a fair machine would have drawn it 102"
+        in found(seen=far)[1].why
+    )
+    assert found(seen=replace(FAIR, whites=[125, *FAIR.whites[1:]]))[1:] == []
+    assert [g.what for g in found(seen=replace(FAIR, bonus=[0, *FAIR.bonus[1:]]))[1:]] == [
+        "why bonus ball 1 comes so rarely"
+    ]
+
+
+def test_a_condition_under_which_forecasts_lose_is_a_gap() -> None:
+    losing = replace(FAIR, gains={"on a Monday": [-0.02, -0.01] * 200})
+    assert found(seen=losing)[1:] == [
+        gaps.Gap(
+            "why forecasts of draws on a Monday are worse than chance",
+            "over 400 of them the mixture gained -0.0150 nats a draw",
+        )
+    ]
+
+
+def test_a_game_without_a_bonus_ball_has_no_gap_about_it() -> None:
+    assert found(seen=replace(FAIR, bonus=[1408]))[1:] == []
+
+
+def test_the_evidence_about_a_ball_is_a_mean_of_likelihood_ratios() -> None:
+    """Over all outcomes of a few fair draws its exponential has the mean 1, so Ville's inequality holds."""
+    draws, fair = 12, 5 / 69
+    mean = sum(
+        math.comb(draws, n)
+        * fair**n
+        * (1 - fair) ** (draws - n)
+        * math.exp(gaps.share_evidence(n, draws, fair))
+        for n in range(draws + 1)
+    )
+    assert mean == pytest.approx(1.0, abs=1e-12)
+
+
+def test_in_fair_lives_a_ball_is_hardly_ever_called_a_gap() -> None:
+    """At 69 + 26 balls and level 0.01, looked at after every 50th of 1,000 draws, in 40 lives."""
+    rng = random.Random(5)  # noqa: S311
+    called = 0
+    for _ in range(40):
+        whites, bonus, is_called = [0] * 69, [0] * 26, False
+        for draw in range(1, 1001):
+            for ball in rng.sample(range(69), 5):
+                whites[ball] += 1
+            bonus[rng.randrange(26)] += 1
+            if draw % 50 == 0:
+                is_called |= len(found(seen=Seen(draw, whites, bonus, {}))) > 1
+        called += is_called
+    assert called <= 2
+
+
+CALM: dict[str, float | None] = signals.assess(KNOWING) | {
+    "draws_known": 1408.0, "evidence": 0.1, "evidence_peak": 0.3, "change": 1.0, "change_clearest": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "unhealthy", "name", "why"),
+    [
+        ({}, [], "conservative", "Nothing says that these draws can be predicted"),
+        ({"draws_known": 99.0, "evidence_peak": 9.0}, [], "active learning", "have 99 draws"),
+        ({"evidence_peak": 9.0}, ["compute_left_day", "regret"], "conservative", ": compute_left_day."),
+        ({"change": 8.5, "change_clearest": 3.5, "evidence_peak": 9.0}, [], "adaptive", "(8.50 nats)"),
+        ({"change": 8.5, "change_clearest": 2.0}, [], "balanced", "8.50 for a change"),
+        ({"evidence_peak": 4.7}, [], "aggressive", "4.70 nats"),
+        ({"evidence": 2.4, "evidence_peak": 2.4}, [], "balanced", "2.40 nats"),
+        ({"evidence": None, "change": None, "change_clearest": None}, [], "conservative", "0.00 nats"),
+    ],
+)  # fmt: skip
+def test_the_strategy_follows_from_what_was_measured(
+    changes: dict[str, Any], unhealthy: list[str], name: str, why: str
+) -> None:
+    chosen = strategy.choose(
+        CALM | changes, unhealthy, fewest_draws=100, alarm_level=0.01, change_alarm_nats=8.0
+    )
+    assert chosen.name == name
+    assert why in chosen.why
+
+
+def test_whatever_makes_trying_more_useless_is_a_signal() -> None:
+    assert set(strategy.IN_THE_WAY) <= signals.BY_NAME.keys()
+
+
+def test_patterns_are_looked_for_in_what_was_added_to_totals() -> None:
+    rng = random.Random(3)  # noqa: S311
+    total, history = 0.0, []
+    for n in range(60):
+        total += rng.gauss(0.0, 0.1)
+        history.append(dict.fromkeys(signals.BY_NAME, 1.0) | {"evidence": total, "storage_used": 0.01 * n})
+    (pattern,) = series.found_in(history)
+    assert (pattern["series"], pattern["kind"]) == ("storage_used", "trend")
+    assert pattern["sentence"].startswith("storage_used ")
+    looked_at = series.series([{"evidence": 1.0}, {"evidence": 1.5}, {"evidence": None}, {}])
+    assert looked_at["evidence, increments"] == [0.5, None, None]
+
+
+def test_every_series_is_a_signal() -> None:
+    assert {*series.AS_THEY_ARE, *series.INCREMENTS} <= signals.BY_NAME.keys()
+
+
+def advice(changes: dict[str, float | None], effects: dict[str, tuple[int, int]]) -> dict[str, Any]:
+    quiet = signals.assess(KNOWING) | dict.fromkeys(
+        ("failed_trainings", "draw_overdue", "change_clearest", "staleness", "storage_used", "live_gap"), 0.0
+    ) | {"validation_gap": 0.01, "learning_progress": 0.0, "compute_left_month": 9.0}  # fmt: skip
+    return {r.about: r for r in recommendations.make(quiet | changes, effects)}
+
+
+def test_where_all_is_well_nothing_is_to_be_changed() -> None:
+    made = advice({}, {"tune": (1, 2)})
+    assert [*made] == ["learning rate", "focus", "exploration", "memory", "evaluation frequency"]
+    assert {(r.action, r.effect) for r in made.values()} == {(None, "nothing is to be done")}
+
+
+@pytest.mark.parametrize(
+    ("about", "signal", "value", "action"),
+    [
+        ("learning rate", "failed_trainings", 2.0, "adjust"),
+        ("learning rate", "validation_gap", 0.2, "adjust"),
+        ("learning rate", "validation_gap", None, None),
+        ("focus", "draw_overdue", 30.0, "ingest"),
+        ("focus", "change_clearest", 3.5, "train"),
+        ("focus", "staleness", 50.0, "train-warm"),
+        ("exploration", "learning_progress", -0.2, "tune"),
+        ("exploration", "compute_left_day", -1.0, None),
+        ("memory", "storage_used", 0.95, "compact"),
+        ("evaluation frequency", "calibration_error", 0.02, "backtest"),
+        ("evaluation frequency", "live_gap", 0.2, "backtest"),
+    ],
+)
+def test_a_recommendation_rests_on_a_signal_and_on_what_its_action_has_achieved(
+    about: str, signal: str, value: float | None, action: str | None
+) -> None:
+    for effects, effect in (
+        ({}, "nothing measured yet"),
+        ({str(action): (3, 8)}, f"{action} did what it was chosen for 3 times of 8"),
+    ):
+        made = advice({signal: value}, effects)[about]
+        assert made.action == action
+        assert made.signals[signal] == value
+        assert made.effect == (effect if action else "nothing is to be done")
+        assert made.as_record()["about"] == about
