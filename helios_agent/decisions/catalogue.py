@@ -80,6 +80,10 @@ def _ratio(value: float | None, limit: float) -> float | None:
     return None if value is None else value / limit
 
 
+def _unknown(it: Situation, *names: str) -> tuple[str, ...]:
+    return tuple(name for name in names if it.signals.get(name) is None)
+
+
 def _hours_since(it: Situation, action: str, target: str) -> float:
     return it.hours_since.get((action, target), float("inf"))
 
@@ -90,15 +94,17 @@ def _alert(it: Situation, policy: Policy) -> Iterable[Option]:
         f"{it.game}/evidence",
         _ratio(peak, alarm),
         f"the evidence against fairness reached {peak or 0.0:.2f} nats; the alarm is at {alarm:.2f}",
-        unknown=() if peak is not None else ("evidence_peak",),
+        unknown=_unknown(it, "evidence_peak"),
     )
     change, clearest = it.signals.get("change"), it.signals.get("change_clearest")
+    unknown = _unknown(it, "change", "change_clearest")
     yield Option(
         change_of(it.game),
-        situations.change_alarm(it.signals, policy),
+        None if unknown else situations.change_alarm(it.signals, policy),
         f"the evidence that the machine has changed, most likely {it.signals.get('change_age') or 0.0:.0f} "
         f"draws ago, is {change or 0.0:.2f} nats, {clearest or 0.0:.2f} for that moment; the alarm is at "
         f"{policy.change_alarm_nats:.2f} and {detection.CLEAR_NATS:g}",
+        unknown=unknown,
     )
 
 
@@ -114,21 +120,21 @@ def _ask(it: Situation, policy: Policy) -> Iterable[Option]:
         _ratio(overdue, patience),
         f"a draw has been missing for {overdue or 0.0:.1f} h, and asking the feeds again has not helped; a "
         f"person is asked after {patience:g} h",
-        unknown=() if overdue is not None else ("draw_overdue",),
+        unknown=_unknown(it, "draw_overdue"),
     )
     failed = it.signals.get("failed_trainings")
     yield Option(
         f"{it.game}/training",
         _ratio(failed, FAILURES),
         f"trainings that failed in a row: {failed or 0.0:.0f}; a person is asked after {FAILURES}",
-        unknown=() if failed is not None else ("failed_trainings",),
+        unknown=_unknown(it, "failed_trainings"),
     )
     used = it.signals.get("storage_used")
     yield Option(
         "journal/storage",
         used,
         f"the database uses {used or 0.0:.0%} of what it may",
-        unknown=() if used is not None else ("storage_used",),
+        unknown=_unknown(it, "storage_used"),
     )
 
 
@@ -145,7 +151,7 @@ def _train(it: Situation, policy: Policy) -> Iterable[Option]:
         _heated(it, policy, _ratio(stale, limit)),
         f"draws that the newest network has not seen: {stale or 0.0:.0f}; the limit is {limit:g}",
         blocked,
-        unknown=() if stale is not None else ("staleness",),
+        unknown=_unknown(it, "staleness"),
     )
 
 
@@ -176,7 +182,7 @@ def _since(it: Situation, policy: Policy, signal: str, limit: int, what: str) ->
         _heated(it, policy, _ratio(since, limit)),
         f"draws since the last {what}: {since or 0.0:.0f}; the limit is {limit}",
         None if _has_network(it) else "there is no network yet",
-        unknown=() if since is not None else (signal,),
+        unknown=_unknown(it, signal),
     )
 
 
@@ -187,7 +193,7 @@ def _ingest(it: Situation, policy: Policy) -> Iterable[Option]:
         _ratio(overdue, policy.ingest_after_hours),
         f"a draw has been missing for {overdue or 0.0:.1f} h; the feeds are asked after "
         f"{policy.ingest_after_hours:g} h",
-        unknown=() if overdue is not None else ("draw_overdue",),
+        unknown=_unknown(it, "draw_overdue"),
     )
 
 
@@ -198,29 +204,33 @@ def _promote(it: Situation, policy: Policy) -> Iterable[Option]:
     needed = -math.log(comparison.promotion_alpha(trial, policy.alarm_level))
     yield Option(
         it.game,
-        _ratio(better or 0.0, needed),
+        _ratio(better, needed),
         f"the evidence that the newest network is better than the champion reached {better or 0.0:.2f} nats; "
         f"this trial needs {needed:.2f}",
+        unknown=_unknown(it, "challenger"),
     )
 
 
 def _rollback(it: Situation, policy: Policy) -> Iterable[Option]:
-    if it.champion is not None:
-        yield _lost(it, policy, it.champion, "champion")
+    return _lost(it, policy, it.champion, "champion")
 
 
 def _retire(it: Situation, policy: Policy) -> Iterable[Option]:
-    if it.challenger is not None:
-        yield _lost(it, policy, it.challenger, "challenger")
+    return _lost(it, policy, it.challenger, "challenger")
 
 
-def _lost(it: Situation, policy: Policy, model: str, role: str) -> Option:
-    """Offer to part with a model that loses to chance: the loss is the log of an e-process for chance."""
+def _lost(it: Situation, policy: Policy, model: str | None, role: str) -> Iterable[Option]:
+    """Offer to part with a model that loses to chance: the loss is the log of an e-process for chance.
+
+    Before its first scored draw a model has lost nothing, and there is nothing to offer.
+    """
     loss, limit = it.signals.get(f"{role}_loss"), situations.alarm_nats(policy)
-    return Option(
+    if model is None or loss is None:
+        return
+    yield Option(
         f"{it.game}/{model}",
-        _ratio(loss or 0.0, limit),
-        f"the {role} has lost {loss or 0.0:.2f} nats to chance; the limit is {limit:.2f}",
+        loss / limit,
+        f"the {role} has lost {loss:.2f} nats to chance; the limit is {limit:.2f}",
     )
 
 
@@ -237,8 +247,7 @@ def _learning_rate(it: Situation) -> Iterable[Option]:
     if factor > LEAST_FACTOR:
         reason = f"trainings that failed in a row: {failed or 0.0:.0f}; a smaller learning rate may do better"
         yield Option(
-            target, failed, reason, None, () if failed is not None else ("failed_trainings",),
-            _factor(factor / 2, reason),
+            target, failed, reason, None, _unknown(it, "failed_trainings"), _factor(factor / 2, reason),
         )  # fmt: skip
     if factor < 1.0 and failed == 0.0:
         hours = _hours_since(it, "adjust", target)
@@ -297,7 +306,7 @@ def _old(it: Situation, signal: str, limit_hours: float, what: str) -> Option:
         "journal",
         _ratio(age, limit_hours),
         f"the last {what} is {age or 0.0:.1f} h old; the limit is {limit_hours:g} h",
-        unknown=() if age is not None else (signal,),
+        unknown=_unknown(it, signal),
     )
 
 
@@ -307,7 +316,7 @@ def _compact(it: Situation, policy: Policy) -> Iterable[Option]:
         "journal",
         _ratio(used, policy.compact_at),
         f"the database uses {used or 0.0:.0%} of what it may; the limit is {policy.compact_at:.0%}",
-        unknown=() if used is not None else ("storage_used",),
+        unknown=_unknown(it, "storage_used"),
     )
 
 

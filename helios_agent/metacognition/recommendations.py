@@ -47,6 +47,10 @@ def _made(
     about: str, advice: str, action: str | None, names: tuple[str, ...], measured: Measured, effects: Effects
 ) -> Recommendation:
     values = {name: measured.get(name) for name in names}
+    unknown = [name for name, value in values.items() if value is None]
+    if unknown and action is None:
+        said = "nothing can be said" if len(unknown) == len(names) else f"{advice}, as far as is known"
+        advice = f"{said}; not known: {', '.join(unknown)}"
     return Recommendation(about, advice, values, action, _effect(action, effects))
 
 
@@ -67,7 +71,7 @@ def _learning_rate(measured: Measured) -> Advice:
     if not is_well("validation_gap", measured):
         return "lower it: the newest network knows its draws by heart", "adjust", names
     if measured.get("validation_gap") is None:
-        return "leave it: no network has been measured", None, names
+        return "leave it: no training failed", None, names
     return "leave it: the newest network gains on new draws about what it does on those it knows", None, names
 
 

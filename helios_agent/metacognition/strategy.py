@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from helios_agent.forecasting import detection
 
@@ -26,12 +26,27 @@ def choose(
     alarm_level: float,
     change_alarm_nats: float,
 ) -> Strategy:
-    """Return the strategy: what is in the way comes first, then what there is to find."""
-    alarm_nats = -math.log(alarm_level)
-    change, clearest = measured["change"] or 0.0, measured["change_clearest"] or 0.0
-    evidence, peak = measured["evidence"] or 0.0, measured["evidence_peak"] or 0.0
+    """Return the strategy: what is in the way comes first, then what there is to find.
+
+    What is not known is named: nothing follows from it.
+    """
+    chosen = _choose(measured, unhealthy, fewest_draws, -math.log(alarm_level), change_alarm_nats)
+    unknown = [name for name in (*EVIDENCE, *IN_THE_WAY) if measured.get(name) is None]
+    return replace(chosen, why=f"{chosen.why} Not known: {', '.join(unknown)}.") if unknown else chosen
+
+
+def _choose(
+    measured: Mapping[str, float | None],
+    unhealthy: list[str],
+    fewest_draws: int,
+    alarm_nats: float,
+    change_alarm_nats: float,
+) -> Strategy:
+    evidence, peak, change, clearest = (
+        measured.get(name) or 0.0 for name in ("evidence", "evidence_peak", "change", "change_clearest")
+    )
     changed = detection.alarm(change, clearest, change_alarm_nats)
-    known = measured["draws_known"] or 0.0
+    known = measured.get("draws_known") or 0.0
     in_the_way = [name for name in unhealthy if name in IN_THE_WAY]
     if known < fewest_draws:
         return Strategy(
@@ -55,12 +70,15 @@ def choose(
             "balanced",
             f"The evidence ({evidence:.2f} nats, {change:.2f} for a change) proves nothing, but is some.",
         )
+    if measured.get("evidence") is None:
+        return Strategy("conservative", "Whether these draws can be predicted was not measured.")
     return Strategy(
         "conservative",
         f"Nothing says that these draws can be predicted ({evidence:.2f} nats): to try harder is waste.",
     )
 
 
+EVIDENCE = ("draws_known", "evidence", "evidence_peak", "change", "change_clearest")
 IN_THE_WAY = (
     "failed_trainings", "compute_left_day", "compute_left_month", "storage_used", "draw_overdue",
     "feed_disagreement",

@@ -31,7 +31,7 @@ async def latest(store: Reader, rules: Game) -> dict[str, Any]:
                 "unit": signal.unit,
                 "definition": signal.definition,
                 "healthy": healthy.get(signal.name, list(signal.healthy)),
-                "is_healthy": signal.name not in unhealthy,
+                "is_healthy": None if measured.get(signal.name) is None else signal.name not in unhealthy,
                 "source": signal.source,
             }
             for signal in SIGNALS
@@ -89,5 +89,5 @@ def _line(signal: Mapping[str, Any], width: int) -> str:
         *([] if low is None else [f"at least {low:g}"]),
         *([] if high is None else [f"at most {high:g}"]),
     ]
-    wrong = "" if signal["is_healthy"] else f"  unhealthy: should be {' and '.join(bounds)}"
+    wrong = "" if signal["is_healthy"] is not False else f"  unhealthy: should be {' and '.join(bounds)}"
     return f"  {signal['name']:<{width}}  {value}{wrong}"

@@ -75,6 +75,27 @@ def test_in_a_quiet_situation_it_waits() -> None:
     assert decision.context == "quiet"
 
 
+@pytest.mark.parametrize(
+    ("signal", "action", "target"),
+    [
+        ("change", "alert", f"{GAME}/change"),
+        ("change_clearest", "alert", f"{GAME}/change"),
+        ("challenger", "promote", GAME),
+    ],
+)
+def test_what_is_unknown_is_not_taken_for_nothing(signal: str, action: str, target: str) -> None:
+    decision = decide({signal: None})
+    assert named(decision, action, target).blocked == f"it cannot be weighed: {signal} unknown"
+    assert decision.without == (signal,)
+    assert decision.rationale.endswith(f" Decided without {signal}: unknown.")
+
+
+def test_before_its_first_scored_draw_there_is_no_parting_with_a_model() -> None:
+    decision = decide({"champion_loss": None, "challenger_loss": None})
+    assert {"rollback", "retire"}.isdisjoint(c.action for c in decision.candidates)
+    assert decision.without == ()
+
+
 DUE: list[tuple[str, str, dict[str, float | None]]] = [
     ("alert", f"{GAME}/evidence", {"evidence_peak": 4.6052}),
     ("alert", f"{GAME}/change", {"change": 8.0, "change_clearest": 3.0}),

@@ -115,7 +115,8 @@ CALM: dict[str, float | None] = signals.assess(KNOWING) | {
         ({"change": 7.5, "change_clearest": 0.5}, [], "conservative", "Nothing says"),
         ({"evidence_peak": 4.7}, [], "aggressive", "4.70 nats"),
         ({"evidence": 2.4, "evidence_peak": 2.4}, [], "balanced", "2.40 nats"),
-        ({"evidence": None, "change": None, "change_clearest": None}, [], "conservative", "0.00 nats"),
+        ({"evidence": None}, [], "conservative", "was not measured. Not known: evidence."),
+        ({"change": None, "draw_overdue": None}, [], "conservative", "Not known: change, draw_overdue."),
     ],
 )  # fmt: skip
 def test_the_strategy_follows_from_what_was_measured(
@@ -143,6 +144,17 @@ def test_where_all_is_well_nothing_is_to_be_changed() -> None:
     made = advice({}, {"tune": (1, 2)})
     assert [*made] == ["learning rate", "focus", "exploration", "memory", "evaluation frequency"]
     assert {(r.action, r.effect) for r in made.values()} == {(None, "nothing is to be done")}
+
+
+def test_what_is_not_known_is_not_called_well() -> None:
+    made = advice({"storage_used": None, "live_gap": None, "validation_gap": None}, {})
+    assert made["memory"].advice == "nothing can be said; not known: storage_used"
+    assert made["evaluation frequency"].advice == (
+        "leave it: what is foretold is about what comes, as far as is known; not known: live_gap"
+    )
+    assert made["learning rate"].advice == (
+        "leave it: no training failed, as far as is known; not known: validation_gap"
+    )
 
 
 @pytest.mark.parametrize(

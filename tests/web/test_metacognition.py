@@ -61,6 +61,9 @@ async def test_an_assessment_explains_every_signal(tmp_path: Path) -> None:
         "is_healthy": True,
         "source": "The last backup.completed, else the oldest event in the database: its time.",
     }
+    assert {signal["name"] for signal in seen["signals"] if signal["is_healthy"] is None} == {
+        signal["name"] for signal in seen["signals"] if signal["value"] is None
+    }
     assert seen["strategy"]["name"] == "active learning"
     assert seen["knowledge_gaps"][0]["what"] == "a ball that is too heavy"
     assert seen["as_of"]["seq"] == seen["seq"] - 1
