@@ -9,6 +9,7 @@ from datetime import date
 from helios_agent.actions import history
 from helios_agent.clock import from_us, to_us
 from helios_agent.config import Config
+from helios_agent.decisions.catalogue import CATALOGUE
 from helios_agent.forecasting import mixture, served
 from helios_agent.journal import assessments, backtests, draws, events, forecasts, models, retention, searches
 from helios_agent.journal.assessments import DAY_US, MESSAGES_US, WINDOW_US
@@ -21,6 +22,9 @@ from helios_agent.metacognition.gaps import Seen
 from helios_agent.metacognition.series import LENGTH, STEADY, Past
 from helios_agent.metacognition.signals import HOUR_US, RECENT
 from helios_agent.store import Reader
+
+BETS = tuple(spec.name for spec in CATALOGUE.values() if spec.prior is not None)
+"""Actions of which it is not sure beforehand that they are of use."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
         draws_since_search=_since(scores, await searches.last_completed(store, rules.name)),
         draws_since_backtest=_since(scores, await backtests.last_completed(store, rules.name)),
         trainings=await assessments.trainings(store, rules.name, now_us - WINDOW_US),
-        successes=await assessments.successes(store, rules.name, RECENT),
+        successes=await assessments.successes(store, rules.name, BETS, RECENT),
         missing_since_us=tuple(to_us(calendar.draw_instant(rules, day)) for day in missing),
         feed_read_us=max((f["read_us"] for f in feeds.values() if f["read_us"] is not None), default=None),
         disputes=sum(incident.key.startswith(f"dispute:{rules.name}:") for incident in incidents),

@@ -1,5 +1,8 @@
 """Assessments, and what they ask of the tables."""
 
+import json
+from collections.abc import Sequence
+
 from helios_agent.clock import SECOND_US
 from helios_agent.journal.journal import Event
 from helios_agent.store import Reader
@@ -30,12 +33,12 @@ async def spent_s(store: Reader, since_us: int) -> float:
     return float(rows[0]["spent"])
 
 
-async def successes(store: Reader, game: str, limit: int) -> list[bool]:
-    """Return which of the last measured choices of a game did what they were chosen for, the last first."""
+async def successes(store: Reader, game: str, actions: Sequence[str], limit: int) -> list[bool]:
+    """Return which of the last measured choices of these actions were of use, the last first."""
     rows = await store.rows(
         "SELECT success FROM choice WHERE game = ? AND success IS NOT NULL"
-        " ORDER BY measured_us DESC, id DESC LIMIT ?",
-        (game, limit),
+        " AND action IN (SELECT value FROM json_each(?)) ORDER BY measured_us DESC, id DESC LIMIT ?",
+        (game, json.dumps([*actions]), limit),
     )
     return [bool(row["success"]) for row in rows]
 

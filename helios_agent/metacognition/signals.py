@@ -271,7 +271,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "challenger_gain", "nats per draw",
         f"The challenger's mean log-score gain over uniform, over its last {RECENT} draws since it joined.",
-        (-0.05, None),
+        ANY,
         "forecast.scored of the era after the model.trained or model.imported of the challenger: the mean of "
         f"gains[name@version] over the last {RECENT} that have it.",
         lambda f: _mean(f.networks.challenger_gains),
@@ -279,7 +279,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "champion_gain", "nats per draw",
         f"The champion's mean log-score gain over uniform, over its last {RECENT} draws since its promotion.",
-        (-0.05, None),
+        ANY,
         "forecast.scored of the era after the last model.promoted of the champion: as challenger_gain.",
         lambda f: _mean(f.networks.champion_gains),
     ),
@@ -367,9 +367,11 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "decision_effectiveness", "share",
-        f"The share of the last {RECENT} measured choices of this game that did what they were chosen for.",
-        (0.25, None),
-        f"The last {RECENT} decision.measured of the game, by time and id: the mean of success.",
+        f"The share of the last {RECENT} measured bets of this game (to train, tune, backtest or ask feeds) "
+        "that helped.",
+        ANY,
+        f"The last {RECENT} decision.measured of the game, by time and id, of the actions train, train-warm, "
+        "tune, backtest and ingest: the mean of success.",
         lambda f: _mean(f.successes),
     ),
     Signal(

@@ -100,14 +100,14 @@ async def alert(agent: Agent) -> None:
 
 
 async def choose(agent: Agent) -> None:
-    for n, success in enumerate((1, 0, 1)):
+    for n, (action, success) in enumerate((("train", 1), ("train", 0), ("train", 1), ("backup", 1))):
         choice = f"c-{n}"
         made = {
-            "id": choice, "decision": 1, "game": GAME, "action": "train", "target": GAME, "context": "quiet",
+            "id": choice, "decision": 1, "game": GAME, "action": action, "target": GAME, "context": "quiet",
             "urgency": 1.5, "price": 0.25,
         }  # fmt: skip
         measured = {
-            "id": choice, "game": GAME, "action": "train", "impact": 0.5, "unit": "nats", "success": success,
+            "id": choice, "game": GAME, "action": action, "impact": 0.5, "unit": "nats", "success": success,
             "regret": 0.0, "sentence": "So it was.",
         }  # fmt: skip
         spent = {"job": choice, "action": "train", "target": GAME, "cpu_seconds": 20.5 + n}
@@ -439,7 +439,12 @@ def last_or_begin(past: Past, kind: str) -> float:
 
 
 def effectiveness(past: Past) -> float | None:
-    told = [e for e in past.of("decision.measured", game=GAME) if e.payload["success"] is not None]
+    bets = ("train", "train-warm", "tune", "backtest", "ingest")
+    told = [
+        event
+        for event in past.of("decision.measured", game=GAME)
+        if event.payload["success"] is not None and event.payload["action"] in bets
+    ]
     last = sorted(told, key=lambda event: (event.at_us, event.payload["id"]))[-50:]
     return mean([float(event.payload["success"]) for event in last])
 

@@ -153,6 +153,12 @@ def test_failed_trainings_are_counted_back_to_the_last_that_succeeded(ended: lis
     assert signals.assess(replace(FACTS, trainings=ended))["failed_trainings"] == failed
 
 
+def test_one_unlucky_draw_of_a_network_is_not_unhealthy() -> None:
+    unlucky = replace(FACTS.networks, champion_gains=[-1.0], challenger_gains=[-1.0])
+    found = signals.unhealthy(signals.assess(replace(FACTS, networks=unlucky, successes=[False] * 9)))
+    assert {"champion_gain", "challenger_gain", "decision_effectiveness"}.isdisjoint(found)
+
+
 def test_the_leader_is_whom_the_mixture_believes_most_besides_uniform() -> None:
     assert signals.leader(FACTS.weights) == "recency"
     assert signals.leader(NOTHING.weights) is None
