@@ -45,6 +45,7 @@ async def show_model(agent: Served, name: str) -> dict[str, Any]:
 
 
 @router.get("/api/models/{name}/journal")
+@router.get("/api/journal/{name}", include_in_schema=False)
 async def model_journal(agent: Served, name: str, limit: Limit = 50) -> dict[str, Any]:
     """Show how a version was trained, epoch by epoch, and the events that concern a model, newest first."""
     named = names.name_or_ref(name)
