@@ -101,9 +101,6 @@ async def test_what_is_remembered_is_counted_and_room_is_asked_for(tmp_path: Pat
             intent = (await client.get(asked.headers["location"])).json()
     assert stats["events"] == {"first": 1, "last": used.seq}
     assert stats["archives"] == {"files": 0, "upto": None}
-        {"first": 1, "last": used.seq},
-        {"files": 0, "upto": None},
-    )
     assert stats["knowledge"] == [{"kind": "feed", "fragments": 2, "uses": 1}]
     assert 0 < stats["used_bytes"] < stats["allowed_bytes"]
     assert asked.status_code == 202
