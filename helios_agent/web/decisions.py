@@ -10,7 +10,7 @@ from helios_agent.actions import decide
 from helios_agent.clock import SECOND_US, Clock, iso
 from helios_agent.config import Config
 from helios_agent.errors import NotFound
-from helios_agent.journal import assessments, autonomy, intents
+from helios_agent.journal import autonomy, intents, spending
 from helios_agent.journal.intents import Intent
 from helios_agent.lottery.games import Game
 from helios_agent.store import Reader, Row
@@ -286,7 +286,7 @@ async def _budget(store: Reader, config: Config, now_us: int) -> dict[str, Any]:
 
 
 async def _spent(store: Reader, since_us: int, limit_s: float) -> dict[str, Any]:
-    spent = await assessments.spent_s(store, since_us)
+    spent = await spending.known_since(store, since_us)
     return {
         "since": iso(since_us),
         "limit_cpu_seconds": limit_s,
