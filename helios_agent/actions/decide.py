@@ -34,6 +34,8 @@ from helios_agent.metacognition import knowledge as learned
 HOUR_S = 3600
 HOUR_US = HOUR_S * SECOND_US
 DAY_US, MONTH_US = 24 * HOUR_US, 30 * 24 * HOUR_US
+REMEMBERED_US = 400 * DAY_US
+"""What was chosen longer ago than this is no longer counted from."""
 DAYS_PER_WEEK, DAYS_PER_YEAR = 7, 365.25
 
 
@@ -48,11 +50,15 @@ async def run(context: Context, intent: Intent) -> Commit:
         )
         if not assessed:
             raise Refused(f"{rules.title} has not been assessed yet, so there is nothing to decide from.")
+        if _is_decided(tx, rules, assessed[0]["seq"]):  # what has been done since does not show in it
+            intents.request(tx, "assess", rules.name, {}, cause)
+            told = "All was decided that follows from the last assessment: another one was asked for."
+            return {"decision": None, "rationale": told}
         limits = policy(context.config, rules, from_us(tx.now_us()))
-        outcomes.measure(tx, rules, limits, cause)
+        on_trial = outcomes.measure(tx, rules, limits, cause)
         signals = json.loads(assessed[0]["payload"])["signals"]
         seed = _seed(context.config.learning.seed, rules.name, assessed[0]["seq"])
-        found, used = _informed(tx, situation(tx, rules, signals, seed), limits)
+        found, used = _informed(tx, situation(tx, rules, signals, seed, on_trial), limits)
         inputs = found.to_record()
         it = Situation.from_record(inputs)  # as it is journaled: so it can be decided again
         decision = engine.decide(it, limits)
@@ -109,7 +115,18 @@ def policy(config: Config, rules: Game, now: datetime) -> Policy:
     )
 
 
-def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None], seed: int) -> Situation:
+def _is_decided(tx: Transaction, rules: Game, assessment: int) -> bool:
+    last = tx.rows(
+        "SELECT payload->>'assessment' AS assessment FROM event"
+        " WHERE kind = 'decision.made' AND payload->>'game' = ? ORDER BY seq DESC LIMIT 1",
+        (rules.name,),
+    )
+    return bool(last) and last[0]["assessment"] == assessment
+
+
+def situation(
+    tx: Transaction, rules: Game, signals: Mapping[str, float | None], seed: int, on_trial: int | None
+) -> Situation:
     """Return a game as it stands in this transaction."""
     now_us, name = tx.now_us(), rules.name
     champion, challenger = (models.holder(tx, name, role) for role in ("champion", "challenger"))
@@ -119,6 +136,7 @@ def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None],
         for spec in CATALOGUE.values()
         if (cost := choices.usual_cost(tx, spec.name, spec.intent, name)) is not None
     }
+    under_way = [found.get(a, CATALOGUE[a].cpu_seconds) for a, _ in choices.not_over(tx)]
     return Situation(
         game=name,
         now_us=now_us,
@@ -126,12 +144,18 @@ def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None],
         signals=signals,
         champion=champion.forecaster if champion else None,
         challenger=challenger.forecaster if challenger else None,
-        hours_since={key: (now_us - at_us) / HOUR_US for key, at_us in choices.last_us(tx).items()},
+        can_roll_back=champion is None or models.can_give_way(tx, champion),
+        on_trial=on_trial,
+        hours_since={
+            key: (now_us - at_us) / HOUR_US
+            for key, at_us in choices.last_us(tx, now_us - REMEMBERED_US).items()
+        },
+        alerted=choices.alerted(tx),
         under_way=_under_way(tx),
         beliefs=beliefs,
         costs=found,
-        spent_day=spending.since(tx, now_us - DAY_US),
-        spent_month=spending.since(tx, now_us - MONTH_US),
+        spent_day=spending.since(tx, now_us - DAY_US) + sum(under_way),
+        spent_month=spending.since(tx, now_us - MONTH_US) + sum(under_way),
         factors=parameters.factors(tx, name),
         is_on=autonomy.is_on(tx),
     )
@@ -139,7 +163,7 @@ def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None],
 
 def _informed(tx: Transaction, it: Situation, limits: Policy) -> tuple[Situation, list[str]]:
     """Return a situation with its open goals and what other games teach, and the fragments that say so."""
-    context = situations.context(it.signals, limits)
+    context = situations.context(it, limits)
     fragments = knowledge.for_decision(tx, it.game, context, CATALOGUE)
     lent, costs = {}, dict(it.costs)
     used: set[str] = set()

@@ -359,6 +359,14 @@ class Decisions(Section):
     approval: Seconds = Field(604_800, ge=60)
     goals: tuple[Goal, ...] = ()
 
+    @field_validator("autonomy")
+    @classmethod
+    def _tells_or_does_not(cls, autonomy: dict[str, str]) -> dict[str, str]:
+        for action in ("alert", "ask"):
+            if autonomy.get(action) == "propose":
+                raise ValueError(f"{action} only tells a person something: it can act or observe")
+        return autonomy
+
     @field_validator("goals")
     @classmethod
     def _can_be_reached(cls, goals: tuple[Goal, ...]) -> tuple[Goal, ...]:

@@ -21,6 +21,8 @@ FAILURES = 3
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 8.0
 RESTORED_AFTER_HOURS = 90 * 24.0
 """After so long without a failure a learning rate that was lowered is raised again."""
+GROWN_NATS = math.log(10.0)
+"""An alert on the evidence is repeated once that is ten times as strong."""
 JUDGED = 6
 """Measured trainings from which on it is said whether they help …"""
 UNDECIDED = 12
@@ -86,10 +88,14 @@ def _hours_since(it: Situation, action: str, target: str) -> float:
 
 def _alert(it: Situation, policy: Policy) -> Iterable[Option]:
     alarm, peak = situations.alarm_nats(policy), it.signals.get("evidence_peak")
+    target, told = f"{it.game}/evidence", None
+    if (before := it.alerted.get(target)) is not None and (peak or 0.0) < before * alarm + GROWN_NATS:
+        told = f"it was told of at {before * alarm:.2f} nats, and is not ten times as strong by now"
     yield Option(
-        f"{it.game}/evidence",
+        target,
         _ratio(peak, alarm),
         f"the evidence against fairness reached {peak or 0.0:.2f} nats; the alarm is at {alarm:.2f}",
+        told,
         unknown=() if peak is not None else ("evidence_peak",),
     )
     change, clearest = it.signals.get("change"), it.signals.get("change_clearest")
@@ -138,8 +144,11 @@ def _train(it: Situation, policy: Policy) -> Iterable[Option]:
     failed, blocked = it.signals.get("failed_trainings") or 0.0, None
     if known is not None and known < policy.fewest_draws:
         blocked = f"this era has too few draws to train on: {known:.0f} of {policy.fewest_draws}"
-    elif failed >= FAILURES:
-        blocked = f"the last {failed:.0f} trainings failed, and a person was asked"
+    elif it.on_trial is not None:
+        blocked = f"the newest network is on trial for {it.on_trial} more draws"
+    elif failed and it.factor("learning_rate") > max(LEAST_FACTOR, 0.5**failed):
+        blocked = "its learning rate is to be lowered first"
+    blocked = _failing(it) or blocked
     yield Option(
         it.game,
         _heated(it, policy, _ratio(stale, limit)),
@@ -147,6 +156,12 @@ def _train(it: Situation, policy: Policy) -> Iterable[Option]:
         blocked,
         unknown=() if stale is not None else ("staleness",),
     )
+
+
+def _failing(it: Situation) -> str | None:
+    """Return why nothing is trained at all, where trainings fail again and again."""
+    failed = it.signals.get("failed_trainings") or 0.0
+    return f"the last {failed:.0f} trainings failed, and a person was asked" if failed >= FAILURES else None
 
 
 def _train_warm(it: Situation, policy: Policy) -> Iterable[Option]:
@@ -158,24 +173,29 @@ def _has_network(it: Situation) -> bool:
 
 
 def _heated(it: Situation, policy: Policy, urgency: float | None) -> float | None:
-    return None if urgency is None else urgency * HEAT[situations.context(it.signals, policy)]
+    return None if urgency is None else urgency * HEAT[situations.context(it, policy)]
 
 
 def _tune(it: Situation, policy: Policy) -> Iterable[Option]:
-    yield from _since(it, policy, "draws_since_search", policy.tune_after_draws, "search")
+    blocked = _failing(it)
+    if it.on_trial is not None:
+        blocked = f"the newest network is on trial for {it.on_trial} more draws"
+    yield from _since(it, policy, "draws_since_search", policy.tune_after_draws, "search", blocked)
 
 
 def _backtest(it: Situation, policy: Policy) -> Iterable[Option]:
     yield from _since(it, policy, "draws_since_backtest", policy.backtest_after_draws, "backtest")
 
 
-def _since(it: Situation, policy: Policy, signal: str, limit: int, what: str) -> Iterable[Option]:
+def _since(
+    it: Situation, policy: Policy, signal: str, limit: int, what: str, blocked: str | None = None
+) -> Iterable[Option]:
     since = it.signals.get(signal)
     yield Option(
         it.game,
         _heated(it, policy, _ratio(since, limit)),
         f"draws since the last {what}: {since or 0.0:.0f}; the limit is {limit}",
-        None if _has_network(it) else "there is no network yet",
+        blocked if _has_network(it) else "there is no network yet",
         unknown=() if since is not None else (signal,),
     )
 
@@ -197,7 +217,7 @@ def _promote(it: Situation, policy: Policy) -> Iterable[Option]:
     better, trial = it.signals.get("challenger"), max(1, int(it.signals.get("challenger_trial") or 1))
     needed = -math.log(comparison.promotion_alpha(trial, policy.alarm_level))
     yield Option(
-        it.game,
+        f"{it.game}/{it.challenger}",
         _ratio(better or 0.0, needed),
         f"the evidence that the newest network is better than the champion reached {better or 0.0:.2f} nats; "
         f"this trial needs {needed:.2f}",
@@ -205,13 +225,15 @@ def _promote(it: Situation, policy: Policy) -> Iterable[Option]:
 
 
 def _rollback(it: Situation, policy: Policy) -> Iterable[Option]:
-    if it.champion is not None:
+    if it.champion is not None and it.can_roll_back:
         yield _lost(it, policy, it.champion, "champion")
 
 
 def _retire(it: Situation, policy: Policy) -> Iterable[Option]:
     if it.challenger is not None:
         yield _lost(it, policy, it.challenger, "challenger")
+    if it.champion is not None and not it.can_roll_back:
+        yield _lost(it, policy, it.champion, "champion")
 
 
 def _lost(it: Situation, policy: Policy, model: str, role: str) -> Option:
@@ -234,7 +256,8 @@ def _learning_rate(it: Situation) -> Iterable[Option]:
     name = "learning_rate"
     target, factor = f"{it.game}/{name}", it.factor(name)
     failed = it.signals.get("failed_trainings")
-    if factor > LEAST_FACTOR:
+    # As many halvings as failures in a row: one that has been answered is not answered again.
+    if factor > max(LEAST_FACTOR, 0.5 ** (failed or 0.0)):
         reason = f"trainings that failed in a row: {failed or 0.0:.0f}; a smaller learning rate may do better"
         yield Option(
             target, failed, reason, None, () if failed is not None else ("failed_trainings",),
@@ -249,8 +272,8 @@ def _learning_rate(it: Situation) -> Iterable[Option]:
 def _cadence(it: Situation, policy: Policy) -> Iterable[Option]:
     name = "retrain_after_draws"
     target, factor = f"{it.game}/{name}", it.factor(name)
-    context, (wins, measured) = situations.context(it.signals, policy), _trainings(it, QUIET)
-    if context == QUIET and factor < MOST_FACTOR and measured >= JUDGED:
+    context, (wins, measured) = situations.context(it, policy), _trainings(it, QUIET)
+    if context == QUIET and factor < MOST_FACTOR and measured >= JUDGED * factor:
         share = wins / measured
         reason = f"{wins:.0f} of {measured:.0f} trainings helped while nothing was suspected"
         yield Option(target, USELESS / max(share, USELESS / 4), reason, args=_factor(factor * 2, reason))
@@ -262,7 +285,7 @@ def _cadence(it: Situation, policy: Policy) -> Iterable[Option]:
 def _evaluation(it: Situation, policy: Policy) -> Iterable[Option]:
     name = "evaluation_draws"
     target, factor = f"{it.game}/{name}", it.factor(name)
-    context, (wins, measured) = situations.context(it.signals, policy), _trainings(it, QUIET)
+    context, (wins, measured) = situations.context(it, policy), _trainings(it, QUIET)
     if context == QUIET and factor < MOST_FACTOR and measured >= UNDECIDED * factor:
         undecided = 1.0 - abs(2.0 * wins / measured - 1.0)  # 1 where as many helped as did not
         reason = f"{wins:.0f} of {measured:.0f} trainings helped: too near to half to say whether they do"
@@ -340,8 +363,8 @@ CATALOGUE: dict[str, Spec] = {
             "ingest", "evaluation trigger", _ingest, "ingest", "ingest", prior=HOPEFUL,
             serves=("draw_overdue", "missing_draws", "feed_silence"),
         ),
-        Spec("promote", "promotion", _promote, "promote", "champion", serves=SKILL),
-        Spec("rollback", "rollback", _rollback, "rollback", "champion", serves=SKILL),
+        Spec("promote", "promotion", _promote, "promote", "champion"),
+        Spec("rollback", "rollback", _rollback, "rollback", "champion"),
         Spec("retire", "rollback", _retire, "retire", "champion"),
         Spec("adjust", "parameter adjustment", _adjust, "adjust", "adjust"),
         Spec("backup", "maintenance", _backup, "backup", "backup", serves=("backup_age",)),

@@ -91,9 +91,12 @@ def _learned(facts: Facts, evaluation_draws: int) -> Outcome | None:
     if len(facts.gains) < evaluation_draws and not facts.over:
         return None
     gains = facts.gains[:evaluation_draws]
-    if not gains:
-        return _outcome(facts, None, NATS, False, "its network never forecast a draw")
     total = sum(gains)
+    if len(gains) < evaluation_draws and abs(total) < HELPED_NATS:
+        return Outcome(
+            total / len(gains) if gains else None, NATS, None, None,
+            f"Its network forecast {len(gains)} draws only: nothing can be said of its worth.",
+        )  # fmt: skip
     told = f"its network gained {total:+.3f} nats over {len(gains)} draws; {HELPED_NATS:g} are needed"
     return _outcome(facts, total / len(gains), NATS, total >= HELPED_NATS, told)
 
