@@ -45,6 +45,8 @@ ALARMS = (f"{GAME}/evidence", change_of(GAME))
 """What an alert is about that says that the machine is not fair."""
 LEARNING = ("train", "train-warm", "tune", "backtest")
 """What decisions can choose that takes processor time to learn from."""
+ROUNDED_US = 1_800
+"""A decision is made from hours with six decimals."""
 LEADS = 0.5
 """A forecaster with more weight than this leads the mixture."""
 
@@ -220,7 +222,7 @@ def summary(life: Life, plan: Plan) -> Career:
         ),
         false_alarms=len(false),
         delay=sum(event.seq < right[0].seq for event in late) if right else None,
-        promotions=[_days(event) for event in of("model.promoted")],
+        promotions=[days(event) for event in of("model.promoted")],
         leader=_leader(late),
         choices=_choices(plan, of("choice.made")),
         regret=_by_year(plan, ((e.at_us, e.payload["regret"] or 0.0) for e in measured), float),
@@ -244,7 +246,7 @@ def thrashing(choices: Sequence[Told], policies: Sequence[Told]) -> Iterator[str
         action, target = payload["action"], payload["target"]
         policy = next(policy for seq, policy in reversed(told.items()) if seq < event.seq)
         since_us = event.at_us - last_us.get((action, target), -(1 << 62))
-        if since_us < policy.cooldown_of(action) * 3600 * SECOND_US:
+        if since_us < policy.cooldown_of(action) * 3600 * SECOND_US - ROUNDED_US:
             yield f"event {event.seq}: {action} {target} again after {since_us / 3600 / SECOND_US:.1f} h"
         last_us[action, target] = event.at_us
         group = CATALOGUE[action].group
@@ -262,7 +264,8 @@ def not_repeated(decisions: Iterable[Recorded]) -> Iterator[str]:
             yield f"decision {one.seq} comes out differently when it is made again"
 
 
-def _days(event: Told) -> float:
+def days(event: Told) -> float:
+    """Return how many days after the beginning an event was."""
     return (event.at_us - to_us(world.midnight(START))) / SECOND_US / DAY_S
 
 

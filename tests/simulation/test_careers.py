@@ -1,7 +1,9 @@
 """Over years the agent learns what its decisions are worth, on a fair machine and on one that changes."""
 
+import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +12,12 @@ from loguru import logger
 
 from helios_agent.forecasting import panel
 from helios_agent.simulation import careers, drums, world
-from helios_agent.simulation.careers import Career, Plan
+from helios_agent.simulation.careers import DAY_S, GAME, Career, Plan
+from helios_agent.simulation.faults import Turn
 from helios_agent.simulation.inline import Experts
+from helios_agent.simulation.told import journal
+from helios_agent.simulation.world import FEED_HOSTS
+from helios_agent.store.readers import read_only
 
 YEARS, CHANGE_YEAR = 10, 5
 SEEDS = 10
@@ -59,6 +65,41 @@ def test_a_machine_that_turns_unfair_is_found_and_is_worth_learning_from(tmp_pat
     assert career.leader[0] == "ball"
     assert career.per_draw(2, 2) > 2 * career.per_draw(1, 1)
     assert any("an alarm about a change of the machine was raised" in text for text in career.reflections)
+
+
+@pytest.mark.soak
+def test_what_fails_is_met_by_the_right_action_soon(tmp_path: Path) -> None:
+    logger.remove()
+    plan = Plan("fair", "agent", seed=3, years=1, change_year=2)
+    turns = [
+        Turn(60 * DAY_S, "mood", FEED_HOSTS[1], "down"), Turn(66 * DAY_S, "mood", FEED_HOSTS[1], ""),
+        Turn(100 * DAY_S, "diverge", "", 1.0), Turn(190 * DAY_S, "diverge", "", 0.0),
+        Turn(250 * DAY_S, "full", "", 1.0), Turn(251 * DAY_S, "full", "", 0.0),
+        Turn(270 * DAY_S, "crammed", "", 1.0), Turn(272 * DAY_S, "crammed", "", 0.0),
+    ]  # fmt: skip
+    life = careers.live(tmp_path / "life", plan, turns, schedules=(careers.ASSESS,))
+    career = careers.summary(life, plan)
+    assert career.broken == []
+    with closing(sqlite3.connect(read_only(life.config.database), uri=True)) as connection:
+        events = journal(life.config, connection)
+
+    def assessments_until(kind: str, about: str, since_day: float) -> int:
+        """Return at which assessment from a day on something was asked or adjusted."""
+        later = [event for event in events if careers.days(event) >= since_day]
+        answered = next(e.seq for e in later if e.kind == kind and about in (e.payload.values()))
+        return sum(e.kind == "assessment.completed" and e.seq < answered for e in later)
+
+    # The feeds fall silent on day 60; the first draw that they do not tell of is 24 hours overdue on day 62.
+    assert assessments_until("question.asked", f"{GAME}/feeds", 62) <= 2
+    failed = [
+        event for event in events if event.kind == "intent.failed" and "diverged" in event.payload["error"]
+    ]
+    assert len(failed) >= 3
+    assert assessments_until("parameter.adjusted", "learning_rate", careers.days(failed[0])) <= 2
+    assert assessments_until("question.asked", f"{GAME}/training", careers.days(failed[2])) <= 2
+    assert any(event.kind == "store.recovered" for event in events)
+    assert life.health is not None
+    assert life.health.ready
 
 
 @pytest.mark.soak
