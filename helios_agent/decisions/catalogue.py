@@ -21,6 +21,10 @@ FAILURES = 3
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 8.0
 RESTORED_AFTER_HOURS = 90 * 24.0
 """After so long without a failure a learning rate that was lowered is raised again."""
+GOOD_PART = 0.25
+"""A challenger that has shown this part of what a promotion asks for stays …"""
+PATIENCE = 8.0
+"""… until it has missed so many times the draws after which a network is due for training."""
 GROWN_NATS = math.log(10.0)
 """An alert on the evidence is repeated once that is ten times as strong."""
 JUDGED = 6
@@ -146,6 +150,8 @@ def _train(it: Situation, policy: Policy) -> Iterable[Option]:
         blocked = f"this era has too few draws to train on: {known:.0f} of {policy.fewest_draws}"
     elif it.on_trial is not None:
         blocked = f"the newest network is on trial for {it.on_trial} more draws"
+    elif _is_promising(it, policy) and (stale or 0.0) < PATIENCE * limit:
+        blocked = "the challenger is on its way to promotion, and another would have to begin again"
     elif failed and it.factor("learning_rate") > max(LEAST_FACTOR, 0.5**failed):
         blocked = "its learning rate is to be lowered first"
     blocked = _failing(it) or blocked
@@ -156,6 +162,18 @@ def _train(it: Situation, policy: Policy) -> Iterable[Option]:
         blocked,
         unknown=() if stale is not None else ("staleness",),
     )
+
+
+def _is_promising(it: Situation, policy: Policy) -> bool:
+    """Return whether the challenger has shown a good part of what a promotion asks for."""
+    shown = it.signals.get("challenger") or 0.0
+    return it.challenger is not None and shown >= GOOD_PART * _needed(it, policy)
+
+
+def _needed(it: Situation, policy: Policy) -> float:
+    """Return the evidence that the challenger's trial has to show, nats."""
+    trial = max(1, int(it.signals.get("challenger_trial") or 1))
+    return -math.log(comparison.promotion_alpha(trial, policy.alarm_level))
 
 
 def _failing(it: Situation) -> str | None:
@@ -214,8 +232,7 @@ def _ingest(it: Situation, policy: Policy) -> Iterable[Option]:
 def _promote(it: Situation, policy: Policy) -> Iterable[Option]:
     if it.challenger is None:
         return
-    better, trial = it.signals.get("challenger"), max(1, int(it.signals.get("challenger_trial") or 1))
-    needed = -math.log(comparison.promotion_alpha(trial, policy.alarm_level))
+    better, needed = it.signals.get("challenger"), _needed(it, policy)
     yield Option(
         f"{it.game}/{it.challenger}",
         _ratio(better or 0.0, needed),
@@ -369,7 +386,9 @@ CATALOGUE: dict[str, Spec] = {
         Spec("adjust", "parameter adjustment", _adjust, "adjust", "adjust"),
         Spec("backup", "maintenance", _backup, "backup", "backup", serves=("backup_age",)),
         Spec("verify", "maintenance", _verify, "verify", "verify", serves=("verification_age",)),
-        Spec("compact", "maintenance", _compact, "compact", "compact", serves=("storage_used",)),
+        Spec(
+            "compact", "maintenance", _compact, "compact", "compact", prior=HOPEFUL, serves=("storage_used",)
+        ),
     )
 }  # fmt: skip
 """By name: those of config.model.Chosen."""

@@ -87,7 +87,6 @@ DUE: list[tuple[str, str, dict[str, float | None]]] = [
     ("adjust", f"{GAME}/learning_rate", {"failed_trainings": 1.0}),
     ("backup", "journal", {"backup_age": 36.0}),
     ("verify", "journal", {"verification_age": 240.0}),
-    ("compact", "journal", {"storage_used": 0.9}),
 ]
 
 
@@ -110,19 +109,22 @@ BETS: list[tuple[str, dict[str, float | None]]] = [
     ("tune", {"draws_since_search": 330.0}),
     ("backtest", {"draws_since_backtest": 157.0}),
     ("ingest", {"draw_overdue": 8.1}),
+    ("compact", {"storage_used": 0.95}),
 ]
 
 
 @pytest.mark.parametrize(("action", "signals"), BETS)
 def test_a_bet_that_always_helped_is_made_at_its_limit(action: str, signals: dict[str, float]) -> None:
-    assert named(decide(signals, beliefs=sure(action)), action).chosen
+    target = "journal" if action == "compact" else GAME
+    assert named(decide(signals, beliefs=sure(action)), action, target).chosen
     before = {name: 0.9 * value for name, value in signals.items()}
-    assert not named(decide(before, beliefs=sure(action)), action).chosen
+    assert not named(decide(before, beliefs=sure(action)), action, target).chosen
 
 
 @pytest.mark.parametrize(("action", "signals"), BETS)
 def test_a_bet_is_put_off_the_longer_the_less_often_it_helped(action: str, signals: dict[str, float]) -> None:
     ((signal, limit),) = signals.items()
+    target = "journal" if action == "compact" else GAME
 
     def put_off(losses: int) -> float:
         """Return how many times its limit a bet waits until it is made, on average over seeds."""
@@ -132,7 +134,8 @@ def test_a_bet_is_put_off_the_longer_the_less_often_it_helped(action: str, signa
             while True:
                 beliefs = {(action, "quiet"): Belief(0.0, losses)}
                 it = {signal: at * limit}
-                if named(decide(it, beliefs=beliefs, seed=source.randrange(2**32)), action).score >= 1.0:  # type: ignore[operator]
+                weighed = named(decide(it, beliefs=beliefs, seed=source.randrange(2**32)), action, target)
+                if weighed.score >= 1.0:  # type: ignore[operator]
                     return at
                 at *= 1.1
 
@@ -221,6 +224,15 @@ def test_nothing_is_trained_while_the_newest_network_is_on_trial() -> None:
     assert decision.chosen == ()
     for action in ("train", "train-warm", "tune"):
         assert named(decision, action).blocked == "the newest network is on trial for 4 more draws"
+
+
+def test_a_challenger_on_its_way_to_promotion_is_not_replaced() -> None:
+    beliefs = sure("train")
+    promising = decide({"staleness": 90.0, "challenger": 1.4}, beliefs=beliefs)
+    assert named(promising, "train").blocked is not None
+    assert "on its way to promotion" in str(named(promising, "train").blocked)
+    for others in ({"challenger": 1.2}, {"challenger": 1.4, "staleness": 104.0}):
+        assert named(decide({"staleness": 90.0} | others, beliefs=beliefs), "train").chosen
 
 
 def test_where_the_champion_before_is_gone_the_losing_one_is_retired() -> None:
@@ -525,7 +537,7 @@ def test_what_other_games_lend_counts_as_cases_and_is_said_apart() -> None:
     assert advised.mean == (own.wins + 0.5) / (own.wins + own.losses + 4)
     assert both.mean == (own.wins + 1.5) / (own.wins + own.losses + 5)
     assert advised.reason == f"{alone.reason}, and other games lend it 0.5 of 4"
-    assert named(decide(signals | {"evidence_peak": 9.0}, lent=lent), "train").mean == alone.mean
+    assert named(decide(signals | {"evidence": 9.0}, lent=lent), "train").mean == alone.mean
 
 
 def test_a_situation_with_what_is_lent_comes_back_from_its_record_and_so_does_one_without() -> None:
