@@ -5,7 +5,6 @@ from it.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -25,7 +24,7 @@ from helios_agent.decisions.policy import Policy, QuietHours
 from helios_agent.decisions.situation import Belief, OpenGoal, Situation
 from helios_agent.errors import Refused
 from helios_agent.forecasting import detection
-from helios_agent.journal import autonomy, choices, goals, intents, models, parameters, spending
+from helios_agent.journal import assessments, autonomy, choices, goals, intents, models, parameters, spending
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
@@ -43,21 +42,17 @@ async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        assessed = tx.rows(
-            "SELECT seq, payload FROM event WHERE kind = 'assessment.completed' AND payload->>'game' = ?"
-            " ORDER BY seq DESC LIMIT 1",
-            (rules.name,),
-        )
-        if not assessed:
+        assessed = assessments.last(tx, rules.name)
+        if assessed is None:
             raise Refused(f"{rules.title} has not been assessed yet, so there is nothing to decide from.")
-        if _is_decided(tx, rules, assessed[0]["seq"]):  # what has been done since does not show in it
+        if _is_decided(tx, rules, assessed.seq):  # what has been done since does not show in it
             intents.request(tx, "assess", rules.name, {}, cause)
             told = "All was decided that follows from the last assessment: another one was asked for."
             return {"decision": None, "rationale": told}
         limits = policy(context.config, rules, from_us(tx.now_us()))
         on_trial = outcomes.measure(tx, rules, limits, cause)
-        signals = json.loads(assessed[0]["payload"])["signals"]
-        seed = _seed(context.config.learning.seed, rules.name, assessed[0]["seq"])
+        signals = assessed.payload["signals"]
+        seed = _seed(context.config.learning.seed, rules.name, assessed.seq)
         found, used = _informed(tx, situation(tx, rules, signals, seed, on_trial), limits)
         inputs = found.to_record()
         it = Situation.from_record(inputs)  # as it is journaled: so it can be decided again
@@ -65,7 +60,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         digest = _keep(tx, limits, cause)
         payload = {
             "game": rules.name,
-            "assessment": assessed[0]["seq"],
+            "assessment": assessed.seq,
             "policy": digest,
             "inputs": inputs,
             "context": decision.context,
