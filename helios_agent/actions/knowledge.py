@@ -35,7 +35,7 @@ def learn(
 
 
 def for_decision(tx: Transaction, game: str, context: str, actions: Iterable[str]) -> list[Fragment]:
-    """Return what is known that bears on a decision: see `knowledge.priors` and `knowledge.costs`."""
+    """Return what is known that bears on a decision: see `knowledge.bearing`."""
     return knowledge.bearing(map(_of, stored.every(tx)), game, context, actions)
 
 

@@ -232,16 +232,26 @@ def test_the_expected_cost_is_this_games_own_or_else_the_median_of_the_others() 
     assert knowledge.costs(lent, "powerball", "tune") == (None, ())
 
 
-def test_only_what_priors_and_costs_can_use_bears_on_a_decision() -> None:
+def test_the_quickest_feed_of_a_game_tells_how_long_a_draw_may_be_missing() -> None:
+    slow = known(knowledge.feed("a", [9.0] * 20, range(20)), "slow")
+    quick = known(knowledge.feed("b", [4.0] * 20, range(20)), "quick")
+    assert knowledge.telling([slow, quick], "powerball") == (4.0, ("quick",))
+    assert knowledge.telling([slow], "powerball") == (9.0, ("slow",))
+    assert knowledge.telling([slow, quick], "simulated") == (None, ())
+
+
+def test_only_what_a_decision_can_use_bears_on_it() -> None:
     fair = knowledge.fairness(ERA, QUIET, 3, 0.01)
     fragments = [
         known(effect(1, 2), "own effect"), known(effect(1, 2), "effect", "simulated"),
         known(effect(1, 2, context="alarmed"), "other context", "simulated"),
         known(effect(1, 2, "tune"), "other action", "simulated"),
         known(cost(1, 1, 1), "cost"), known(cost(1, 1, 1), "lent cost", "simulated"), known(fair, "fair"),
+        known(knowledge.feed("a", [1.0] * 20, range(20)), "feed"),
+        known(knowledge.feed("a", [1.0] * 20, range(20)), "other feed", "simulated"),
     ]  # fmt: skip
     found = knowledge.bearing(fragments, "powerball", "quiet", ["train", "backup"])
-    assert [f.id for f in found] == ["effect", "cost", "lent cost"]
+    assert [f.id for f in found] == ["own effect", "effect", "cost", "lent cost", "feed"]
 
 
 @pytest.mark.parametrize(
