@@ -322,10 +322,15 @@ def bearing(fragments: Iterable[Fragment], game: str, context: str, actions: Ite
     ]
 
 
-def forgettable(fragments: Iterable[Fragment], now_us: int) -> list[tuple[str, str]]:
-    """Return the ids of the fragments to be forgotten, each with the reason."""
+def forgettable(fragments: Iterable[Fragment], now_us: int, eras: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the ids of the fragments to be forgotten, each with the reason.
+
+    What still holds is kept: the fairness and the leader of each game's newest era, which `eras` names.
+    """
     found = []
     for fragment in fragments:
+        if _still_holds(fragment, eras):
+            continue
         idle_us = now_us - max(fragment.learned_us, fragment.used_us or 0)
         if idle_us >= FORGOTTEN_US:
             found.append((fragment.id, "in three years it was neither used nor renewed"))
@@ -333,6 +338,13 @@ def forgettable(fragments: Iterable[Fragment], now_us: int) -> list[tuple[str, s
             relevance = f"its relevance is {fragment.lesson.relevance:.2f}, less than {IRRELEVANT:g}"
             found.append((fragment.id, f"{relevance}, and in a year it was neither used nor renewed"))
     return found
+
+
+def _still_holds(fragment: Fragment, eras: Mapping[str, str]) -> bool:
+    lesson = fragment.lesson
+    if lesson.subject != eras.get(fragment.game):
+        return False
+    return lesson.kind == "fairness" or (lesson.kind == "leader" and bool(lesson.evidence["leads"]))
 
 
 def _about(fragments: Iterable[Fragment], kind: str, subject: str) -> list[Fragment]:

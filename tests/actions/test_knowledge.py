@@ -111,6 +111,12 @@ async def test_outcomes_that_nobody_has_measured_and_those_of_other_games_teach_
     assert await stored.stored(life.journal.store) == []
 
 
+async def test_that_a_duty_was_done_teaches_nothing_of_its_effect(life: Life) -> None:
+    for _ in range(24):
+        await life.choose(1, "backup")
+    assert await life.assess() == []
+
+
 async def test_costs_are_learned_under_the_name_that_decisions_have_for_an_action(life: Life) -> None:
     seqs = [await life.spend(seconds, "asked-by-hand") for seconds in (50.0, 60.0, 100.0)]
     (learned,) = await life.assess()
@@ -340,6 +346,16 @@ async def test_compaction_forgets(tmp_path: Path) -> None:
             await runner.carry_out(agent.context(), intent)
             left.append([f.id for f in await stored.stored(agent.store)])
     assert left == [["0.9", "0.1"], ["0.9"], []]
+
+
+async def test_what_still_holds_is_neither_forgotten_nor_learned_twice(life: Life) -> None:
+    signals = {**QUIET, "fairness_p": 0.001, "evidence_peak": 6.9}
+    await life.scored("2026-09-16", 0.75)
+    assert {e.payload["kind"] for e in await life.assess(signals)} == {"fairness", "leader"}
+    await life.clock.advance(4 * YEAR_US / 1e6)
+    assert await forget(life) == []
+    await life.scored("2026-09-19", 0.75)
+    assert await life.assess(signals) == []
 
 
 async def test_what_is_used_is_kept(life: Life) -> None:

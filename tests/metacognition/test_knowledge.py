@@ -275,6 +275,17 @@ def test_what_was_of_no_use_for_long_is_forgotten_sooner_if_it_says_little(
     lesson = Lesson("effect", "train/quiet", "It helped.", relevance, {})
     used_us = None if used is None else round(used * YEAR_US)
     fragment = Fragment("k", "powerball", lesson, round(learned * YEAR_US), used_us)
-    found = knowledge.forgettable([fragment], round(years * YEAR_US))
+    found = knowledge.forgettable([fragment], round(years * YEAR_US), {})
     assert [fragment_id for fragment_id, _ in found] == (["k"] if forgotten else [])
     assert all("neither used nor renewed" in reason for _, reason in found)
+
+
+@pytest.mark.parametrize("relevance", [0.0, 1.0])
+def test_what_still_holds_is_kept_however_old_it_is(relevance: float) -> None:
+    def of(kind: str, era: str, leads: bool = True) -> Fragment:
+        return known(Lesson(kind, era, "It is so.", relevance, {"leads": leads}), f"{kind} {era} {leads}")
+
+    kept = [of("fairness", ERA), of("leader", ERA)]
+    gone = [of("fairness", "2012-01-15"), of("leader", "2012-01-15"), of("leader", ERA, leads=False)]
+    found = knowledge.forgettable([*kept, *gone], 9 * YEAR_US, {"powerball": ERA, "simulated": "2012-01-15"})
+    assert [fragment_id for fragment_id, _ in found] == [fragment.id for fragment in gone]
