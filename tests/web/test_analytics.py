@@ -3,7 +3,7 @@
 import asyncio
 import math
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +94,16 @@ async def test_a_model_is_named_as_elsewhere(house: House) -> None:
 
 async def test_figures_are_made_beside_the_event_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: dict[str, set[int]] = {"record": set(), "compare": set(), "trends": set()}
-    for name, seen in threads.items():
 
-        def watched(*given: Any, made: Any = getattr(analytics, name), seen: set[int] = seen) -> Any:
+    def watched(made: Callable[..., Any], seen: set[int]) -> Callable[..., Any]:
+        def make(*given: Any) -> Any:
             seen.add(threading.get_ident())
             return made(*given)
 
-        monkeypatch.setattr(analytics, name, watched)
+        return make
+
+    for name, seen in threads.items():
+        monkeypatch.setattr(analytics, name, watched(getattr(analytics, name), seen))
     await house.post("compare", {"models": [OLD, NEW]})
     await house.get("cross-model")
     await reflections.of_model(house.agent.store, OLD)
