@@ -5,7 +5,6 @@ from it.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -25,7 +24,7 @@ from helios_agent.decisions.policy import Policy, QuietHours
 from helios_agent.decisions.situation import Belief, OpenGoal, Situation
 from helios_agent.errors import Refused
 from helios_agent.forecasting import detection
-from helios_agent.journal import autonomy, choices, goals, intents, models, parameters, spending
+from helios_agent.journal import assessments, autonomy, choices, goals, intents, models, parameters, spending
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
@@ -42,17 +41,13 @@ async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        assessed = tx.rows(
-            "SELECT seq, payload FROM event WHERE kind = 'assessment.completed' AND payload->>'game' = ?"
-            " ORDER BY seq DESC LIMIT 1",
-            (rules.name,),
-        )
-        if not assessed:
+        assessed = assessments.last(tx, rules.name)
+        if assessed is None:
             raise Refused(f"{rules.title} has not been assessed yet, so there is nothing to decide from.")
         limits = policy(context.config, rules, from_us(tx.now_us()))
         outcomes.measure(tx, rules, limits, cause)
-        signals = json.loads(assessed[0]["payload"])["signals"]
-        seed = _seed(context.config.learning.seed, rules.name, assessed[0]["seq"])
+        signals = assessed.payload["signals"]
+        seed = _seed(context.config.learning.seed, rules.name, assessed.seq)
         state = situations.context(signals, limits)
         fragments = knowledge.for_decision(tx, rules.name, state, CATALOGUE)
         found, used = _informed(tx, situation(tx, rules, signals, seed), fragments, state)
@@ -62,7 +57,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         digest = _keep(tx, limits, cause)
         payload = {
             "game": rules.name,
-            "assessment": assessed[0]["seq"],
+            "assessment": assessed.seq,
             "policy": digest,
             "inputs": inputs,
             "context": decision.context,

@@ -9,7 +9,7 @@ from loguru import logger
 from helios_agent.clock import to_us
 from helios_agent.config import Config
 from helios_agent.decisions.catalogue import CATALOGUE
-from helios_agent.journal import experience
+from helios_agent.journal import assessments, experience
 from helios_agent.journal import knowledge as stored
 from helios_agent.journal.experience import Account, Told
 from helios_agent.journal.journal import Transaction
@@ -29,7 +29,8 @@ def learn(
     tx: Transaction, config: Config, rules: Game, signals: Mapping[str, float | None], cause: int
 ) -> None:
     """Journal what a game's facts since its last assessment teach; `cause` is the seq of the present one."""
-    since = experience.last_assessment(tx, rules.name, cause)
+    last = assessments.last(tx, rules.name, before=cause)
+    since = last.seq if last else 0
     for lesson in _lessons(tx, config, rules, signals, since):
         known = stored.of(tx, rules.name, lesson.kind, lesson.subject)
         if knowledge.is_news(lesson, None if known is None else _of(known)):

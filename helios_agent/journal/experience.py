@@ -63,16 +63,6 @@ class Account:
     standings: dict[str, tuple[float, float]]
 
 
-def last_assessment(tx: Transaction, game: str, before: int) -> int:
-    """Return the seq of the last assessment of a game before an event, 0 if there is none."""
-    rows = tx.rows(
-        "SELECT seq FROM event WHERE kind = 'assessment.completed' AND seq < ? AND payload->>'game' = ?"
-        " ORDER BY seq DESC LIMIT 1",
-        (before, game),
-    )
-    return int(rows[0]["seq"]) if rows else 0
-
-
 def outcomes(tx: Transaction, game: str, since: int) -> list[Outcomes]:
     """Return the outcomes of each action and context of which another was measured."""
     fresh = tx.rows(

@@ -156,7 +156,7 @@ def _job(job: Record) -> str:
 
 
 def decisions(found: Sequence[Record]) -> str:
-    """Render `decisions.history`."""
+    """Render `decisions.newest`."""
     lines = []
     for made in found:
         lines.append(f"{made['seq']:>7}  {made['at']}  {made['game']}: {made['rationale']}")
