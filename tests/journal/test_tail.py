@@ -1,5 +1,6 @@
 """What can be asked of the journal, in code and over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,15 @@ async def test_the_api_gives_events_as_they_are(agent: Agent) -> None:
     answer = await get(agent, "limit=1000")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json() == [e.as_record() for e in await events.tail(agent.store, limit=1000)]
+
+
+async def test_one_search_goes_on_at_a_time_and_leaves_a_reader_for_all_else(agent: Agent) -> None:
+    app = server.application(agent, None)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        async with app.state.searching:
+            waits = asyncio.create_task(client.get("/api/journal?text=no"))
+            goals = await client.get("/api/goals")
+            await asyncio.sleep(0.1)
+            assert (goals.status_code, waits.done()) == (200, False)
+        assert (await waits).status_code == 200
