@@ -258,13 +258,14 @@ class _Facts:
 
     def _measured(self, choice: str) -> dict[str, Any]:
         row = self.choices.get(choice)
-        success = row["success"] if row else None
+        success, regret = (row["success"], row["regret"]) if row else (None, None)
         return {
             "measured_at": _iso(row["measured_us"] if row else None),
             "impact": row["impact"] if row else None,
             "unit": row["unit"] if row else None,
-            "regret": row["regret"] if row else None,
-            "worth_it": None if success is None else bool(success),
+            "success": None if success is None else bool(success),
+            "regret": regret,
+            "worth_it": None if regret is None else regret == 0.0,
             "sentence": self.sentences.get(choice),
         }
 
@@ -308,7 +309,7 @@ async def _proposals(store: Reader) -> list[dict[str, Any]]:
 
 
 async def _beliefs(store: Reader, rules: Game) -> list[dict[str, Any]]:
-    """Return how often each action was chosen in each context, and how many of them were worth it."""
+    """Return how often each action was chosen in each context, and how many of them succeeded."""
     rows = await store.rows(
         "SELECT action, context, count(*) AS chosen, count(success) AS measured,"
         " coalesce(sum(success), 0) AS successes FROM choice WHERE game = ? GROUP BY action, context",
