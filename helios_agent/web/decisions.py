@@ -23,8 +23,10 @@ STATUS_OF: Mapping[str, Status] = {
 }  # fmt: skip
 """How an intent's state is called where what was decided is shown."""
 WAIT = "wait"
+LONGEST_REASON = 500
+"""Characters of the reason why what was proposed is not to be done."""
 CHUNK = 100
-"""Decisions that are looked at together."""
+"""Decisions that are looked at together, at most."""
 NEAR = 1000
 """A decision asks for what it chose within so many events, for it does so in its own transaction."""
 
@@ -49,12 +51,13 @@ async def history(store: Reader, wanted: Wanted, limit: int) -> list[dict[str, A
     """
     found: list[dict[str, Any]] = []
     before = wanted.before
+    chunk = CHUNK if wanted.status else min(CHUNK, limit)
     while len(found) < limit:
-        rows = await _made(store, wanted, before)
+        rows = await _made(store, wanted, before, chunk)
         linked = [await _linked(store, row) for row in rows]
         of_ids = await _intents(store, linked)
         found += [made for made in linked if _has_status(made, wanted, of_ids)]
-        if len(rows) < CHUNK:
+        if len(rows) < chunk:
             break
         before = rows[-1]["seq"]
     shown = [{name: value for name, value in made.items() if name != "inputs"} for made in found[:limit]]
@@ -75,11 +78,18 @@ async def status(store: Reader, config: Config, rules: Game, clock: Clock) -> di
     """Return how decisions stand: autonomy, budget, open proposals, the latest of a game, and its beliefs."""
     latest = await history(store, Wanted(game=rules.name), 1)
     return {
+        **await control(store, config, clock),
+        "latest": latest[0] if latest else None,
+        "beliefs": await _beliefs(store, rules),
+    }
+
+
+async def control(store: Reader, config: Config, clock: Clock) -> dict[str, Any]:
+    """Return what a person has a say in: autonomy, budget and open proposals, of all games."""
+    return {
         "autonomy": switch_record(await autonomy.standing(store)),
         "budget": await _budget(store, config, clock.now_us()),
         "proposals": await _proposals(store),
-        "latest": latest[0] if latest else None,
-        "beliefs": await _beliefs(store, rules),
     }
 
 
@@ -88,7 +98,7 @@ def switch_record(standing: autonomy.Autonomy) -> dict[str, Any]:
     return {"is_on": standing.is_on, "by": standing.by, "since": _iso(standing.at_us)}
 
 
-async def _made(store: Reader, wanted: Wanted, before: int | None) -> Sequence[Row]:
+async def _made(store: Reader, wanted: Wanted, before: int | None, chunk: int) -> Sequence[Row]:
     """Return the next decisions that pass every filter but that of the status, newest first."""
     return await store.rows(
         "SELECT seq, at_us, payload FROM event WHERE kind = 'decision.made'"
@@ -100,7 +110,7 @@ async def _made(store: Reader, wanted: Wanted, before: int | None) -> Sequence[R
         " ORDER BY seq DESC LIMIT :chunk",
         {
             "game": wanted.game, "before": before, "since_us": wanted.since_us, "until_us": wanted.until_us,
-            "action": wanted.action, "chosen": wanted.chosen, "wait": WAIT, "chunk": CHUNK,
+            "action": wanted.action, "chosen": wanted.chosen, "wait": WAIT, "chunk": chunk,
         },
     )  # fmt: skip
 
