@@ -7,16 +7,15 @@ are random. The assessments and decisions of the last draws are made by the acti
 assessments are written with random signals.
 
 Then both actions are timed, from asking for them to the commit of what they did, and what an assessment is
-made from, by itself: the facts, the signals, each signal's values at the last 200 assessments, and the
-patterns in these. Bars, in processor time on a machine that has other work, too: 150 ms for an assessment,
-patterns included, and 20 ms for a decision.
+made from, by itself: the facts, the signals, and the patterns in what the last draws told. Bars, in processor
+time on a machine that has other work, too: 150 ms for an assessment, patterns included, and 20 ms for a
+decision.
 
     python benchmarks/metacognition.py [ROUNDS] [SEED]
 """
 
 import asyncio
 import itertools
-import json
 import statistics
 import sys
 import tempfile
@@ -45,7 +44,7 @@ from helios_agent.journal.journal import Journal, Transaction
 from helios_agent.lottery import calendar
 from helios_agent.lottery.draws import Draw
 from helios_agent.lottery.games import game
-from helios_agent.metacognition import patterns, signals
+from helios_agent.metacognition import series, signals
 from helios_agent.simulation.inline import InlineEngine
 from helios_agent.store import Store
 
@@ -55,7 +54,6 @@ ERA = GAME.era_at(FIRST)
 INGESTS = 8
 TRAINED_EVERY, EPOCHS = 100, 60
 DECIDED = 100
-SERIES = 200
 ASSESSMENT, DECISION = "the action assess", "the action decide"
 BARS = {ASSESSMENT: "<= 150 ms", DECISION: "<= 20 ms"}
 DONE_BY = {"train": 900.0, "tune": 7_200.0, "backtest": 600.0}
@@ -205,17 +203,6 @@ async def live(context: Context, clock: VirtualClock, rng: np.random.Generator) 
         await life.day(day, ordinal, decides=ordinal >= len(days) - DECIDED)
 
 
-async def series_of(context: Context) -> dict[str, list[float | None]]:
-    """Return each signal's values at the last assessments, oldest first."""
-    rows = await context.store.rows(
-        "SELECT payload->'signals' AS signals FROM event WHERE kind = 'assessment.completed'"
-        " AND payload->>'game' = ? ORDER BY seq DESC LIMIT ?",
-        (GAME.name, SERIES),
-    )
-    told = [json.loads(row["signals"]) for row in reversed(rows)]
-    return {signal.name: [one.get(signal.name) for one in told] for signal in signals.SIGNALS}
-
-
 @dataclass(frozen=True)
 class Moment:
     """The end of a part: the clock on the wall, and the processor time of this process, s."""
@@ -240,10 +227,8 @@ async def measure(context: Context, clock: VirtualClock, rounds: int) -> dict[st
         moments.append(Moment.of("facts"))
         signals.assess(found.facts)
         moments.append(Moment.of("signals"))
-        past = await series_of(context)
-        moments.append(Moment.of(f"the last {SERIES} assessments"))
-        patterns.find(past)
-        moments.append(Moment.of("patterns in these"))
+        series.found_in(found.past)
+        moments.append(Moment.of("patterns"))
         await carry_out(context, "assess")
         moments.append(Moment.of(ASSESSMENT))
         await carry_out(context, "decide")

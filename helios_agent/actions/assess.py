@@ -1,7 +1,7 @@
 """Assess: measure every signal of a game from journaled facts, and say what they mean."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,6 @@ from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.actions.facts import Gathered
 from helios_agent.clock import from_us
 from helios_agent.config import Config
-from helios_agent.journal import assessments
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
@@ -23,8 +22,7 @@ async def run(context: Context, intent: Intent) -> Commit:
     rules, config = game(intent.target), context.config
     async with context.store.moment() as store:
         gathered = await facts.gather(store, config, rules, context.clock.now_us())
-        history = await assessments.values(store, rules.name, series.ASSESSMENTS - 1)
-    payload = await asyncio.to_thread(judge, gathered, history, config, rules)
+    payload = await asyncio.to_thread(judge, gathered, config, rules)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
         assessed = tx.append("assessment.completed", payload, cause)
@@ -39,10 +37,8 @@ async def run(context: Context, intent: Intent) -> Commit:
 ACTION = Action("assess", CORE, run)
 
 
-def judge(
-    gathered: Gathered, history: Sequence[Mapping[str, float | None]], config: Config, rules: Game
-) -> dict[str, Any]:
-    """Return what an assessment says of what was gathered, and measured before, oldest first."""
+def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
+    """Return what an assessment says of what was gathered."""
     seen, upkeep = gathered.facts, gathered.facts.upkeep
     policy = decide.policy(config, rules, from_us(seen.now_us))
     measured = signals.assess(seen)
@@ -79,5 +75,5 @@ def judge(
         },
         "knowledge_gaps": [asdict(gap) for gap in found],
         "strategy": asdict(chosen),
-        "patterns": series.found_in([*history, measured]),
+        "patterns": series.found_in(gathered.past),
     }

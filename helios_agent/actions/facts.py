@@ -18,16 +18,18 @@ from helios_agent.lottery import calendar
 from helios_agent.lottery.games import Era, Game
 from helios_agent.metacognition.facts import Facts, Networks, Upkeep
 from helios_agent.metacognition.gaps import Seen
-from helios_agent.metacognition.signals import RECENT
+from helios_agent.metacognition.series import LENGTH, STEADY, Past
+from helios_agent.metacognition.signals import HOUR_US, RECENT
 from helios_agent.store import Reader
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """Facts, what happened by ball and condition, and up to which event they are told."""
+    """Facts, what happened by ball, condition and draw, and up to which event they are told."""
 
     facts: Facts
     seen: Seen
+    past: Past
     seq: int
 
 
@@ -73,7 +75,36 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
     seen = Seen(
         draw_count, _counted(counts[0], era.white), _counted(counts[1], era.bonus), _conditions(scores)
     )
-    return Gathered(facts, seen, head.seq)
+    past = Past(
+        gains=await _gains(store, rules, era, trained),
+        meant=await forecasts.meant(store, rules.name, era.name, LENGTH),
+        white_count=era.white,
+        pick=era.pick,
+        delays=await _delays(store, rules, era),
+        costs=await assessments.training_costs(store, rules.name, LENGTH),
+    )
+    return Gathered(facts, seen, past, head.seq)
+
+
+async def _gains(store: Reader, rules: Game, era: Era, active: Sequence[Model]) -> dict[str, list[float]]:
+    """Return what each forecaster whose gains may show a pattern gained on draws, oldest first."""
+    since = {name: (name, 0) for name in STEADY}
+    for model in active:
+        joined = await models.promoted(store, model) if model.role == "champion" else model.seq
+        since[f"the {model.role}"] = model.forecaster, joined or model.seq
+    return {
+        name: (await forecasts.gains_of(store, rules.name, era.name, forecaster, after, LENGTH))[::-1]
+        for name, (forecaster, after) in since.items()
+    }
+
+
+async def _delays(store: Reader, rules: Game, era: Era) -> list[tuple[int, float]]:
+    """Return the day of the week of each draw that was awaited, and the hours until it was stored."""
+    found = []
+    for day, at_us in await assessments.stored(store, rules.name, era.name, LENGTH):
+        held = calendar.draw_instant(rules, date.fromisoformat(day))
+        found.append((date.fromisoformat(day).weekday(), (at_us - to_us(held)) / HOUR_US))
+    return found
 
 
 async def _disagreement(store: Reader, rules: Game, newest: date) -> float | None:

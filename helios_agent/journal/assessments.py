@@ -1,8 +1,5 @@
 """Assessments, and what they ask of the tables."""
 
-import json
-from typing import Any
-
 from helios_agent.clock import SECOND_US
 from helios_agent.journal.journal import Event
 from helios_agent.store import Reader
@@ -100,11 +97,33 @@ async def drawn(store: Reader, game: str, since: str) -> tuple[dict[int, int], d
     return ({row["ball"]: row["n"] for row in whites}, {row["ball"]: row["n"] for row in bonus})
 
 
-async def values(store: Reader, game: str, limit: int) -> list[dict[str, Any]]:
-    """Return the signals of the last assessments of a game, oldest first."""
+async def stored(store: Reader, game: str, since: str, limit: int) -> list[tuple[str, int]]:
+    """Return the day of each of the last draws from the day `since` on, and when it was stored; oldest first.
+
+    Of those only that were forecast before: a draw of days when nobody was there was not late.
+    """
     rows = await store.rows(
-        "SELECT payload->'signals' AS signals FROM event"
-        " WHERE kind = 'assessment.completed' AND payload->>'game' = ? ORDER BY seq DESC LIMIT ?",
+        "SELECT draw.day, event.at_us FROM draw CROSS JOIN event ON event.seq = draw.seq"
+        " WHERE draw.game = ? AND draw.day >= ? AND event.kind = 'draw.ingested' AND EXISTS ("
+        "SELECT 1 FROM forecast WHERE forecast.game = draw.game AND forecast.day = draw.day"
+        " AND forecast.seq < draw.seq) ORDER BY draw.day DESC LIMIT ?",
+        (game, since, limit),
+    )
+    return [(row["day"], row["at_us"]) for row in reversed(rows)]
+
+
+async def training_costs(store: Reader, game: str, limit: int) -> dict[str, list[float]]:
+    """Return the CPU seconds a draw that each of the last trainings took, by action; oldest first.
+
+    Of trainings only that decisions chose: they tell one kind from the other.
+    """
+    rows = await store.rows(
+        "SELECT choice.action, total(spending.cpu_seconds) / model.draws AS cost FROM model"
+        " JOIN choice ON choice.id = model.job JOIN spending ON spending.job = model.job"
+        " WHERE model.game = ? GROUP BY model.name, model.version ORDER BY model.seq DESC LIMIT ?",
         (game, limit),
     )
-    return [json.loads(row["signals"]) for row in reversed(rows)]
+    found: dict[str, list[float]] = {}
+    for row in reversed(rows):
+        found.setdefault(row["action"], []).append(row["cost"])
+    return found

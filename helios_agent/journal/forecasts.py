@@ -112,6 +112,16 @@ async def overstated(store: Reader, game: str, era: str, limit: int) -> list[flo
     return [row["too_much"] for row in rows]
 
 
+async def meant(store: Reader, game: str, era: str, limit: int) -> list[tuple[float, float]]:
+    """Return what the last registered forecasts of an era expected and gave, oldest first: see `served`."""
+    rows = await store.rows(
+        "SELECT expected, drawn FROM score WHERE game = ? AND era = ? AND expected IS NOT NULL"
+        " ORDER BY day DESC LIMIT ?",
+        (game, era, limit),
+    )
+    return [(row["expected"], row["drawn"]) for row in reversed(rows)]
+
+
 async def gains_of(
     store: Reader, game: str, era: str, forecaster: str, after: int, limit: int
 ) -> list[float]:

@@ -30,6 +30,7 @@ def choose(
     alarm_nats = -math.log(alarm_level)
     change, clearest = measured["change"] or 0.0, measured["change_clearest"] or 0.0
     evidence, peak = measured["evidence"] or 0.0, measured["evidence_peak"] or 0.0
+    changed = detection.alarm(change, clearest, change_alarm_nats)
     known = measured["draws_known"] or 0.0
     in_the_way = [name for name in unhealthy if name in IN_THE_WAY]
     if known < fewest_draws:
@@ -39,7 +40,7 @@ def choose(
         )
     if in_the_way:
         return Strategy("conservative", f"First this is to be put right: {', '.join(in_the_way)}.")
-    if detection.alarm(change, clearest, change_alarm_nats) >= 1.0:
+    if changed >= 1.0:
         return Strategy(
             "adaptive",
             f"The machine seems to have changed ({change:.2f} nats): what was learnt may hold no more.",
@@ -49,7 +50,7 @@ def choose(
             "aggressive",
             f"The draws show signs of not being fair ({peak:.2f} nats): there is something to learn.",
         )
-    if max(evidence / alarm_nats, change / change_alarm_nats) >= SUSPICIOUS:
+    if max(evidence / alarm_nats, changed) >= SUSPICIOUS:
         return Strategy(
             "balanced",
             f"The evidence ({evidence:.2f} nats, {change:.2f} for a change) proves nothing, but is some.",

@@ -19,7 +19,7 @@ class Turn:
     """At `at_s` seconds of life something begins or ends. What `value` means depends on the kind.
 
     * mood: a host misbehaves so (text), or works again ("");
-    * worker: the next worker is killed;
+    * worker: the next worker is killed; diverge: trainings diverge (1), or do no more (0);
     * full: the database finds no room on the disk (1), or finds room again (0); crammed: new files find none;
     * slow: each commit takes so many seconds longer;
     * step: the wall clock is set forward by so many seconds; right: it is set right;

@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from helios_agent.clock import Clock
-from helios_agent.errors import JobStopped, StoreError, WorkerLost
+from helios_agent.errors import JobFailed, JobStopped, StoreError, WorkerLost
 from helios_agent.forecasting import experts, panel
 from helios_agent.forecasting.history import History
 from helios_agent.forecasting.panel import Panel
 from helios_agent.store import Store
 from helios_agent.store.readers import read_only
 from helios_agent.work.engine import Progress, Spent, unmetered
-from helios_agent.work.jobs import JOBS
+from helios_agent.work.jobs import JOBS, SERVICES
 
 QUICKEST_S, SLOWEST_S = 0.0002, 0.003
 """How long a query or a commit takes in virtual time: drawn by the seed, so that tasks meet in any order."""
+KEPT = 3
+"""Networks that are kept in memory: those that forecast, and one that is validated."""
 MOST_PAGES = 2**32 - 2
 """What SQLite itself allows."""
 
@@ -185,9 +187,11 @@ class InlineEngine:
         """Whether the next worker is killed before it has a result."""
         self.killed = 0
         """How many were."""
+        self.diverging = False
+        """Whether trainings diverge."""
         self.on_report: Callable[[str], Awaitable[None]] | None = None
         """Awaited before each report of a job, with its kind."""
-        self._experts = Experts()
+        self._experts, self._networks = Experts(), Networks()
 
     async def run(
         self,
@@ -231,13 +235,42 @@ class InlineEngine:
     ) -> dict[str, Any]:
         if kind == "forecast":
             return self._experts.forecast(spec)
-        module, _, function = JOBS[kind].partition(":")
-        compute = getattr(importlib.import_module(module), function)
+        if kind == "train" and self.diverging:
+            raise JobFailed("training diverged after 1 epochs: loss is nan; expected a finite number")
+        if kind == "model-forecast":
+            return self._networks.forecast(spec)
+        compute = _named(JOBS[kind])
         result: dict[str, Any] = _untimed(compute(spec, lambda told: report(_untimed(told))))
         return result
 
     async def close(self) -> None:
         """Go on: the next boot has the same engine."""
+
+
+def _named(function: str) -> Callable[..., Any]:
+    module, _, name = function.partition(":")
+    named: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return named
+
+
+class Networks:
+    """Trained networks, kept from one forecast to the next, as the daemon keeps those that it shows.
+
+    A worker takes in anew all draws since the training, and says the same.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {}
+        """What answers for a network, by its folder; the one that was asked last is the last."""
+
+    def forecast(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the job "model-forecast" returns for this spec. Raises as it does."""
+        wanted = {name: spec[name] for name in ("artefact", "version")}
+        answer = self._loaded.pop(spec["artefact"], None) or _named(SERVICES["predictor"])(wanted)
+        self._loaded[spec["artefact"]] = answer
+        if len(self._loaded) > KEPT:
+            self._loaded.pop(next(iter(self._loaded)))
+        return answer({"rows": spec["draws"]})
 
 
 def _untimed(told: Any) -> Any:

@@ -287,6 +287,8 @@ class Life:
                 self.outside.mood[turn.host] = str(turn.value)
             case "worker":
                 self.engine.deadly = True
+            case "diverge":
+                self.engine.diverging = bool(turn.value)
             case "full":
                 await self.disk.fill(bool(turn.value))
             case "crammed":

@@ -43,7 +43,6 @@ def test_the_shipped_file_is_valid_by_itself() -> None:
         "forecast",
         "assess",
         "reflect",
-        "train",
         "backup",
         "verify",
         "compact",

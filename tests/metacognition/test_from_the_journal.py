@@ -20,17 +20,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from helios_agent.actions import facts
 from helios_agent.agent import Agent
 from helios_agent.config import Config
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.journal import intents
 from helios_agent.journal.journal import Transaction
+from helios_agent.lottery.games import game
 from helios_agent.metacognition import signals
 from helios_agent.simulation import world
 from helios_agent.simulation.faults import Turn
 from helios_agent.simulation.life import HISTORY, Life
 from helios_agent.simulation.loop import WEEK_S
 from helios_agent.simulation.world import Numbers, World
+from helios_agent.store.readers import Readers
 from tests.journal.story import progress
 
 GAME, ERA = "simulated", "2000-01-01"
@@ -499,15 +502,27 @@ RECOMPUTED: Mapping[str, Callable[[Past], float | None]] = {
 
 
 @pytest.fixture(scope="module")
-def assessed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Past, Mapping[str, Any]]]:
-    """The assessments of a life at which signals were farthest from 0, with what the journal said by then."""
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The configuration of an agent whose life has ended."""
     life = Eventful(tmp_path_factory.mktemp("life") / "home", 7, date(2026, 3, 2))
     life.run(WEEKS * WEEK_S, TURNS)
     life.clock.loop.close()
-    with closing(sqlite3.connect(life.config.database)) as connection:
+    return life.config
+
+
+@pytest.fixture(scope="module")
+def events(lived: Config) -> list[Event]:
+    """All that its journal tells."""
+    with closing(sqlite3.connect(lived.database)) as connection:
         rows = connection.execute("SELECT seq, at_us, kind, payload FROM event ORDER BY seq").fetchall()
     events = [Event(seq, at_us, kind, json.loads(payload)) for seq, at_us, kind, payload in rows]
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    return events
+
+
+@pytest.fixture(scope="module")
+def assessed(events: list[Event]) -> list[tuple[Past, Mapping[str, Any]]]:
+    """The assessments at which signals were farthest from 0, with what the journal said by then."""
     made = [event for event in events if event.kind == "assessment.completed"]
     chosen = {0, len(made) - 1, *(_farthest(made, signal.name) for signal in signals.SIGNALS)}
     return [(Past(events, made[n]), made[n].payload["signals"]) for n in sorted(chosen)]
@@ -536,3 +551,49 @@ def test_the_life_was_eventful(assessed: list[tuple[Past, Mapping[str, Any]]]) -
         name for name in names if not any(a[name] != b[name] for (_, a), (_, b) in pairwise(assessed))
     ]
     assert never_changed == [], never_changed
+
+
+def awaited(past: Past) -> list[tuple[int, float]]:
+    """Return day of the week and hours until it was stored of each draw that was forecast before."""
+    found, forecast = [], set()
+    for event in past.of("forecast.registered", "draw.ingested", game=GAME):
+        day = date.fromisoformat(event.payload["day"])
+        if event.kind == "forecast.registered":
+            forecast.add(day)
+        elif day in forecast:
+            held = datetime(day.year, day.month, day.day, 22, 59, tzinfo=ZoneInfo("America/New_York"))
+            found.append((day, (event.at_us / 1e6 - held.timestamp()) / 3600))
+    return [(day.weekday(), hours) for day, hours in sorted(found)]
+
+
+def training_costs(past: Past) -> dict[str, list[float]]:
+    chosen = {event.payload["id"]: event.payload["action"] for event in past.of("choice.made")}
+    found: dict[str, list[float]] = {}
+    for model in past.of("model.trained", game=GAME):
+        job = model.payload["job"]
+        spent = sum(e.payload["cpu_seconds"] for e in past.of("work.spent", job=job))
+        if job in chosen and spent:
+            found.setdefault(chosen[job], []).append(spent / model.payload["draws"])
+    return found
+
+
+async def test_the_series_are_what_the_events_alone_give(lived: Config, events: list[Event]) -> None:
+    end = Event(0, 0, "", {"as_of": {"seq": events[-1].seq, "at_us": events[-1].at_us}, "given": {}})
+    past = Past(events, end)
+    readers = await Readers.open(lived.database)
+    async with readers.moment() as store:
+        told = (await facts.gather(store, lived, game(GAME), past.now_us)).past
+    await readers.close()
+    steady = {n: [e.payload["gains"][n] for e in past.scores] for n in ("recent-50", "recent-200")}
+    networks = {f"the {role}": past.gains_of(event) for role, event in past.roles.items()}
+    assert told.gains == steady | networks
+    calibrations = [e.payload["calibration"] for e in past.registered]
+    assert told.meant == [(c["expected"], c["drawn"]) for c in calibrations]
+    assert len(told.meant) > 30
+    assert (told.white_count, told.pick) == (WHITE, PICK)
+    ours = awaited(past)
+    assert [day for day, _ in told.delays] == [day for day, _ in ours]
+    assert [hours for _, hours in told.delays] == pytest.approx([hours for _, hours in ours])
+    assert len(ours) > 20
+    assert told.costs == {action: pytest.approx(costs) for action, costs in training_costs(past).items()}
+    assert told.costs

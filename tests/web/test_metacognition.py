@@ -26,7 +26,7 @@ async def judge(agent: Agent) -> None:
     rules = game("powerball")
     async with agent.store.moment() as store:
         gathered = await facts.gather(store, agent.config, rules, agent.journal.clock.now_us())
-    await agent.journal.append("assessment.completed", assess.judge(gathered, [], agent.config, rules))
+    await agent.journal.append("assessment.completed", assess.judge(gathered, agent.config, rules))
 
 
 @pytest.mark.parametrize(
