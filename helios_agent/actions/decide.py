@@ -5,8 +5,7 @@ from it.
 """
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -19,17 +18,18 @@ from helios_agent.clock import SECOND_US, from_us
 from helios_agent.config import Config
 from helios_agent.decisions import engine
 from helios_agent.decisions import situation as situations
-from helios_agent.decisions.catalogue import CATALOGUE
-from helios_agent.decisions.engine import Candidate
+from helios_agent.decisions.catalogue import CATALOGUE, patience_hours
+from helios_agent.decisions.engine import Candidate, Decision
 from helios_agent.decisions.policy import Policy, QuietHours
 from helios_agent.decisions.situation import Belief, OpenGoal, Situation
 from helios_agent.errors import Refused
 from helios_agent.forecasting import detection
-from helios_agent.journal import autonomy, choices, goals, intents, models, parameters, spending
+from helios_agent.journal import assessments, autonomy, choices, goals, intents, models, parameters, spending
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
 from helios_agent.metacognition import knowledge as learned
+from helios_agent.metacognition.knowledge import Fragment
 
 HOUR_S = 3600
 HOUR_US = HOUR_S * SECOND_US
@@ -41,32 +41,30 @@ async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
-        assessed = tx.rows(
-            "SELECT seq, payload FROM event WHERE kind = 'assessment.completed' AND payload->>'game' = ?"
-            " ORDER BY seq DESC LIMIT 1",
-            (rules.name,),
-        )
-        if not assessed:
+        assessed = assessments.last(tx, rules.name)
+        if assessed is None:
             raise Refused(f"{rules.title} has not been assessed yet, so there is nothing to decide from.")
         limits = policy(context.config, rules, from_us(tx.now_us()))
         outcomes.measure(tx, rules, limits, cause)
-        signals = json.loads(assessed[0]["payload"])["signals"]
-        seed = _seed(context.config.learning.seed, rules.name, assessed[0]["seq"])
-        found, used = _informed(tx, situation(tx, rules, signals, seed), limits)
+        signals = assessed.payload["signals"]
+        seed = _seed(context.config.learning.seed, rules.name, assessed.seq)
+        state = situations.context(signals, limits)
+        fragments = knowledge.for_decision(tx, rules.name, state, CATALOGUE)
+        found, used = _informed(tx, situation(tx, rules, signals, seed), fragments, state)
         inputs = found.to_record()
         it = Situation.from_record(inputs)  # as it is journaled: so it can be decided again
         decision = engine.decide(it, limits)
         digest = _keep(tx, limits, cause)
         payload = {
             "game": rules.name,
-            "assessment": assessed[0]["seq"],
+            "assessment": assessed.seq,
             "policy": digest,
             "inputs": inputs,
             "context": decision.context,
             "candidates": [candidate.as_record() for candidate in decision.candidates],
             "rationale": decision.rationale,
             "without": list(decision.without),
-            "knowledge": used,
+            "knowledge": sorted(used | _borne_out(it, decision, fragments, limits)),
         }
         event = tx.append("decision.made", payload, cause)
         for candidate in decision.chosen:
@@ -137,10 +135,10 @@ def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None],
     )
 
 
-def _informed(tx: Transaction, it: Situation, limits: Policy) -> tuple[Situation, list[str]]:
-    """Return a situation with its open goals and what other games teach, and the fragments that say so."""
-    context = situations.context(it.signals, limits)
-    fragments = knowledge.for_decision(tx, it.game, context, CATALOGUE)
+def _informed(
+    tx: Transaction, it: Situation, fragments: Sequence[Fragment], context: str
+) -> tuple[Situation, set[str]]:
+    """Return a situation with its open goals and what was learned, and the fragments that are in it."""
     lent, costs = {}, dict(it.costs)
     used: set[str] = set()
     for spec in CATALOGUE.values():
@@ -157,7 +155,28 @@ def _informed(tx: Transaction, it: Situation, limits: Policy) -> tuple[Situation
         for goal in goals.every(tx)
         if (goal.game, goal.state) == (it.game, "open")
     )
-    return replace(it, lent=lent, costs=costs, goals=wanted), sorted(used)
+    hours = learned.telling(fragments, it.game).hours
+    return replace(it, lent=lent, costs=costs, told_within_hours=hours, goals=wanted), used
+
+
+def _borne_out(it: Situation, decision: Decision, fragments: Sequence[Fragment], limits: Policy) -> set[str]:
+    """Return the fragments of the game itself that told in a decision.
+
+    Of a feed's delay where it was the limit of a draw that was missing; of an effect where the bet was due,
+    for then what came of it earlier decided whether it was made; of a cost where it was weighed, by what was
+    measured of the same jobs.
+    """
+    used: set[str] = set()
+    for candidate in decision.candidates:
+        if candidate.action == engine.WAIT:
+            continue
+        if candidate.action in it.costs:
+            used.update(learned.own(fragments, it.game, "cost", candidate.action))
+        if CATALOGUE[candidate.action].prior is not None and (candidate.urgency or 0.0) >= 1.0:
+            used.update(learned.own(fragments, it.game, "effect", f"{candidate.action}/{decision.context}"))
+    if it.signals.get("draw_overdue") and patience_hours(it, limits) > limits.ingest_after_hours:
+        used.update(learned.telling(fragments, it.game).used)
+    return used
 
 
 def _seed(seed: int, name: str, assessment: int) -> int:

@@ -10,7 +10,17 @@ from helios_agent.actions import history
 from helios_agent.clock import from_us, to_us
 from helios_agent.config import Config
 from helios_agent.forecasting import mixture, served
-from helios_agent.journal import assessments, backtests, draws, events, forecasts, models, retention, searches
+from helios_agent.journal import (
+    assessments,
+    backtests,
+    draws,
+    events,
+    forecasts,
+    models,
+    retention,
+    searches,
+    spending,
+)
 from helios_agent.journal.assessments import DAY_US, MESSAGES_US, WINDOW_US
 from helios_agent.journal.forecasts import Score
 from helios_agent.journal.models import Model
@@ -143,8 +153,8 @@ async def _upkeep(store: Reader, config: Config, now_us: int, open_incidents: in
     verified = await events.latest(store, "journal.verified")
     budget = config.decisions.budget
     return Upkeep(
-        spent_day_s=await assessments.spent_s(store, now_us - DAY_US),
-        spent_month_s=await assessments.spent_s(store, now_us - WINDOW_US),
+        spent_day_s=await spending.known_since(store, now_us - DAY_US),
+        spent_month_s=await spending.known_since(store, now_us - WINDOW_US),
         budget_day_s=budget.cpu_per_day,
         budget_month_s=budget.cpu_per_month,
         used_bytes=await retention.used(store),

@@ -8,7 +8,8 @@ from loguru import logger
 
 from helios_agent.clock import to_us
 from helios_agent.config import Config
-from helios_agent.journal import experience
+from helios_agent.decisions.catalogue import CATALOGUE
+from helios_agent.journal import assessments, experience
 from helios_agent.journal import knowledge as stored
 from helios_agent.journal.experience import Account, Told
 from helios_agent.journal.journal import Transaction
@@ -20,13 +21,16 @@ from helios_agent.metacognition.knowledge import Fragment, Lesson
 
 HOUR_US = 3_600_000_000
 DAYS_PER_YEAR = 365.25
+BETS = frozenset(spec.name for spec in CATALOGUE.values() if spec.prior is not None)
+"""Actions that may help or not: that a duty was done says nothing."""
 
 
 def learn(
     tx: Transaction, config: Config, rules: Game, signals: Mapping[str, float | None], cause: int
 ) -> None:
     """Journal what a game's facts since its last assessment teach; `cause` is the seq of the present one."""
-    since = experience.last_assessment(tx, rules.name, cause)
+    last = assessments.last(tx, rules.name, before=cause)
+    since = last.seq if last else 0
     for lesson in _lessons(tx, config, rules, signals, since):
         known = stored.of(tx, rules.name, lesson.kind, lesson.subject)
         if knowledge.is_news(lesson, None if known is None else _of(known)):
@@ -35,13 +39,13 @@ def learn(
 
 
 def for_decision(tx: Transaction, game: str, context: str, actions: Iterable[str]) -> list[Fragment]:
-    """Return what is known that bears on a decision: see `knowledge.priors` and `knowledge.costs`."""
+    """Return what is known that bears on a decision: see `knowledge.bearing`."""
     return knowledge.bearing(map(_of, stored.every(tx)), game, context, actions)
 
 
 def forget(tx: Transaction, cause: int) -> int:
     """Journal that what has been of no use for long is forgotten; return how much it is."""
-    found = knowledge.forgettable(map(_of, stored.every(tx)), tx.now_us())
+    found = knowledge.forgettable(map(_of, stored.every(tx)), tx.now_us(), experience.newest_eras(tx))
     for fragment_id, reason in found:
         stored.forget(tx, fragment_id, reason, cause)
     return len(found)
@@ -53,6 +57,7 @@ def _lessons(
     drawn = [
         knowledge.effect(found.action, found.context, found.wins, found.losses, found.decisions)
         for found in experience.outcomes(tx, rules.name, since)
+        if found.action in BETS
     ]
     drawn += [
         knowledge.cost(found.action, found.cpu_seconds, found.seqs)

@@ -42,7 +42,7 @@ def list_decisions(
     """List decisions, newest first, and what became of what was chosen."""
     settings = terminal.load(config)
     wanted = decisions.Wanted(game=game and views.chosen_game(settings, game).name)
-    found = terminal.read(settings, lambda store: decisions.history(store, wanted, limit))
+    found = terminal.read(settings, lambda store: decisions.newest(store, wanted, limit))
     terminal.show(found, text.decisions, as_json)
 
 

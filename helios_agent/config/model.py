@@ -322,6 +322,9 @@ SignalName = Literal[
 """What an assessment measures of a game, see `metacognition.signals`: what a goal can be about."""
 
 
+LATEST_DEADLINE = date(2200, 1, 1)
+
+
 class Goal(Section):
     """A value that a signal of a game is to reach."""
 
@@ -332,7 +335,7 @@ class Goal(Section):
     target: float
     direction: Literal["at least", "at most"]
     priority: Literal["critical", "high", "medium", "low"] = "medium"
-    deadline: date | None = None
+    deadline: Annotated[date, Field(le=LATEST_DEADLINE)] | None = None
     after: tuple[Name, ...] = ()
 
 

@@ -57,6 +57,8 @@ class Situation:
     """What outcomes in other games count for here, likewise."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """CPU seconds that an action usually takes, where that was measured."""
+    told_within_hours: float | None = None
+    """Within which the quickest feed has told of nine draws in ten, where that was learned."""
     spent_day: float = 0.0
     """CPU seconds that chosen actions took within the last 24 hours."""
     spent_month: float = 0.0
@@ -88,6 +90,7 @@ class Situation:
             "beliefs": [[*key, b.wins, b.losses] for key, b in sorted(self.beliefs.items())],
             "lent": [[*key, b.wins, b.losses] for key, b in sorted(self.lent.items())],
             "costs": {name: round(cost, 6) for name, cost in sorted(self.costs.items())},
+            "told_within_hours": None if self.told_within_hours is None else round(self.told_within_hours, 6),
             "spent_day": round(self.spent_day, 6),
             "spent_month": round(self.spent_month, 6),
             "factors": dict(sorted(self.factors.items())),

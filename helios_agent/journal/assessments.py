@@ -1,7 +1,9 @@
 """Assessments, and what they ask of the tables."""
 
+import sys
+
 from helios_agent.clock import SECOND_US
-from helios_agent.journal.journal import Event
+from helios_agent.journal.journal import Event, Transaction
 from helios_agent.store import Reader
 
 DAY_US = 86_400 * SECOND_US
@@ -10,24 +12,21 @@ WINDOW_US = 30 * DAY_US
 MESSAGES_US = 7 * DAY_US
 
 
+_NEWEST = (
+    "SELECT seq, at_us, boot, kind, cause, payload, hash FROM event WHERE kind = 'assessment.completed'"
+    " AND payload->>'game' = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+)
+
+
 async def newest(store: Reader, game: str, limit: int) -> list[Event]:
     """Return up to `limit` assessments of a game, the last first."""
-    rows = await store.rows(
-        "SELECT seq, at_us, boot, kind, cause, payload, hash FROM event"
-        " WHERE kind = 'assessment.completed' AND payload->>'game' = ? ORDER BY seq DESC LIMIT ?",
-        (game, limit),
-    )
-    return [Event.from_row(row) for row in rows]
+    return [Event.from_row(row) for row in await store.rows(_NEWEST, (game, sys.maxsize, limit))]
 
 
-async def spent_s(store: Reader, since_us: int) -> float:
-    """Return the processor time, in seconds, that work chosen by decisions has taken since an instant."""
-    rows = await store.rows(
-        "SELECT coalesce(sum(cpu_seconds), 0.0) AS spent FROM spending"
-        " JOIN choice ON choice.id = spending.job WHERE spending.at_us >= ?",
-        (since_us,),
-    )
-    return float(rows[0]["spent"])
+def last(tx: Transaction, game: str, before: int = sys.maxsize) -> Event | None:
+    """Return the last assessment of a game before an event, None if there is none."""
+    rows = tx.rows(_NEWEST, (game, before, 1))
+    return Event.from_row(rows[0]) if rows else None
 
 
 async def successes(store: Reader, game: str, limit: int) -> list[bool]:

@@ -1,10 +1,12 @@
 """Read the journal."""
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from helios_agent.clock import to_us
 from helios_agent.errors import NotFound, Refused
@@ -13,6 +15,50 @@ from helios_agent.journal.journal import Event
 from helios_agent.store import Reader
 
 COLUMNS = "seq, at_us, boot, kind, cause, payload, hash"
+WINDOW = 10_000
+"""So many events a page looks through where no index tells which of them are meant."""
+
+
+class Filters(TypedDict, total=False):
+    """What is asked of events: see `tail`."""
+
+    kinds: Sequence[str]
+    cause: int | None
+    since_us: int | None
+    until_us: int | None
+    model: str | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events, newest first, and the `before` with which to look on; None where there is nothing left."""
+
+    events: list[Event]
+    following: int | None
+
+
+async def page(
+    store: Reader,
+    *,
+    limit: int,
+    before: int | None = None,
+    after: int | None = None,
+    **filters: Unpack[Filters],
+) -> Page:
+    """Return events as `tail` does, but look through so many at the most.
+
+    Where they are sought by cause, model or text, these are the newest `WINDOW` before `before`: there may be
+    none of those that are meant among them, and some further back.
+    """
+    lowest = max(after or 0, await _oldest_seq(store) - 1)
+    floor = lowest
+    if any(filters.get(name) is not None for name in ("cause", "model", "text")):
+        newest = (await head(store)).seq if before is None else before - 1
+        floor = max(lowest, newest - WINDOW)
+    found = await tail(store, limit=limit, before=before, after=floor, **filters)
+    reached = found[-1].seq if len(found) == limit else floor + 1
+    return Page(found, reached if reached > lowest + 1 else None)
 
 
 async def tail(
@@ -53,7 +99,8 @@ async def tail(
     where = " AND ".join(f"({sql})" for sql, _ in chosen) or "1"
     parameters = [parameter for _, some in chosen for parameter in some]
     sql = f"SELECT {COLUMNS} FROM event WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608
-    return [Event.from_row(row) for row in await store.rows(sql, (*parameters, limit))]
+    rows = await store.rows(sql, (*parameters, limit))
+    return await asyncio.to_thread(lambda: [Event.from_row(row) for row in rows])
 
 
 _LITERAL, _ESCAPED = re.compile(r"[%_\\]"), r"\\\g<0>"
@@ -109,6 +156,10 @@ async def oldest(store: Reader) -> Event | None:
     """Return the oldest event that the database still holds."""
     rows = await store.rows(f"SELECT {COLUMNS} FROM event ORDER BY seq LIMIT 1")  # noqa: S608
     return Event.from_row(rows[0]) if rows else None
+
+
+async def _oldest_seq(store: Reader) -> int:
+    return int((await store.rows("SELECT coalesce(min(seq), 1) AS seq FROM event"))[0]["seq"])
 
 
 async def find(store: Reader, seq: int) -> Event | None:

@@ -63,16 +63,6 @@ class Account:
     standings: dict[str, tuple[float, float]]
 
 
-def last_assessment(tx: Transaction, game: str, before: int) -> int:
-    """Return the seq of the last assessment of a game before an event, 0 if there is none."""
-    rows = tx.rows(
-        "SELECT seq FROM event WHERE kind = 'assessment.completed' AND seq < ? AND payload->>'game' = ?"
-        " ORDER BY seq DESC LIMIT 1",
-        (before, game),
-    )
-    return int(rows[0]["seq"]) if rows else 0
-
-
 def outcomes(tx: Transaction, game: str, since: int) -> list[Outcomes]:
     """Return the outcomes of each action and context of which another was measured."""
     fresh = tx.rows(
@@ -128,6 +118,12 @@ def told(tx: Transaction, game: str, since: int) -> list[Told]:
         days, seqs, stored_us = ([r[name] for r in reversed(rows)] for name in ("day", "seq", "at_us"))
         found.append(Told(row["source"], days, stored_us, seqs))
     return found
+
+
+def newest_eras(tx: Transaction) -> dict[str, str]:
+    """Return the era of the last scored draw of each game."""
+    rows = tx.rows("SELECT game, era, max(day) FROM score GROUP BY game")
+    return {row["game"]: row["era"] for row in rows}
 
 
 def account(tx: Transaction, game: str, since: int) -> Account | None:

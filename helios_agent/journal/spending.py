@@ -3,18 +3,13 @@
 What was under way when the daemon died is not known, and so is not in any of these sums.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
-from helios_agent.store import Reader, Row
+from helios_agent.store import Reader
 
 _DECIDED = (
     "SELECT total(cpu_seconds) AS spent FROM spending WHERE at_us >= ? AND job IN (SELECT id FROM choice)"
 )
-_ALL = "SELECT total(cpu_seconds) AS spent FROM spending WHERE at_us >= ?"
-_OF_JOB = "SELECT total(cpu_seconds) AS spent FROM spending WHERE job = ?"
 DIGITS = 6
 """To the microsecond, as the system counts."""
 
@@ -39,19 +34,9 @@ def account(tx: Transaction, intent: Intent, cpu_seconds: float) -> None:
 
 def since(tx: Transaction, us: int) -> float:
     """Return what was spent from that moment on by what decisions have chosen."""
-    return _spent(tx.rows(_DECIDED, (us,)))
+    return float(tx.rows(_DECIDED, (us,))[0]["spent"])
 
 
-async def total_since(store: Reader, us: int) -> float:
-    """Return what was spent from that moment on by whatever was done."""
-    return _spent(await store.rows(_ALL, (us,)))
-
-
-def of_job(tx: Transaction, job: str) -> float:
-    """Return what all attempts at one intent have spent."""
-    return _spent(tx.rows(_OF_JOB, (job,)))
-
-
-def _spent(rows: Sequence[Row]) -> float:
-    spent: Any = rows[0]["spent"]
-    return float(spent)
+async def known_since(store: Reader, us: int) -> float:
+    """Return the same to whoever only reads."""
+    return float((await store.rows(_DECIDED, (us,)))[0]["spent"])

@@ -1,5 +1,6 @@
 """The HTTP API: what can be asked and requested, and how refusals look (RFC 9457)."""
 
+import asyncio
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -12,7 +13,7 @@ from helios_agent.clock import SECOND_US
 from helios_agent.config.model import ActionName
 from helios_agent.errors import NotFound
 from helios_agent.journal import events, intents
-from helios_agent.web import metrics, views
+from helios_agent.web import answers, metrics, views
 
 router = APIRouter()
 
@@ -35,6 +36,12 @@ async def agent_of(request: Request) -> Agent:  # async, or it would be called i
 
 
 Served = Annotated[Agent, Depends(agent_of)]
+
+
+def searching(request: Request) -> asyncio.Semaphore:
+    """Return what lets one search of the journal go on at a time, so that a reader is left for all else."""
+    one: asyncio.Semaphore = request.app.state.searching
+    return one
 
 
 class TrainRequest(BaseModel):
@@ -122,8 +129,9 @@ async def evidence(agent: Served, game: GameName = None) -> list[dict[str, Any]]
     return await views.evidence(agent.store, views.chosen_game(agent.config, game))
 
 
-@router.get("/api/journal")
+@router.get("/api/journal", response_model=list[dict[str, Any]])
 async def journal(
+    request: Request,
     agent: Served,
     limit: Limit = 50,
     before: Annotated[int | None, Query(ge=1, le=LAST)] = None,
@@ -138,21 +146,23 @@ async def journal(
     text: Annotated[
         str | None, Query(min_length=1, max_length=200, description="part of the payload")
     ] = None,
-) -> list[dict[str, Any]]:
-    """List events, newest first."""
-    found = await events.tail(
-        agent.store,
-        limit=limit,
-        before=before,
-        after=after,
-        kinds=kind or (),
-        cause=cause,
-        since_us=events.instant_us("since", since),
-        until_us=events.instant_us("until", until),
-        model=model,
-        text=text,
-    )
-    return [event.as_record() for event in found]
+) -> Response:
+    """List events, newest first. The header `link` says where to look on."""
+    async with searching(request):
+        found = await events.page(
+            agent.store,
+            limit=limit,
+            before=before,
+            after=after,
+            kinds=kind or (),
+            cause=cause,
+            since_us=events.instant_us("since", since),
+            until_us=events.instant_us("until", until),
+            model=model,
+            text=text,
+        )
+    records = [event.as_record() for event in found.events]
+    return await answers.rendered(records, answers.further(request, found.following))
 
 
 @router.post("/api/train", status_code=202)

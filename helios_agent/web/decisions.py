@@ -1,15 +1,16 @@
 """Decisions as they are shown: what was weighed, chosen and proposed, what became of it, what is believed."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from helios_agent.actions import decide
 from helios_agent.clock import SECOND_US, Clock, iso
 from helios_agent.config import Config
 from helios_agent.errors import NotFound
-from helios_agent.journal import autonomy, intents
+from helios_agent.journal import autonomy, intents, spending
 from helios_agent.journal.intents import Intent
 from helios_agent.lottery.games import Game
 from helios_agent.store import Reader, Row
@@ -25,8 +26,10 @@ STATUS_OF: Mapping[str, Status] = {
 WAIT = "wait"
 LONGEST_REASON = 500
 """Characters of the reason why what was proposed is not to be done."""
-CHUNK = 100
-"""Decisions that are looked at together, at most."""
+WINDOW = 1000
+"""So many decisions are looked at for one answer."""
+MOST = 200
+"""So many are in an answer."""
 NEAR = 1000
 """A decision asks for what it chose within so many events, for it does so in its own transaction."""
 
@@ -44,24 +47,37 @@ class Wanted:
     before: int | None = None
 
 
-async def history(store: Reader, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
-    """Return decisions, newest first, each chosen candidate with what became of it.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Decisions, newest first, and the `before` with which to look on; None where there is nothing left."""
 
-    `action` and `chosen` are of one and the same candidate; one with a `status` was chosen.
+    decisions: list[dict[str, Any]]
+    following: int | None
+
+
+async def history(store: Reader, wanted: Wanted, limit: int) -> Page:
+    """Return decisions, each chosen candidate with what became of it: of the newest `WINDOW` that are meant.
+
+    `action` and `chosen` are of one and the same candidate; one with a `status` was chosen. By game and
+    candidates none is found but among those `WINDOW`, and there may be some further back.
     """
-    found: list[dict[str, Any]] = []
-    before = wanted.before
-    chunk = CHUNK if wanted.status else min(CHUNK, limit)
-    while len(found) < limit:
-        rows = await _made(store, wanted, before, chunk)
-        linked = [await _linked(store, row) for row in rows]
-        of_ids = await _intents(store, linked)
-        found += [made for made in linked if _has_status(made, wanted, of_ids)]
-        if len(rows) < chunk:
-            break
-        before = rows[-1]["seq"]
-    shown = [{name: value for name, value in made.items() if name != "inputs"} for made in found[:limit]]
-    return await _with_outcomes(store, shown)
+    looked_at = await _looked_at(store, wanted)
+    rows = await _made(store, wanted, looked_at, limit)
+    linked = await _linked(store, rows)
+    shown = [{name: value for name, value in made.items() if name != "inputs"} for made in linked]
+    is_over = len(rows) < limit and len(looked_at) < WINDOW
+    reached = rows[-1]["seq"] if len(rows) == limit else looked_at[-1] if looked_at else 0
+    return Page(await _with_outcomes(store, shown), None if is_over else reached)
+
+
+async def newest(store: Reader, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
+    """Return decisions as `history` does, however far it has to look."""
+    page = await history(store, wanted, limit)
+    found = page.decisions
+    while len(found) < limit and page.following is not None:
+        page = await history(store, replace(wanted, before=page.following), limit - len(found))
+        found += page.decisions
+    return found
 
 
 async def decision(store: Reader, seq: int) -> dict[str, Any]:
@@ -71,12 +87,12 @@ async def decision(store: Reader, seq: int) -> dict[str, Any]:
     )
     if not rows:
         raise NotFound(f"There is no decision {seq}; it is the seq of a decision.made that is not archived.")
-    return (await _with_outcomes(store, [await _linked(store, rows[0])]))[0]
+    return (await _with_outcomes(store, await _linked(store, rows)))[0]
 
 
 async def status(store: Reader, config: Config, rules: Game, clock: Clock) -> dict[str, Any]:
     """Return how decisions stand: autonomy, budget, open proposals, the latest of a game, and its beliefs."""
-    latest = await history(store, Wanted(game=rules.name), 1)
+    latest = await newest(store, Wanted(game=rules.name), 1)
     return {
         **await control(store, config, clock),
         "latest": latest[0] if latest else None,
@@ -98,40 +114,73 @@ def switch_record(standing: autonomy.Autonomy) -> dict[str, Any]:
     return {"is_on": standing.is_on, "by": standing.by, "since": _iso(standing.at_us)}
 
 
-async def _made(store: Reader, wanted: Wanted, before: int | None, chunk: int) -> Sequence[Row]:
-    """Return the next decisions that pass every filter but that of the status, newest first."""
-    return await store.rows(
-        "SELECT seq, at_us, payload FROM event WHERE kind = 'decision.made'"
-        " AND (:game IS NULL OR payload->>'game' = :game) AND (:before IS NULL OR seq < :before)"
+async def _looked_at(store: Reader, wanted: Wanted) -> list[int]:
+    """Return the next decisions of which no more is asked than time and status, newest first."""
+    states = [state for state, called in STATUS_OF.items() if called == wanted.status]
+    rows = await store.rows(
+        "SELECT seq FROM event WHERE kind = 'decision.made' AND (:before IS NULL OR seq < :before)"  # noqa: S608
         " AND (:since_us IS NULL OR at_us >= :since_us) AND (:until_us IS NULL OR at_us < :until_us)"
+        f" AND (:states = '[]' OR seq IN ({_STANDING})) ORDER BY seq DESC LIMIT :window",
+        {
+            "before": wanted.before, "since_us": wanted.since_us, "until_us": wanted.until_us,
+            "states": json.dumps(states), "action": wanted.action, "window": WINDOW,
+        },
+    )  # fmt: skip
+    return [row["seq"] for row in rows]
+
+
+# Decisions of earlier builds are not among the choices: what they chose are the intents that they caused.
+_STANDING = (
+    "SELECT choice.decision FROM choice JOIN intent ON intent.id = choice.id"
+    " WHERE intent.state IN (SELECT value FROM json_each(:states))"
+    " AND (:action IS NULL OR choice.action = :action)"
+    " UNION SELECT asked.cause FROM intent JOIN event AS asked ON asked.seq = intent.seq"
+    " WHERE intent.seq < coalesce((SELECT min(decision) FROM choice), intent.seq + 1)"
+    " AND intent.state IN (SELECT value FROM json_each(:states)) AND asked.cause IS NOT NULL"
+    " AND (:action IS NULL OR intent.action = :action)"
+)
+
+
+async def _made(store: Reader, wanted: Wanted, among: Sequence[int], limit: int) -> Sequence[Row]:
+    """Return those of some decisions that are of the wanted game and candidates, newest first."""
+    return await store.rows(
+        "SELECT seq, at_us, payload FROM event WHERE seq IN (SELECT value FROM json_each(:among))"
+        " AND (:game IS NULL OR payload->>'game' = :game)"
         " AND EXISTS (SELECT 1 FROM json_each(payload, '$.candidates') AS c"
         " WHERE (:action IS NULL OR c.value->>'action' = :action)"
         " AND (NOT :chosen OR (c.value->>'chosen' AND (:action IS NOT NULL OR c.value->>'action' <> :wait))))"
-        " ORDER BY seq DESC LIMIT :chunk",
+        " ORDER BY seq DESC LIMIT :limit",
         {
-            "game": wanted.game, "before": before, "since_us": wanted.since_us, "until_us": wanted.until_us,
-            "action": wanted.action, "chosen": wanted.chosen, "wait": WAIT, "chunk": chunk,
+            "among": json.dumps(list(among)), "game": wanted.game, "action": wanted.action,
+            "chosen": wanted.chosen, "wait": WAIT, "limit": limit,
         },
     )  # fmt: skip
 
 
-async def _linked(store: Reader, row: Row) -> dict[str, Any]:
-    """Return a decision in which every chosen candidate names its intent as `choice`.
+async def _linked(store: Reader, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return decisions in which every chosen candidate names its intent as `choice`."""
+    found = await asyncio.to_thread(lambda: [_read(row) for row in rows])
+    asking = [made["seq"] for made in found if _acting(made)]
+    chosen = await store.rows(
+        "SELECT decision, id, action, target FROM choice WHERE decision IN (SELECT value FROM json_each(?))",
+        (json.dumps(asking),),
+    )
+    earlier = sorted(set(asking) - {row["decision"] for row in chosen})
+    caused = await store.rows(
+        "SELECT event.cause AS decision, intent.id, intent.action, intent.target FROM json_each(?1) AS made"
+        " CROSS JOIN intent ON intent.seq BETWEEN made.value AND made.value + ?2"
+        " CROSS JOIN event ON event.seq = intent.seq AND event.cause = made.value",
+        (json.dumps(earlier), NEAR),
+    )
+    ids = {(row["decision"], row["action"], row["target"]): row["id"] for row in [*chosen, *caused]}
+    for made in found:
+        for candidate in _acting(made):
+            candidate["choice"] = ids.get((made["seq"], candidate["action"], candidate["target"]))
+    return found
 
-    Those of earlier builds are not among the choices: theirs are the intents that they caused.
-    """
-    made: dict[str, Any] = {"seq": row["seq"], "at": iso(row["at_us"]), **json.loads(row["payload"])}
-    if acting := _acting(made):
-        chose = "SELECT id, action, target FROM choice WHERE decision = ?"
-        found = await store.rows(chose, (row["seq"],)) or await store.rows(
-            "SELECT intent.id, intent.action, intent.target FROM intent JOIN event ON event.seq = intent.seq"
-            " WHERE intent.seq BETWEEN ?1 AND ?1 + ?2 AND event.cause = ?1",
-            (row["seq"], NEAR),
-        )
-        ids = {(r["action"], r["target"]): r["id"] for r in found}
-        for candidate in acting:
-            candidate["choice"] = ids.get((candidate["action"], candidate["target"]))
-    return made
+
+def _read(row: Row) -> dict[str, Any]:
+    return {"seq": row["seq"], "at": iso(row["at_us"]), **json.loads(row["payload"])}
 
 
 def _acting(made: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -145,17 +194,6 @@ def _ids(found: Iterable[Mapping[str, Any]]) -> str:
 async def _intents(store: Reader, found: Iterable[Mapping[str, Any]]) -> dict[str, Intent]:
     sql = "SELECT * FROM intent WHERE id IN (SELECT value FROM json_each(?))"
     return {row["id"]: Intent.from_row(row) for row in await store.rows(sql, (_ids(found),))}
-
-
-def _has_status(made: Mapping[str, Any], wanted: Wanted, known: Mapping[str, Intent]) -> bool:
-    if wanted.status is None:
-        return True
-    states = [
-        known[c["choice"]].state
-        for c in _acting(made)
-        if wanted.action in (None, c["action"]) and c["choice"] in known
-    ]
-    return any(STATUS_OF[state] == wanted.status for state in states)
 
 
 async def _with_outcomes(store: Reader, found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -229,13 +267,14 @@ class _Facts:
 
     def _measured(self, choice: str) -> dict[str, Any]:
         row = self.choices.get(choice)
-        success = row["success"] if row else None
+        success, regret = (row["success"], row["regret"]) if row else (None, None)
         return {
             "measured_at": _iso(row["measured_us"] if row else None),
             "impact": row["impact"] if row else None,
             "unit": row["unit"] if row else None,
-            "regret": row["regret"] if row else None,
-            "worth_it": None if success is None else bool(success),
+            "success": None if success is None else bool(success),
+            "regret": regret,
+            "worth_it": None if regret is None else regret == 0.0,
             "sentence": self.sentences.get(choice),
         }
 
@@ -257,12 +296,7 @@ async def _budget(store: Reader, config: Config, now_us: int) -> dict[str, Any]:
 
 
 async def _spent(store: Reader, since_us: int, limit_s: float) -> dict[str, Any]:
-    rows = await store.rows(
-        "SELECT coalesce(sum(cpu_seconds), 0.0) AS spent FROM spending"
-        " WHERE at_us >= ? AND job IN (SELECT id FROM choice)",
-        (since_us,),
-    )
-    spent: float = rows[0]["spent"]
+    spent = await spending.known_since(store, since_us)
     return {
         "since": iso(since_us),
         "limit_cpu_seconds": limit_s,
@@ -284,7 +318,7 @@ async def _proposals(store: Reader) -> list[dict[str, Any]]:
 
 
 async def _beliefs(store: Reader, rules: Game) -> list[dict[str, Any]]:
-    """Return how often each action was chosen in each context, and how many of them were worth it."""
+    """Return how often each action was chosen in each context, and how many of them succeeded."""
     rows = await store.rows(
         "SELECT action, context, count(*) AS chosen, count(success) AS measured,"
         " coalesce(sum(success), 0) AS successes FROM choice WHERE game = ? GROUP BY action, context",

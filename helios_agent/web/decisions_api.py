@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from helios_agent.agent import Agent
 from helios_agent.config.model import Chosen
 from helios_agent.journal import events
-from helios_agent.web import decisions, views
-from helios_agent.web.api import LAST, GameName, Seq, Served
+from helios_agent.web import answers, decisions, views
+from helios_agent.web.api import LAST, GameName, Seq, Served, searching
 from helios_agent.web.decisions import LONGEST_REASON
 
 router = APIRouter()
@@ -50,8 +50,9 @@ async def stop(agent: Served) -> dict[str, Any]:
     return decisions.switch_record(await agent.switch(False, by="http"))
 
 
-@router.get("/api/decisions/history")
+@router.get("/api/decisions/history", response_model=list[dict[str, Any]])
 async def history(
+    request: Request,
     agent: Served,
     game: Annotated[str | None, Query(description="only of this game")] = None,
     action: Annotated[
@@ -63,10 +64,13 @@ async def history(
     ] = None,
     since: Annotated[str | None, Query(description="not earlier than this time")] = None,
     until: Annotated[str | None, Query(description="earlier than this time")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="how many at most")] = 20,
+    limit: Annotated[int, Query(ge=1, le=decisions.MOST, description="how many at most")] = 20,
     before: Annotated[int | None, Query(ge=1, le=LAST, description="only earlier decisions")] = None,
-) -> list[dict[str, Any]]:
-    """List decisions, newest first: every candidate, and what became of those chosen."""
+) -> Response:
+    """List decisions, newest first: every candidate, and what became of those chosen.
+
+    The header `link` says where to look on.
+    """
     wanted = decisions.Wanted(
         game=game and views.chosen_game(agent.config, game).name,
         action=action,
@@ -76,7 +80,9 @@ async def history(
         until_us=events.instant_us("until", until),
         before=before,
     )
-    return await decisions.history(agent.store, wanted, limit)
+    async with searching(request):
+        page = await decisions.history(agent.store, wanted, limit)
+    return await answers.rendered(page.decisions, answers.further(request, page.following))
 
 
 @router.get("/api/decisions/status")

@@ -13,8 +13,8 @@ from helios_agent.errors import ArtefactInvalid, Refused
 from helios_agent.journal import events
 from helios_agent.journal import models as stored
 from helios_agent.registry import bundles, names
-from helios_agent.web import models, views
-from helios_agent.web.api import Limit, Served
+from helios_agent.web import answers, models, views
+from helios_agent.web.api import LAST, Limit, Served, searching
 
 router = APIRouter()
 
@@ -44,16 +44,29 @@ async def show_model(agent: Served, name: str) -> dict[str, Any]:
     return await models.info(agent.store, agent.config, name)
 
 
-@router.get("/api/models/{name}/journal")
-async def model_journal(agent: Served, name: str, limit: Limit = 50) -> dict[str, Any]:
-    """Show how a version was trained, epoch by epoch, and the events that concern a model, newest first."""
+@router.get("/api/models/{name}/journal", response_model=dict[str, Any])
+@router.get("/api/journal/{name}", response_model=dict[str, Any], include_in_schema=False)
+async def model_journal(
+    request: Request,
+    agent: Served,
+    name: str,
+    limit: Limit = 50,
+    before: Annotated[int | None, Query(ge=1, le=LAST)] = None,
+) -> Response:
+    """Show how a version was trained, epoch by epoch, and the events that concern a model, newest first.
+
+    The header `link` says where to look on.
+    """
     named = names.name_or_ref(name)
     epochs = None
     if isinstance(named, names.Ref):
         model = await stored.find(agent.store, named.name, named.version)
         epochs = await stored.epochs(agent.store, model.job) if model.job else []
-    found = await events.tail(agent.store, limit=limit, model=str(named))
-    return {"model": str(named), "epochs": epochs, "events": [event.as_record() for event in found]}
+    async with searching(request):
+        found = await events.page(agent.store, limit=limit, before=before, model=str(named))
+    records = [event.as_record() for event in found.events]
+    seen = {"model": str(named), "epochs": epochs, "events": records}
+    return await answers.rendered(seen, answers.further(request, found.following))
 
 
 @router.get("/api/models/{name}/export")

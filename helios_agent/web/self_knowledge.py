@@ -31,8 +31,9 @@ async def of_game(store: Reader, rules: Game) -> dict[str, Any]:
     """Return what the page shows of one game, but for its models."""
     told = await reflections.listed(store, rules.name, 1)
     known = await knowledge.listed(store, rules.name, None, None)
+    made = await decisions.history(store, decisions.Wanted(game=rules.name), DECISIONS)
     return {
-        "decisions": await decisions.history(store, decisions.Wanted(game=rules.name), DECISIONS),
+        "decisions": made.decisions,
         "goals": _pressing(await goals.listed(store, rules.name, None)),
         "learned": known[:FRAGMENTS],
         "reflection": told[0] if told else None,
@@ -70,10 +71,14 @@ async def _side_by_side(store: Reader, rules: Game) -> dict[str, Any] | None:
     newest.sort(key=lambda model: (model.role in models.ACTIVE, model.ordinal), reverse=True)
     facts = await side_by_side.facts(store, newest[:MODELS])
     ensemble = await shown.ensemble(store, rules, [])
-    together = await asyncio.to_thread(analytics.matrix, {each.model: each.gains for each in facts})
+    return await asyncio.to_thread(_compared, facts, ensemble["verdict"])
+
+
+def _compared(facts: Sequence[analytics.Facts], ensemble: str) -> dict[str, Any]:
+    together = analytics.matrix({each.model: each.gains for each in facts})
     return {
         "models": [analytics.record(each) for each in facts],
-        "ensemble": ensemble["verdict"],
+        "ensemble": ensemble,
         "matrix": _rows(together["models"], together["correlations"]),
     }
 

@@ -68,6 +68,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app = FastAPI(title="Helios Agent", version=helios_agent.__version__, redoc_url=None, docs_url=None)
     app.state.agent, app.state.predictions = agent, Predictions(agent)
     app.state.models = self_knowledge.Models()
+    app.state.searching = asyncio.Semaphore(1)
     app.include_router(api.router)
     app.include_router(models_api.router)
     app.include_router(predictions_api.router)

@@ -1,8 +1,9 @@
 """Long computations under the control of their user, whatever happens to the daemon meanwhile."""
 
+import json
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from tests.acceptance.conftest import ROOT, Daemon
 
 EPOCHS = 16
 LONG: dict[str, Any] = {"LEARNING__TRAINING__EPOCHS": EPOCHS, "LEARNING__TRAINING__PATIENCE": EPOCHS}
+
+
+FROM_NEWEST = ("--start", "newest")
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +135,20 @@ def test_a_training_is_stopped_while_it_runs_and_tried_again_after_a_failure(dae
     ]  # fmt: skip
     earlier = daemon.get(f"/api/train/history?limit=1&before={history[0]['cause']}").json()
     assert earlier == history[1:]
+
+
+def test_a_training_from_the_newest_weights_is_asked_for_at_the_terminal_with_and_without_a_daemon(
+    new_daemon: Callable[..., Daemon],
+) -> None:
+    daemon = new_daemon(LEARNING__TRAINING__EPOCHS=1)
+    daemon.start().wait_until_idle()
+    results = [json.loads(daemon.cli("train", *words).stdout) for words in ((), FROM_NEWEST)]
+    assert daemon.stop() == 0
+    results.append(json.loads(daemon.cli("train", *FROM_NEWEST).stdout))
+
+    versions = [result["version"] for result in results]
+    began = [event["payload"] for event in daemon.events("training.started")]
+    assert len(set(versions)) == 3
+    assert [(payload["start"], payload["start_version"]) for payload in began] == [
+        ("scratch", None), ("newest", versions[0]), ("newest", versions[1]),
+    ]  # fmt: skip

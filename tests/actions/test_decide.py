@@ -45,7 +45,7 @@ async def decide(agent: Agent) -> Mapping[str, Any]:
     """Assess and decide; return what became of the candidate to back up."""
     await agent.request("assess", "simulated", {}, by="http")
     await settle(agent)
-    made = (await decisions.history(agent.store, decisions.Wanted(), 1))[0]
+    made = (await decisions.newest(agent.store, decisions.Wanted(), 1))[0]
     return next(c for c in made["candidates"] if c["action"] == "backup")
 
 

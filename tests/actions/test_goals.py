@@ -231,6 +231,12 @@ def test_a_goal_of_what_is_not_measured_is_no_goal() -> None:
         configured(said(metric="luck"))
 
 
+def test_a_goal_of_the_configuration_ends_in_a_year_that_can_be_reckoned_with() -> None:
+    configured(said(deadline=date(2200, 1, 1)))
+    with pytest.raises(ValidationError, match=r"goals\.0\.deadline\n  Input should be less .* 2200-01-01"):
+        configured(said(deadline=date(9999, 12, 31)))
+
+
 def test_goals_of_games_that_are_not_watched_are_refused_all_at_once() -> None:
     wrong = configured(said(game="simulated"), said("b", game="simulated"), said("c"))
     with pytest.raises(ConfigError) as refusal:

@@ -472,9 +472,23 @@ def test_what_other_games_lend_counts_as_cases_and_is_said_apart() -> None:
     assert named(decide(signals | {"evidence_peak": 9.0}, lent=lent), "train").mean == alone.mean
 
 
-def test_a_situation_with_what_is_lent_comes_back_from_its_record_and_so_does_one_without() -> None:
-    it = stands(lent={("train", "quiet"): Belief(1 / 3, 11 / 3)})
+@pytest.mark.parametrize(("learned", "limit"), [(None, 8.0), (2.5, 8.0), (30.0, 30.0)])
+def test_a_missing_draw_is_waited_for_as_long_as_the_feeds_usually_take(
+    learned: float | None, limit: float
+) -> None:
+    for overdue, asked in ((limit + 0.1, True), (limit - 0.1, False)):
+        due = decide({"draw_overdue": overdue}, told_within_hours=learned, beliefs=sure("ingest"))
+        ingest = named(due, "ingest")
+        assert ingest.urgency == overdue / limit
+        assert ingest.chosen is asked
+        assert f"the feeds are asked after {limit:g} h" in ingest.reason
+        assert ("nine draws in ten have been told of" in ingest.reason) is (limit > 8.0)
+        assert named(due, "ask", f"{GAME}/feeds").urgency == overdue / (3 * limit)
+
+
+def test_a_situation_with_what_was_learned_comes_back_from_its_record_and_so_does_one_without() -> None:
+    it = stands(lent={("train", "quiet"): Belief(1 / 3, 11 / 3)}, told_within_hours=30.5)
     assert Situation.from_record(it.to_record()) == it
     earlier = it.to_record()
-    del earlier["lent"]
+    del earlier["lent"], earlier["told_within_hours"]
     assert Situation.from_record(earlier) == stands()

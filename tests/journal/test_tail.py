@@ -1,5 +1,6 @@
 """What can be asked of the journal, in code and over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,35 @@ async def agent(config: Config, clock: VirtualClock) -> AsyncIterator[Agent]:
         yield opened
 
 
+@pytest.mark.parametrize("sought", [{"text": "Zürich"}, {"cause": 1}, {"model": "aaa"}])
+async def test_a_page_looks_through_so_many_events_and_says_where_to_look_on(
+    sought: events.Filters, trained: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await trained.append("test.happened", {"text": "Zürich", "version": "powerballnet@aaa"}, 1)
+    for _ in range(6):
+        await trained.append("test.happened", {})
+    monkeypatch.setattr(events, "WINDOW", 5)
+    pages: list[list[int]] = []
+    before = None
+    while not pages or before is not None:
+        looked_at = await events.page(trained.store, limit=2, before=before, **sought)
+        pages.append([event.seq for event in looked_at.events])
+        before = looked_at.following
+    assert (pages[0], len(pages) > 3) == ([], True)
+    assert [seq for page in pages for seq in page] == await seqs(trained, **sought)
+
+
+async def test_what_an_index_tells_is_found_at_once_however_far_back(
+    told: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "WINDOW", 2)
+    assert await events.page(told.store, limit=9, kinds=["test.ended"]) == events.Page(
+        await events.tail(told.store, limit=9, kinds=["test.ended"]), None
+    )
+    assert (await events.page(told.store, limit=2, before=4)).following == 2
+    assert (await events.page(told.store, limit=1, before=2)).following is None
+
+
 async def get(agent: Agent, query: str) -> httpx.Response:
     transport = httpx.ASGITransport(server.application(agent, None))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -177,3 +207,38 @@ async def test_the_api_refuses_bad_values_naming_the_field(
     answer = await get(agent, query)
     assert answer.status_code == status
     assert detail in str(answer.json()["detail"])
+
+
+async def test_the_api_says_where_to_look_on_until_all_was_looked_at(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = (await events.head(agent.store)).seq
+    monkeypatch.setattr(events, "WINDOW", 2)
+    found: list[list[int]] = []
+    query = "text=no.+0&limit=2"
+    while query:
+        answer = await get(agent, query)
+        found.append([event["seq"] for event in answer.json()])
+        query = answer.headers.get("link", "").partition("?")[2].partition(">")[0]
+    assert (len(found), [seq for page in found for seq in page]) == (-(-last // 2), [1])
+
+
+async def test_the_api_gives_events_as_they_are(agent: Agent) -> None:
+    await agent.journal.append(
+        "test.happened", {"text": 'Zürich ☃ " \\', "deep": [[{"a": [1, 2.5e-9, None, True]}]]}
+    )
+    answer = await get(agent, "limit=1000")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == [e.as_record() for e in await events.tail(agent.store, limit=1000)]
+
+
+async def test_one_search_goes_on_at_a_time_and_leaves_a_reader_for_all_else(agent: Agent) -> None:
+    app = server.application(agent, None)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        async with app.state.searching:
+            waits = asyncio.create_task(client.get("/api/journal?text=no"))
+            goals = await client.get("/api/goals")
+            await asyncio.sleep(0.1)
+            assert (goals.status_code, waits.done()) == (200, False)
+        assert (await waits).status_code == 200

@@ -1,6 +1,6 @@
 """Decisions over HTTP: what was weighed, what became of what was chosen, and a person's word in it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from helios_agent.agent import Agent
 from helios_agent.clock import SECOND_US, VirtualClock, iso
 from helios_agent.journal import events, intents
 from helios_agent.journal.journal import Transaction
-from helios_agent.web import server, text
+from helios_agent.store import Reader, Row
+from helios_agent.web import decisions, server, text
 from tests.web.test_page import living
 
 TOKEN = "a-token-of-more-than-sixteen"
@@ -107,7 +108,7 @@ async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path
         spent = {"job": backup, "action": "backup", "target": "journal", "attempt": 1, "cpu_seconds": 1.25}
         measured = {
             "id": backup, "game": "powerball", "action": "backup", "impact": -36.0, "unit": "hours",
-            "success": 1, "regret": 0.0, "sentence": "It did what it was chosen for.",
+            "success": 1, "regret": 0.25, "sentence": "It cost too much.",
         }  # fmt: skip
         await agent.journal.append("work.spent", spent)
         await agent.journal.append("decision.measured", measured)
@@ -124,7 +125,7 @@ async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path
         "status": "completed", "state": "done", "expires_at": None, "begun_at": begun,
         "ended_at": "2026-09-18T12:00:02.500000Z", "execution_seconds": 2.5, "cpu_seconds": 1.25,
         "result": {"ok": 1}, "error": None, "measured_at": "2026-09-18T12:00:02.500000Z", "impact": -36.0,
-        "unit": "hours", "regret": 0.0, "worth_it": True, "sentence": "It did what it was chosen for.",
+        "unit": "hours", "success": True, "regret": 0.25, "worth_it": False, "sentence": "It cost too much.",
     }  # fmt: skip
     failed = found["train-warm"]["outcome"]
     assert (failed["status"], failed["error"], failed["execution_seconds"]) == (
@@ -142,7 +143,7 @@ async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path
     assert found["tune"]["outcome"] is None
     assert whole["inputs"] == {"seed": 7}
     assert listed == {name: value for name, value in whole.items() if name != "inputs"}
-    assert f"             backup journal  {backup}  completed in 2.5 s; worth it (-36 hours)" in lines
+    assert f"             backup journal  {backup}  completed in 2.5 s; not worth it (-36 hours)" in lines
     assert "    unknown  tune powerball: tune is due  [its signal is unknown]" in lines
 
 
@@ -200,7 +201,7 @@ async def test_decisions_are_found_by_what_they_weighed_and_chose(tmp_path: Path
         assert await found(f"before={seqs[2]}&limit=1") == [1]
         assert await found("since=2026-09-18T12:01:00Z") == [2, 1]
         assert await found("until=2026-09-18T12:01:00Z") == [0]
-        for wrong in ("status=done", "action=dance", "limit=0", "since=soon", "before=0"):
+        for wrong in ("status=done", "action=dance", "limit=0", "limit=201", "since=soon", "before=0"):
             assert (await ask(agent, "GET", f"/api/decisions/history?{wrong}")).status_code == 422
         assert (await ask(agent, "GET", "/api/decisions/history?game=lotto")).status_code == 404
 
@@ -213,6 +214,64 @@ async def test_a_decision_with_a_rare_status_is_found_far_back(tmp_path: Path) -
             await decided(agent, candidate("train"), candidate("wait", **CHOSEN))
         found = await get(agent, "/api/decisions/history?status=failed&limit=5")
     assert [made["seq"] for made in found] == [seq]
+
+
+class Counted:
+    """Counts what is asked of a store."""
+
+    def __init__(self, store: Reader) -> None:
+        self._store, self.asked = store, 0
+
+    async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[Row]:
+        self.asked += 1
+        return await self._store.rows(sql, parameters)
+
+
+@pytest.mark.parametrize(("status", "found"), [(None, 121), ("pending", 121), ("failed", 0)])
+async def test_no_more_is_asked_of_the_database_for_many_decisions_than_for_one(
+    status: decisions.Status | None, found: int, tmp_path: Path
+) -> None:
+    asked = []
+    async with living(tmp_path) as agent:
+        for n in (1, 120):
+            for place in range(n):
+                await decided(agent, candidate("train", f"game-{n}-{place}", **CHOSEN))
+            counted = Counted(agent.store)
+            page = await decisions.history(counted, decisions.Wanted(status=status), 200)
+            asked.append(counted.asked)
+    assert (len(page.decisions), page.following) == (found, None)
+    assert asked[0] == asked[1] < 12
+
+
+async def test_a_page_of_decisions_looks_at_so_many_and_says_where_to_look_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "WINDOW", 3)
+    async with living(tmp_path, "powerball", "megamillions") as agent:
+        first, _ = await decided(agent, candidate("train", "megamillions", **CHOSEN), game="megamillions")
+        for _ in range(7):
+            await decided(agent, candidate("backup", "journal"), candidate("wait", **CHOSEN))
+        found, path = [], "/api/decisions/history?game=megamillions&limit=2"
+        while path:
+            answer = await ask(agent, "GET", path)
+            found.append([made["seq"] for made in answer.json()])
+            path = answer.headers.get("link", "").partition("<")[2].partition(">")[0]
+        everything = await decisions.newest(agent.store, decisions.Wanted(), 99)
+        latest = (await get(agent, "/api/decisions/status?game=megamillions"))["latest"]
+    assert found == [[], [], [first]]
+    assert (len(everything), everything[-1]["seq"], latest["seq"]) == (8, first, first)
+
+
+async def test_decisions_of_earlier_builds_are_found_by_what_became_of_them(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        seq, _ = await decided(agent, candidate("backup", "journal", **CHOSEN), knows=False)
+        await carry_out(agent, "backup", 1)
+        for later in (False, True):
+            if later:
+                await decided(agent, candidate("train", **CHOSEN))
+            for query, found in (("completed", [seq]), ("completed&action=backup", [seq]), ("failed", [])):
+                listed = await get(agent, f"/api/decisions/history?status={query}")
+                assert [made["seq"] for made in listed] == found
 
 
 async def test_decisions_of_earlier_builds_show_what_there_is(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ async def test_a_goal_is_set_measured_at_once_and_withdrawn(tmp_path: Path) -> N
         ({"after": ["nobody"]}, 422, "after names 'nobody', which is no goal"),
         ({"after": ["many-draws"]}, 422, "after makes many-draws wait for itself"),
         ({"deadline": "2020-01-01"}, 422, "deadline is over already"),
+        ({"deadline": "2200-01-02"}, 422, "body.deadline"),
+        ({"deadline": "9999-12-31"}, 422, "body.deadline"),
         ({"target": "much"}, 422, "body.target"),
         ({"target": True}, 422, "body.target"),
         ({"direction": "up"}, 422, "body.direction"),
