@@ -24,6 +24,8 @@ STATUS_OF: Mapping[str, Status] = {
 }  # fmt: skip
 """How an intent's state is called where what was decided is shown."""
 WAIT = "wait"
+LONGEST_REASON = 500
+"""Characters of the reason why what was proposed is not to be done."""
 WINDOW = 1000
 """So many decisions are looked at for one answer."""
 MOST = 200
@@ -92,11 +94,18 @@ async def status(store: Reader, config: Config, rules: Game, clock: Clock) -> di
     """Return how decisions stand: autonomy, budget, open proposals, the latest of a game, and its beliefs."""
     latest = await newest(store, Wanted(game=rules.name), 1)
     return {
+        **await control(store, config, clock),
+        "latest": latest[0] if latest else None,
+        "beliefs": await _beliefs(store, rules),
+    }
+
+
+async def control(store: Reader, config: Config, clock: Clock) -> dict[str, Any]:
+    """Return what a person has a say in: autonomy, budget and open proposals, of all games."""
+    return {
         "autonomy": switch_record(await autonomy.standing(store)),
         "budget": await _budget(store, config, clock.now_us()),
         "proposals": await _proposals(store),
-        "latest": latest[0] if latest else None,
-        "beliefs": await _beliefs(store, rules),
     }
 
 

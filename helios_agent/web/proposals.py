@@ -20,9 +20,9 @@ from helios_agent.journal import events, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.notify import links
 from helios_agent.web.api import Served
+from helios_agent.web.decisions import LONGEST_REASON
 from helios_agent.web.page import templates
 
-LONGEST_REASON = 500
 NO_REASON = "no reason was given"
 SENDS_ITS_ORIGIN = {"referrer-policy": "same-origin"}
 """With no-referrer, which all else is sent with, a browser posts a form as from nowhere: Origin: null."""
