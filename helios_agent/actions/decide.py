@@ -5,7 +5,7 @@ from it.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,8 +18,8 @@ from helios_agent.clock import SECOND_US, from_us
 from helios_agent.config import Config
 from helios_agent.decisions import engine
 from helios_agent.decisions import situation as situations
-from helios_agent.decisions.catalogue import CATALOGUE
-from helios_agent.decisions.engine import Candidate
+from helios_agent.decisions.catalogue import CATALOGUE, patience_hours
+from helios_agent.decisions.engine import Candidate, Decision
 from helios_agent.decisions.policy import Policy, QuietHours
 from helios_agent.decisions.situation import Belief, OpenGoal, Situation
 from helios_agent.errors import Refused
@@ -29,10 +29,13 @@ from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
 from helios_agent.metacognition import knowledge as learned
+from helios_agent.metacognition.knowledge import Fragment
 
 HOUR_S = 3600
 HOUR_US = HOUR_S * SECOND_US
 DAY_US, MONTH_US = 24 * HOUR_US, 30 * 24 * HOUR_US
+REMEMBERED_US = 400 * DAY_US
+"""What was chosen longer ago than this is no longer counted from."""
 DAYS_PER_WEEK, DAYS_PER_YEAR = 7, 365.25
 
 
@@ -43,11 +46,18 @@ async def run(context: Context, intent: Intent) -> Commit:
         assessed = assessments.last(tx, rules.name)
         if assessed is None:
             raise Refused(f"{rules.title} has not been assessed yet, so there is nothing to decide from.")
+        if _is_decided(tx, rules, assessed.seq):  # what has been done since does not show in it
+            intents.request(tx, "assess", rules.name, {}, cause)
+            told = "All was decided that follows from the last assessment: another one was asked for."
+            return {"decision": None, "rationale": told}
         limits = policy(context.config, rules, from_us(tx.now_us()))
-        outcomes.measure(tx, rules, limits, cause)
+        on_trial = outcomes.measure(tx, rules, limits, cause)
         signals = assessed.payload["signals"]
         seed = _seed(context.config.learning.seed, rules.name, assessed.seq)
-        found, used = _informed(tx, situation(tx, rules, signals, seed), limits)
+        stands = situation(tx, rules, signals, seed, on_trial)
+        state = situations.context(stands, limits)
+        fragments = knowledge.for_decision(tx, rules.name, state, CATALOGUE)
+        found, used = _informed(tx, stands, fragments, state)
         inputs = found.to_record()
         it = Situation.from_record(inputs)  # as it is journaled: so it can be decided again
         decision = engine.decide(it, limits)
@@ -61,7 +71,7 @@ async def run(context: Context, intent: Intent) -> Commit:
             "candidates": [candidate.as_record() for candidate in decision.candidates],
             "rationale": decision.rationale,
             "without": list(decision.without),
-            "knowledge": used,
+            "knowledge": sorted(used | _borne_out(it, decision, fragments, limits)),
         }
         event = tx.append("decision.made", payload, cause)
         for candidate in decision.chosen:
@@ -104,7 +114,18 @@ def policy(config: Config, rules: Game, now: datetime) -> Policy:
     )
 
 
-def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None], seed: int) -> Situation:
+def _is_decided(tx: Transaction, rules: Game, assessment: int) -> bool:
+    last = tx.rows(
+        "SELECT payload->>'assessment' AS assessment FROM event"
+        " WHERE kind = 'decision.made' AND payload->>'game' = ? ORDER BY seq DESC LIMIT 1",
+        (rules.name,),
+    )
+    return bool(last) and last[0]["assessment"] == assessment
+
+
+def situation(
+    tx: Transaction, rules: Game, signals: Mapping[str, float | None], seed: int, on_trial: int | None
+) -> Situation:
     """Return a game as it stands in this transaction."""
     now_us, name = tx.now_us(), rules.name
     champion, challenger = (models.holder(tx, name, role) for role in ("champion", "challenger"))
@@ -114,6 +135,7 @@ def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None],
         for spec in CATALOGUE.values()
         if (cost := choices.usual_cost(tx, spec.name, spec.intent, name)) is not None
     }
+    under_way = [found.get(a, CATALOGUE[a].cpu_seconds) for a, _ in choices.not_over(tx)]
     return Situation(
         game=name,
         now_us=now_us,
@@ -121,21 +143,27 @@ def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None],
         signals=signals,
         champion=champion.forecaster if champion else None,
         challenger=challenger.forecaster if challenger else None,
-        hours_since={key: (now_us - at_us) / HOUR_US for key, at_us in choices.last_us(tx).items()},
+        can_roll_back=champion is None or models.can_give_way(tx, champion),
+        on_trial=on_trial,
+        hours_since={
+            key: (now_us - at_us) / HOUR_US
+            for key, at_us in choices.last_us(tx, now_us - REMEMBERED_US).items()
+        },
+        alerted=choices.alerted(tx),
         under_way=_under_way(tx),
         beliefs=beliefs,
         costs=found,
-        spent_day=spending.since(tx, now_us - DAY_US),
-        spent_month=spending.since(tx, now_us - MONTH_US),
+        spent_day=spending.since(tx, now_us - DAY_US) + sum(under_way),
+        spent_month=spending.since(tx, now_us - MONTH_US) + sum(under_way),
         factors=parameters.factors(tx, name),
         is_on=autonomy.is_on(tx),
     )
 
 
-def _informed(tx: Transaction, it: Situation, limits: Policy) -> tuple[Situation, list[str]]:
-    """Return a situation with its open goals and what other games teach, and the fragments that say so."""
-    context = situations.context(it.signals, limits)
-    fragments = knowledge.for_decision(tx, it.game, context, CATALOGUE)
+def _informed(
+    tx: Transaction, it: Situation, fragments: Sequence[Fragment], context: str
+) -> tuple[Situation, set[str]]:
+    """Return a situation with its open goals and what was learned, and the fragments that are in it."""
     lent, costs = {}, dict(it.costs)
     used: set[str] = set()
     for spec in CATALOGUE.values():
@@ -152,7 +180,28 @@ def _informed(tx: Transaction, it: Situation, limits: Policy) -> tuple[Situation
         for goal in goals.every(tx)
         if (goal.game, goal.state) == (it.game, "open")
     )
-    return replace(it, lent=lent, costs=costs, goals=wanted), sorted(used)
+    hours = learned.telling(fragments, it.game).hours
+    return replace(it, lent=lent, costs=costs, told_within_hours=hours, goals=wanted), used
+
+
+def _borne_out(it: Situation, decision: Decision, fragments: Sequence[Fragment], limits: Policy) -> set[str]:
+    """Return the fragments of the game itself that told in a decision.
+
+    Of a feed's delay where it was the limit of a draw that was missing; of an effect where the bet was due,
+    for then what came of it earlier decided whether it was made; of a cost where it was weighed, by what was
+    measured of the same jobs.
+    """
+    used: set[str] = set()
+    for candidate in decision.candidates:
+        if candidate.action == engine.WAIT:
+            continue
+        if candidate.action in it.costs:
+            used.update(learned.own(fragments, it.game, "cost", candidate.action))
+        if CATALOGUE[candidate.action].prior is not None and (candidate.urgency or 0.0) >= 1.0:
+            used.update(learned.own(fragments, it.game, "effect", f"{candidate.action}/{decision.context}"))
+    if it.signals.get("draw_overdue") and patience_hours(it, limits) > limits.ingest_after_hours:
+        used.update(learned.telling(fragments, it.game).used)
+    return used
 
 
 def _seed(seed: int, name: str, assessment: int) -> int:

@@ -8,6 +8,7 @@ from loguru import logger
 
 from helios_agent.clock import to_us
 from helios_agent.config import Config
+from helios_agent.decisions.catalogue import CATALOGUE
 from helios_agent.journal import assessments, experience
 from helios_agent.journal import knowledge as stored
 from helios_agent.journal.experience import Account, Told
@@ -20,6 +21,8 @@ from helios_agent.metacognition.knowledge import Fragment, Lesson
 
 HOUR_US = 3_600_000_000
 DAYS_PER_YEAR = 365.25
+BETS = frozenset(spec.name for spec in CATALOGUE.values() if spec.prior is not None)
+"""Actions that may help or not: that a duty was done says nothing."""
 
 
 def learn(
@@ -36,13 +39,13 @@ def learn(
 
 
 def for_decision(tx: Transaction, game: str, context: str, actions: Iterable[str]) -> list[Fragment]:
-    """Return what is known that bears on a decision: see `knowledge.priors` and `knowledge.costs`."""
+    """Return what is known that bears on a decision: see `knowledge.bearing`."""
     return knowledge.bearing(map(_of, stored.every(tx)), game, context, actions)
 
 
 def forget(tx: Transaction, cause: int) -> int:
     """Journal that what has been of no use for long is forgotten; return how much it is."""
-    found = knowledge.forgettable(map(_of, stored.every(tx)), tx.now_us())
+    found = knowledge.forgettable(map(_of, stored.every(tx)), tx.now_us(), experience.newest_eras(tx))
     for fragment_id, reason in found:
         stored.forget(tx, fragment_id, reason, cause)
     return len(found)
@@ -54,6 +57,7 @@ def _lessons(
     drawn = [
         knowledge.effect(found.action, found.context, found.wins, found.losses, found.decisions)
         for found in experience.outcomes(tx, rules.name, since)
+        if found.action in BETS
     ]
     drawn += [
         knowledge.cost(found.action, found.cpu_seconds, found.seqs)

@@ -15,15 +15,23 @@ from helios_agent.lottery.games import Game
 HOUR_S = 3600
 
 
-def measure(tx: Transaction, rules: Game, limits: Policy, cause: int) -> None:
-    """Journal the outcome of each of a game's choices of which it can be told now."""
+def measure(tx: Transaction, rules: Game, limits: Policy, cause: int) -> int | None:
+    """Journal the outcome of each of a game's choices of which it can be told now.
+
+    Returns how many more draws the newest network has to forecast to be judged, None if none is on trial.
+    """
     factor = parameters.factors(tx, rules.name).get("evaluation_draws", 1.0)
     draws = round(limits.evaluation_draws * factor)
+    left: int | None = None
     for choice in choices.unmeasured(tx, rules.name):
-        outcome = outcomes.judge(_facts(tx, choice, limits), draws)
+        facts = _facts(tx, choice, limits)
+        outcome = outcomes.judge(facts, draws)
+        if outcome is None and choice.action in LEARNING and facts.gains is not None:
+            left = draws - len(facts.gains)
         if outcome is not None:
             told = {"id": choice.id, "game": choice.game, "action": choice.action, **outcome.as_record()}
             tx.append("decision.measured", told, cause)
+    return left
 
 
 def _facts(tx: Transaction, choice: Choice, limits: Policy) -> Facts:
@@ -39,8 +47,8 @@ def _facts(tx: Transaction, choice: Choice, limits: Policy) -> Facts:
 def _gains(tx: Transaction, choice: Choice, result: Mapping[str, Any]) -> tuple[list[float] | None, bool]:
     """Return what a choice's network has gained since, and whether it forecasts no more.
 
-    What it gained is more than the champion of the day, where that is another and forecast, too; else more
-    than chance. None where it made no network, or one that there was.
+    What a training's network gained is what it gained over who was champion when it was decided, where that
+    forecast, too; else over chance, as a promoted one. None where it made no network, or one that there was.
     """
     name, version = result.get("model") or result.get("name"), result.get("version")
     if name is None or version is None or result.get("new") is False:
@@ -49,10 +57,7 @@ def _gains(tx: Transaction, choice: Choice, result: Mapping[str, Any]) -> tuple[
     if model is None:
         return None, False
     own = choices.gains(tx, choice.game, model.forecaster, choice.decision)
-    champion = models.holder(tx, choice.game, "champion")
-    other = (
-        choices.gains(tx, choice.game, champion.forecaster, choice.decision)
-        if champion is not None and champion.forecaster != model.forecaster
-        else {}
-    )
+    other: Mapping[str, float] = {}
+    if choice.action in LEARNING and choice.champion is not None:
+        other = choices.gains(tx, choice.game, choice.champion, choice.decision)
     return [gain - other.get(day, 0.0) for day, gain in own.items()], model.role not in models.ACTIVE

@@ -10,20 +10,23 @@ from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.clock import SECOND_US, iso
 from helios_agent.forecasting import mixture
 from helios_agent.forecasting.ledger import Ledger
-from helios_agent.journal import events, forecasts, models, reflections
+from helios_agent.journal import events, forecasts, reflections
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.journal.reflections import Span
 from helios_agent.lottery.games import Game, game
-from helios_agent.metacognition import analytics, reflection
+from helios_agent.metacognition import reflection
 from helios_agent.store import Reader
 
 DAY_US = 86_400 * SECOND_US
+LEAST_DAYS = 7.0
+"""What jobs took before and after an alarm is told of as many days each or more: work comes in weeks."""
 
 
 async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
-    made = await record(context.store, rules, context.clock.now_us())
+    async with context.store.moment() as store:
+        made = await record(store, rules, context.clock.now_us())
     text = reflection.text(rules.title, made)
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
@@ -38,7 +41,10 @@ ACTION = Action("reflect", CORE, run)
 
 
 async def record(store: Reader, rules: Game, now_us: int) -> dict[str, Any]:
-    """Return what happened to a game since its last reflection, or since the journal began."""
+    """Return what happened to a game since its last reflection, or since the journal began.
+
+    `store` is to show one moment.
+    """
     last = await reflections.newest(store, rules.name, 1)
     head = await events.head(store)
     if last:
@@ -47,7 +53,7 @@ async def record(store: Reader, rules: Game, now_us: int) -> dict[str, Any]:
         oldest = await events.oldest(store)
         since = {"seq": 0, "at": iso(oldest.at_us if oldest else now_us)}
     span = Span(rules.name, since["seq"], head.seq)
-    trained = await side_by_side.facts(store, await reflections.trained(store, span))
+    trained = await side_by_side.records(store, await reflections.trained(store, span))
     alarms = await reflections.alarms(store, span)
     by_action = await reflections.spent(store, span)
     evidence, leader = await _standing(store, span)
@@ -59,7 +65,7 @@ async def record(store: Reader, rules: Game, now_us: int) -> dict[str, Any]:
         "evidence": evidence,
         "alarms": alarms,
         "leader": leader,
-        "trained": [analytics.record(each) for each in trained],
+        "trained": trained,
         "trainings_failed": await reflections.failed_trainings(store, span),
         "roles": await reflections.role_changes(store, span),
         "trends": await _trends(store, rules),
@@ -76,13 +82,15 @@ async def record(store: Reader, rules: Game, now_us: int) -> dict[str, Any]:
 
 async def _standing(store: Reader, span: Span) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return the evidence before and after the span, and who has the largest weight for the next draw."""
-    rows = await store.rows("SELECT era FROM score WHERE game = ? ORDER BY day DESC LIMIT 1", (span.game,))
+    rows = await store.rows(
+        "SELECT era FROM score WHERE game = ? AND seq <= ? ORDER BY day DESC LIMIT 1", (span.game, span.upto)
+    )
     if not rows:
         return {"before_nats": None, "now_nats": None, "peak_nats": None}, None
     era = str(rows[0]["era"])
     scores = [score for score in await forecasts.scores(store, span.game, era) if score.seq <= span.upto]
     before = [score.mixture_nats for score in scores if score.seq <= span.after]
-    state = await forecasts.ledger(store, span.game, era)
+    state = await forecasts.ledger(store, span.game, era, span.upto)
     if not scores or state is None:
         return {"before_nats": None, "now_nats": None, "peak_nats": None}, None
     evidence = {
@@ -108,26 +116,34 @@ async def _standing(store: Reader, span: Span) -> tuple[dict[str, Any], dict[str
 
 async def _trends(store: Reader, rules: Game) -> list[dict[str, Any]]:
     """Return the trends from each model of the newest rules to the next; without the values."""
-    found = await models.of_game(store, rules.name)
-    newest = [model for model in found if model.era == found[-1].era]
-    records = [analytics.record(each) for each in await side_by_side.facts(store, newest)]
-    trends = analytics.trends(records, [*analytics.METRICS.values()])
+    trends = await side_by_side.trends(await side_by_side.of_newest_rules(store, rules))
     return [
         {name: trend[name] for name in ("metric", "unit", "models", "tau", "p", "clear")} for trend in trends
     ]
 
 
 async def _since_alarm(store: Reader, rules: Game, span: Span, now_us: int) -> dict[str, Any] | None:
-    """Return what jobs took since the first alarm under the newest rules, and in as long before it."""
+    """Return what jobs took a day since the first alarm under the newest rules, and in as long before it.
+
+    The time before begins with the journal at the earliest. None where either is shorter than `LEAST_DAYS`.
+    """
     era = await side_by_side.newest_era(store, rules)
     ever = await reflections.alarms(store, Span(rules.name, 0, span.upto))
     first = next((alarm for alarm in ever if era is not None and alarm["at"] >= era), None)
-    if first is None:
+    oldest = await events.oldest(store)
+    if first is None or oldest is None:
         return None
     at_us = events.instant_us("at", first["at"]) or 0
+    from_us = max(2 * at_us - now_us, oldest.at_us)
+    days, days_before = (now_us - at_us) / DAY_US, (at_us - from_us) / DAY_US
+    if min(days, days_before) < LEAST_DAYS:
+        return None
+    since = await reflections.spent_between(store, rules.name, at_us, now_us + 1)
+    before = await reflections.spent_between(store, rules.name, from_us, at_us)
     return {
         "at": first["at"],
-        "days": (now_us - at_us) / DAY_US,
-        "cpu_seconds": await reflections.spent_between(store, rules.name, at_us, now_us + 1),
-        "before": await reflections.spent_between(store, rules.name, 2 * at_us - now_us, at_us),
+        "days": days,
+        "cpu_seconds_per_day": since / days,
+        "days_before": days_before,
+        "cpu_seconds_per_day_before": before / days_before,
     }

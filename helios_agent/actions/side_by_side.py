@@ -1,6 +1,8 @@
 """Gather what is journaled about models and other forecasters, so that they can be seen side by side."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from helios_agent.clock import iso
 from helios_agent.errors import NotFound, Refused
@@ -9,7 +11,8 @@ from helios_agent.forecasting.mixture import SWITCHING, UNIFORM
 from helios_agent.journal import forecasts, models, trainings
 from helios_agent.journal.models import Model
 from helios_agent.lottery.games import Game
-from helios_agent.metacognition.analytics import Facts, Gains
+from helios_agent.metacognition import analytics
+from helios_agent.metacognition.analytics import TRENDED, Facts, Gains, Metric
 from helios_agent.store import Reader
 
 
@@ -38,6 +41,25 @@ async def facts(store: Reader, found: Sequence[Model]) -> list[Facts]:
         )
         for model in found
     ]
+
+
+async def records(store: Reader, found: Sequence[Model]) -> list[dict[str, Any]]:
+    """Return the figures of each of some models: see `analytics.record`."""
+    gathered = await facts(store, found)
+    return await asyncio.to_thread(lambda: [analytics.record(each) for each in gathered])
+
+
+async def of_newest_rules(store: Reader, rules: Game) -> list[dict[str, Any]]:
+    """Return the figures of every model of the newest rules that have one, in the order of joining."""
+    found = await models.of_game(store, rules.name)
+    return await records(store, [model for model in found if model.era == found[-1].era])
+
+
+async def trends(
+    made: Sequence[Mapping[str, Any]], metrics: Sequence[Metric] = TRENDED
+) -> list[dict[str, Any]]:
+    """Return the trends from each of some models, told by their figures, to the next."""
+    return await asyncio.to_thread(analytics.trends, made, metrics)
 
 
 async def newest_era(store: Reader, rules: Game) -> str | None:

@@ -1,12 +1,16 @@
 """`helios analytics`: models and other forecasters side by side."""
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from helios_agent.commands import terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName
+from helios_agent.lottery.games import Game
 from helios_agent.metacognition.analytics import RANKED_BY
+from helios_agent.store import Reader
 from helios_agent.web import analytics, analytics_text, views
 
 app = typer.Typer(help="Models and other forecasters side by side.", no_args_is_help=True)
@@ -18,6 +22,19 @@ Some = Annotated[
 ]
 
 
+def _show(
+    ask: Callable[[Reader, Game], Coroutine[Any, Any, Any]],
+    render: Callable[[Any], str],
+    config: Path,
+    game: str | None,
+    as_json: bool,
+) -> None:
+    """Ask about a game, and print the answer."""
+    settings = terminal.load(config)
+    rules = views.chosen_game(settings, game)
+    terminal.show(terminal.read(settings, lambda store: ask(store, rules)), render, as_json)
+
+
 @app.command("models")
 def models(
     config: ConfigPath = DEFAULT_CONFIG,
@@ -26,10 +43,10 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """Show how each model of a game was trained, what that cost, what it gained, and how they rank."""
-    settings = terminal.load(config)
-    rules = views.chosen_game(settings, game)
-    found = terminal.read(settings, lambda store: analytics.cross_model(store, rules, by))
-    terminal.show(found, analytics_text.models, as_json)
+    _show(
+        lambda store, rules: analytics.cross_model(store, rules, by),
+        analytics_text.models, config, game, as_json,
+    )  # fmt: skip
 
 
 @app.command()
@@ -40,11 +57,10 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two or more forecasters on the draws that all of them forecast."""
-    settings = terminal.load(config)
-    rules = views.chosen_game(settings, game)
-    names = forecasters or []
-    found = terminal.read(settings, lambda store: analytics.compared(store, rules, names, RANKED_BY))
-    terminal.show(found, analytics_text.comparison, as_json)
+    _show(
+        lambda store, rules: analytics.compared(store, rules, forecasters or [], RANKED_BY),
+        analytics_text.comparison, config, game, as_json,
+    )  # fmt: skip
 
 
 @app.command()
@@ -55,10 +71,10 @@ def matrix(
     as_json: AsJson = False,
 ) -> None:
     """Show how the gains of forecasters go together; of all, if none is named."""
-    settings = terminal.load(config)
-    rules = views.chosen_game(settings, game)
-    found = terminal.read(settings, lambda store: analytics.matrix(store, rules, forecasters or []))
-    terminal.show(found, analytics_text.matrix, as_json)
+    _show(
+        lambda store, rules: analytics.matrix(store, rules, forecasters or []),
+        analytics_text.matrix, config, game, as_json,
+    )  # fmt: skip
 
 
 @app.command()
@@ -69,7 +85,7 @@ def ensemble(
     as_json: AsJson = False,
 ) -> None:
     """Build an ensemble, score it draw by draw, and say whether it is better than each of its members."""
-    settings = terminal.load(config)
-    rules = views.chosen_game(settings, game)
-    found = terminal.read(settings, lambda store: analytics.ensemble(store, rules, forecasters or []))
-    terminal.show(found, analytics_text.ensemble, as_json)
+    _show(
+        lambda store, rules: analytics.ensemble(store, rules, forecasters or []),
+        analytics_text.ensemble, config, game, as_json,
+    )  # fmt: skip

@@ -17,8 +17,8 @@ from helios_agent.errors import Refused
 from helios_agent.oneshot import Door
 from helios_agent.web import decisions, text, views
 from helios_agent.web.api import LAST
+from helios_agent.web.decisions import LONGEST_REASON
 from helios_agent.web.guard import read_token
-from helios_agent.web.proposals import LONGEST_REASON
 
 app = typer.Typer(
     help="See decisions, answer what they propose, switch them off and on.", no_args_is_help=True

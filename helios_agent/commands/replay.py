@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from helios_agent.actions import decide, records
-from helios_agent.clock import SystemClock, from_us, iso
+from helios_agent.clock import from_us, iso
 from helios_agent.commands import terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath
 from helios_agent.config.load import load_policy
 from helios_agent.decisions import replay
+from helios_agent.decisions.policy import Policy
 from helios_agent.decisions.replay import Difference, Recorded
 from helios_agent.errors import NotFound
 from helios_agent.journal import events, snapshot
@@ -42,7 +43,8 @@ def replay_decisions(
     span = events.instant_us("--since", since) or 0, events.instant_us("--until", until) or FOREVER_US
     name = game and views.chosen_game(settings, game).name
     with snapshot.opened(settings.database) as database:
-        found = list(records.between(records.recorded(database, settings.archives), name, *span))
+        everything = records.recorded(database, settings.archives)
+    found = list(records.between(everything, name, *span))
     if not found:
         raise NotFound("There is no decision to be made again.")
     if other is None:
@@ -51,10 +53,13 @@ def replay_decisions(
         if unlike:
             raise typer.Exit(1)
         return
-    now = from_us(SystemClock().now_us())
-    games = {one.inputs["game"] for one in found}
-    policies = {name: decide.policy(other, game_of(name), now) for name in games}
-    terminal.show(compare(found, list(replay.differences(found, policies))), _compared, as_json)
+
+    def policy_of(name: str, at_us: int) -> Policy:
+        return decide.policy(other, game_of(name), from_us(at_us))
+
+    meant = {one.seq for one in found}  # the others were decided between them, and count, too
+    differing = [one for one in replay.differences(everything, policy_of) if one.seq in meant]
+    terminal.show(compare(found, differing), _compared, as_json)
 
 
 def compare(found: list[Recorded], differing: list[Difference]) -> dict[str, Any]:

@@ -354,7 +354,7 @@ class Decisions(Section):
     alarm_level: float = Field(0.01, gt=0, lt=0.5)
     change_alarm_years: float = Field(20, ge=1, le=10_000)
     cooldown: Seconds = Field(86_400, ge=0)
-    cooldowns: dict[Chosen, Annotated[Seconds, Field(ge=0)]] = {}
+    cooldowns: dict[Chosen, Annotated[Seconds, Field(ge=0)]] = {"ask": 604_800}
     budget: Budget = Budget()
     cpu_price: float = Field(0.1, ge=0, le=1000)
     disk_price: float = Field(0.1, ge=0, le=1000)
@@ -362,14 +362,18 @@ class Decisions(Section):
     approval: Seconds = Field(604_800, ge=60)
     goals: tuple[Goal, ...] = ()
 
+    @field_validator("autonomy")
+    @classmethod
+    def _tells_or_does_not(cls, autonomy: dict[str, str]) -> dict[str, str]:
+        for action in ("alert", "ask"):
+            if autonomy.get(action) == "propose":
+                raise ValueError(f"{action} only tells a person something: it can act or observe")
+        return autonomy
+
     @field_validator("goals")
     @classmethod
     def _can_be_reached(cls, goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
         return _without_cycles(goals)
-
-    def cooldown_of(self, action: str) -> float:
-        """Return for how many seconds the same action, on the same target, is not decided again."""
-        return next((limit for name, limit in self.cooldowns.items() if name == action), self.cooldown)
 
 
 def _without_cycles(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:

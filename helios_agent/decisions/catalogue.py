@@ -21,6 +21,12 @@ FAILURES = 3
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 8.0
 RESTORED_AFTER_HOURS = 90 * 24.0
 """After so long without a failure a learning rate that was lowered is raised again."""
+GOOD_PART = 0.25
+"""A challenger that has shown this part of what a promotion asks for stays …"""
+PATIENCE = 8.0
+"""… until it has missed so many times the draws after which a network is due for training."""
+GROWN_NATS = math.log(10.0)
+"""An alert on the evidence is repeated once that is ten times as strong."""
 JUDGED = 6
 """Measured trainings from which on it is said whether they help …"""
 UNDECIDED = 12
@@ -90,10 +96,14 @@ def _hours_since(it: Situation, action: str, target: str) -> float:
 
 def _alert(it: Situation, policy: Policy) -> Iterable[Option]:
     alarm, peak = situations.alarm_nats(policy), it.signals.get("evidence_peak")
+    target, told = f"{it.game}/evidence", None
+    if (before := it.alerted.get(target)) is not None and (peak or 0.0) < before * alarm + GROWN_NATS:
+        told = f"it was told of at {before * alarm:.2f} nats, and is not ten times as strong by now"
     yield Option(
-        f"{it.game}/evidence",
+        target,
         _ratio(peak, alarm),
         f"the evidence against fairness reached {peak or 0.0:.2f} nats; the alarm is at {alarm:.2f}",
+        told,
         unknown=_unknown(it, "evidence_peak"),
     )
     change, clearest = it.signals.get("change"), it.signals.get("change_clearest")
@@ -114,7 +124,7 @@ def change_of(game: str) -> str:
 
 
 def _ask(it: Situation, policy: Policy) -> Iterable[Option]:
-    overdue, patience = it.signals.get("draw_overdue"), FAILURES * policy.ingest_after_hours
+    overdue, patience = it.signals.get("draw_overdue"), FAILURES * patience_hours(it, policy)
     yield Option(
         f"{it.game}/feeds",
         _ratio(overdue, patience),
@@ -144,8 +154,13 @@ def _train(it: Situation, policy: Policy) -> Iterable[Option]:
     failed, blocked = it.signals.get("failed_trainings") or 0.0, None
     if known is not None and known < policy.fewest_draws:
         blocked = f"this era has too few draws to train on: {known:.0f} of {policy.fewest_draws}"
-    elif failed >= FAILURES:
-        blocked = f"the last {failed:.0f} trainings failed, and a person was asked"
+    elif it.on_trial is not None:
+        blocked = f"the newest network is on trial for {it.on_trial} more draws"
+    elif _is_promising(it, policy) and (stale or 0.0) < PATIENCE * limit:
+        blocked = "the challenger is on its way to promotion, and another would have to begin again"
+    elif failed and it.factor("learning_rate") > max(LEAST_FACTOR, 0.5**failed):
+        blocked = "its learning rate is to be lowered first"
+    blocked = _failing(it) or blocked
     yield Option(
         it.game,
         _heated(it, policy, _ratio(stale, limit)),
@@ -153,6 +168,24 @@ def _train(it: Situation, policy: Policy) -> Iterable[Option]:
         blocked,
         unknown=_unknown(it, "staleness"),
     )
+
+
+def _is_promising(it: Situation, policy: Policy) -> bool:
+    """Return whether the challenger has shown a good part of what a promotion asks for."""
+    shown = it.signals.get("challenger") or 0.0
+    return it.challenger is not None and shown >= GOOD_PART * _needed(it, policy)
+
+
+def _needed(it: Situation, policy: Policy) -> float:
+    """Return the evidence that the challenger's trial has to show, nats."""
+    trial = max(1, int(it.signals.get("challenger_trial") or 1))
+    return -math.log(comparison.promotion_alpha(trial, policy.alarm_level))
+
+
+def _failing(it: Situation) -> str | None:
+    """Return why nothing is trained at all, where trainings fail again and again."""
+    failed = it.signals.get("failed_trainings") or 0.0
+    return f"the last {failed:.0f} trainings failed, and a person was asked" if failed >= FAILURES else None
 
 
 def _train_warm(it: Situation, policy: Policy) -> Iterable[Option]:
@@ -164,46 +197,56 @@ def _has_network(it: Situation) -> bool:
 
 
 def _heated(it: Situation, policy: Policy, urgency: float | None) -> float | None:
-    return None if urgency is None else urgency * HEAT[situations.context(it.signals, policy)]
+    return None if urgency is None else urgency * HEAT[situations.context(it, policy)]
 
 
 def _tune(it: Situation, policy: Policy) -> Iterable[Option]:
-    yield from _since(it, policy, "draws_since_search", policy.tune_after_draws, "search")
+    blocked = _failing(it)
+    if it.on_trial is not None:
+        blocked = f"the newest network is on trial for {it.on_trial} more draws"
+    yield from _since(it, policy, "draws_since_search", policy.tune_after_draws, "search", blocked)
 
 
 def _backtest(it: Situation, policy: Policy) -> Iterable[Option]:
     yield from _since(it, policy, "draws_since_backtest", policy.backtest_after_draws, "backtest")
 
 
-def _since(it: Situation, policy: Policy, signal: str, limit: int, what: str) -> Iterable[Option]:
+def _since(
+    it: Situation, policy: Policy, signal: str, limit: int, what: str, blocked: str | None = None
+) -> Iterable[Option]:
     since = it.signals.get(signal)
     yield Option(
         it.game,
         _heated(it, policy, _ratio(since, limit)),
         f"draws since the last {what}: {since or 0.0:.0f}; the limit is {limit}",
-        None if _has_network(it) else "there is no network yet",
+        blocked if _has_network(it) else "there is no network yet",
         unknown=_unknown(it, signal),
     )
 
 
 def _ingest(it: Situation, policy: Policy) -> Iterable[Option]:
-    overdue = it.signals.get("draw_overdue")
+    overdue, limit = it.signals.get("draw_overdue"), patience_hours(it, policy)
+    is_learned = limit > policy.ingest_after_hours
+    learned = ", within which nine draws in ten have been told of" if is_learned else ""
     yield Option(
         it.game,
-        _ratio(overdue, policy.ingest_after_hours),
-        f"a draw has been missing for {overdue or 0.0:.1f} h; the feeds are asked after "
-        f"{policy.ingest_after_hours:g} h",
+        _ratio(overdue, limit),
+        f"a draw has been missing for {overdue or 0.0:.1f} h; the feeds are asked after {limit:g} h{learned}",
         unknown=_unknown(it, "draw_overdue"),
     )
+
+
+def patience_hours(it: Situation, policy: Policy) -> float:
+    """Return how long a draw may be missing: as long as feeds usually take, if that is longer than told."""
+    return max(policy.ingest_after_hours, it.told_within_hours or 0.0)
 
 
 def _promote(it: Situation, policy: Policy) -> Iterable[Option]:
     if it.challenger is None:
         return
-    better, trial = it.signals.get("challenger"), max(1, int(it.signals.get("challenger_trial") or 1))
-    needed = -math.log(comparison.promotion_alpha(trial, policy.alarm_level))
+    better, needed = it.signals.get("challenger"), _needed(it, policy)
     yield Option(
-        it.game,
+        f"{it.game}/{it.challenger}",
         _ratio(better, needed),
         f"the evidence that the newest network is better than the champion reached {better or 0.0:.2f} nats; "
         f"this trial needs {needed:.2f}",
@@ -212,11 +255,14 @@ def _promote(it: Situation, policy: Policy) -> Iterable[Option]:
 
 
 def _rollback(it: Situation, policy: Policy) -> Iterable[Option]:
-    return _lost(it, policy, it.champion, "champion")
+    if it.can_roll_back:
+        yield from _lost(it, policy, it.champion, "champion")
 
 
 def _retire(it: Situation, policy: Policy) -> Iterable[Option]:
-    return _lost(it, policy, it.challenger, "challenger")
+    yield from _lost(it, policy, it.challenger, "challenger")
+    if not it.can_roll_back:
+        yield from _lost(it, policy, it.champion, "champion")
 
 
 def _lost(it: Situation, policy: Policy, model: str | None, role: str) -> Iterable[Option]:
@@ -244,7 +290,8 @@ def _learning_rate(it: Situation) -> Iterable[Option]:
     name = "learning_rate"
     target, factor = f"{it.game}/{name}", it.factor(name)
     failed = it.signals.get("failed_trainings")
-    if factor > LEAST_FACTOR:
+    # As many halvings as failures in a row: one that has been answered is not answered again.
+    if factor > max(LEAST_FACTOR, 0.5 ** (failed or 0.0)):
         reason = f"trainings that failed in a row: {failed or 0.0:.0f}; a smaller learning rate may do better"
         yield Option(
             target, failed, reason, None, _unknown(it, "failed_trainings"), _factor(factor / 2, reason),
@@ -258,8 +305,8 @@ def _learning_rate(it: Situation) -> Iterable[Option]:
 def _cadence(it: Situation, policy: Policy) -> Iterable[Option]:
     name = "retrain_after_draws"
     target, factor = f"{it.game}/{name}", it.factor(name)
-    context, (wins, measured) = situations.context(it.signals, policy), _trainings(it, QUIET)
-    if context == QUIET and factor < MOST_FACTOR and measured >= JUDGED:
+    context, (wins, measured) = situations.context(it, policy), _trainings(it, QUIET)
+    if context == QUIET and factor < MOST_FACTOR and measured >= JUDGED * factor:
         share = wins / measured
         reason = f"{wins:.0f} of {measured:.0f} trainings helped while nothing was suspected"
         yield Option(target, USELESS / max(share, USELESS / 4), reason, args=_factor(factor * 2, reason))
@@ -271,7 +318,7 @@ def _cadence(it: Situation, policy: Policy) -> Iterable[Option]:
 def _evaluation(it: Situation, policy: Policy) -> Iterable[Option]:
     name = "evaluation_draws"
     target, factor = f"{it.game}/{name}", it.factor(name)
-    context, (wins, measured) = situations.context(it.signals, policy), _trainings(it, QUIET)
+    context, (wins, measured) = situations.context(it, policy), _trainings(it, QUIET)
     if context == QUIET and factor < MOST_FACTOR and measured >= UNDECIDED * factor:
         undecided = 1.0 - abs(2.0 * wins / measured - 1.0)  # 1 where as many helped as did not
         reason = f"{wins:.0f} of {measured:.0f} trainings helped: too near to half to say whether they do"
@@ -349,13 +396,15 @@ CATALOGUE: dict[str, Spec] = {
             "ingest", "evaluation trigger", _ingest, "ingest", "ingest", prior=HOPEFUL,
             serves=("draw_overdue", "missing_draws", "feed_silence"),
         ),
-        Spec("promote", "promotion", _promote, "promote", "champion", serves=SKILL),
-        Spec("rollback", "rollback", _rollback, "rollback", "champion", serves=SKILL),
+        Spec("promote", "promotion", _promote, "promote", "champion"),
+        Spec("rollback", "rollback", _rollback, "rollback", "champion"),
         Spec("retire", "rollback", _retire, "retire", "champion"),
         Spec("adjust", "parameter adjustment", _adjust, "adjust", "adjust"),
         Spec("backup", "maintenance", _backup, "backup", "backup", serves=("backup_age",)),
         Spec("verify", "maintenance", _verify, "verify", "verify", serves=("verification_age",)),
-        Spec("compact", "maintenance", _compact, "compact", "compact", serves=("storage_used",)),
+        Spec(
+            "compact", "maintenance", _compact, "compact", "compact", prior=HOPEFUL, serves=("storage_used",)
+        ),
     )
 }  # fmt: skip
 """By name: those of config.model.Chosen."""

@@ -96,7 +96,7 @@ class Decision:
 
 def decide(it: Situation, policy: Policy) -> Decision:
     """Weigh everything that could be done about a game."""
-    context = situations.context(it.signals, policy)
+    context = situations.context(it, policy)
     weighed = [
         _weigh(spec, option, context, it, policy)
         for spec in CATALOGUE.values()
@@ -163,7 +163,8 @@ def _barred(
 ) -> str | None:
     """Return what forbids a candidate, None if nothing does. `spent`: CPU seconds of those chosen before."""
     spec = CATALOGUE[candidate.action]
-    since = _hours_since(it, spec, candidate.target)
+    since = it.hours_since.get((candidate.action, candidate.target), math.inf)
+    akin, since_akin = _akin(it, spec, candidate.target)
     rival = taken.get(_contest(candidate))
     cost, today, month = candidate.cpu_seconds, it.spent_day + spent, it.spent_month + spent
     if candidate.score is None:
@@ -176,6 +177,8 @@ def _barred(
         return "it is already under way"
     if since < policy.cooldown_of(candidate.action):
         return f"it was decided {since:.1f} h ago; the cooldown is {policy.cooldown_of(candidate.action):g} h"
+    if since_akin < policy.cooldown_hours:
+        return f"{akin} was decided {since_akin:.1f} h ago; the cooldown is {policy.cooldown_hours:g} h"
     if rival is not None:
         return f"{rival} scores higher, and one of the two is enough"
     if spec.long and policy.quiet_hours is not None and policy.quiet_hours.contain(it.now):
@@ -192,10 +195,12 @@ def _barred(
     return None
 
 
-def _hours_since(it: Situation, spec: Spec, target: str) -> float:
-    """Return how long ago this, or another of its group, was decided for the same target."""
-    same = [other.name for other in CATALOGUE.values() if other.group == spec.group]
-    return min(it.hours_since.get((name, target), math.inf) for name in same)
+def _akin(it: Situation, spec: Spec, target: str) -> tuple[str, float]:
+    """Return which other action of the group was last decided for the same target, and how long ago."""
+    others = [other.name for other in CATALOGUE.values() if other.group == spec.group and other != spec]
+    found = [(it.hours_since.get((name, target), math.inf), name) for name in others]
+    hours, name = min(found, default=(math.inf, ""))
+    return name, hours
 
 
 def _contest(candidate: Candidate) -> object:

@@ -37,7 +37,7 @@ class Outcome:
     """What came of a choice: its impact, in a unit, if that was measured; whether it did what it was for.
 
     success is None where a person ended it, so that nothing can be said. regret: what waiting would have
-    scored more.
+    scored more; it was worth it where there is none.
     """
 
     impact: float | None
@@ -52,7 +52,7 @@ class Outcome:
             "impact": None if self.impact is None else round(self.impact, 9),
             "unit": self.unit,
             "success": None if self.success is None else int(self.success),
-            "regret": None if self.regret is None else round(self.regret, 6),
+            "regret": self.regret,
             "sentence": self.sentence,
         }
 
@@ -91,9 +91,12 @@ def _learned(facts: Facts, evaluation_draws: int) -> Outcome | None:
     if len(facts.gains) < evaluation_draws and not facts.over:
         return None
     gains = facts.gains[:evaluation_draws]
-    if not gains:
-        return _outcome(facts, None, NATS, False, "its network never forecast a draw")
     total = sum(gains)
+    if len(gains) < evaluation_draws and abs(total) < HELPED_NATS:
+        return Outcome(
+            total / len(gains) if gains else None, NATS, None, None,
+            f"Its network forecast {len(gains)} draws only: nothing can be said of its worth.",
+        )  # fmt: skip
     told = f"its network gained {total:+.3f} nats over {len(gains)} draws; {HELPED_NATS:g} are needed"
     return _outcome(facts, total / len(gains), NATS, total >= HELPED_NATS, told)
 
@@ -109,7 +112,7 @@ def _promoted(facts: Facts, evaluation_draws: int) -> Outcome | None:
 
 def _outcome(facts: Facts, impact: float | None, unit: str | None, success: bool, what: str) -> Outcome:
     realised = facts.urgency * success - facts.price
-    regret = max(0.0, WAIT_SCORE - realised)
+    regret = round(max(0.0, WAIT_SCORE - realised), 6)
     cost = f" and took {facts.cpu_seconds:.1f} s of processor time" if facts.cpu_seconds else ""
     worth = "It was worth it" if not regret else "It was not worth it"
     return Outcome(impact, unit, success, regret, f"{worth}: {what}{cost}.")

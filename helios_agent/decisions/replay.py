@@ -5,7 +5,7 @@ as it was. By another one, cooldowns and budgets are those of its own choices: w
 before. Signals and beliefs are as they were recorded, for nobody knows what other choices would have brought.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,12 +79,23 @@ def unlike(recorded: Iterable[Recorded]) -> Iterator[str]:
             )
 
 
-def differences(recorded: Iterable[Recorded], policies: Mapping[str, Policy]) -> Iterator[Difference]:
-    """Decide again by other policies, one for each game, and yield where that differs, in order."""
+def differences(
+    recorded: Iterable[Recorded], policy_of: Callable[[str, int], Policy]
+) -> Iterator[Difference]:
+    """Decide again by another policy, and yield where that differs, in order.
+
+    policy_of: what it is for a game at an instant (microseconds). What is under way is taken as recorded, and
+    what is chosen is spent at once.
+    """
     chosen: dict[Key, int] = {}
     spent: list[tuple[int, float]] = []
+    is_first = True
     for one in recorded:
         was = Situation.from_record(one.inputs)
+        if is_first:  # what had been done before the record begins
+            chosen = {key: one.at_us - round(hours * HOUR_US) for key, hours in was.hours_since.items()}
+            spent = [(one.at_us, was.spent_day), (one.at_us - DAY_US, was.spent_month - was.spent_day)]
+            is_first = False
         hours = {key: (one.at_us - at_us) / HOUR_US for key, at_us in chosen.items()}
         it = replace(
             was,
@@ -92,7 +103,7 @@ def differences(recorded: Iterable[Recorded], policies: Mapping[str, Policy]) ->
             spent_day=sum(cost for at_us, cost in spent if at_us > one.at_us - DAY_US),
             spent_month=sum(cost for at_us, cost in spent if at_us > one.at_us - MONTH_US),
         )
-        decision = engine.decide(it, policies[was.game])
+        decision = engine.decide(it, policy_of(was.game, one.at_us))
         now = {(c.action, c.target): c for c in decision.chosen}
         for key, candidate in now.items():
             chosen[key] = one.at_us

@@ -13,6 +13,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUIET: Literal["quiet"] = "quiet"
 SUSPICIOUS: Literal["suspicious"] = "suspicious"
 ALARMED: Literal["alarmed"] = "alarmed"
+ALARMED_HOURS = 90 * 24.0
 Key = tuple[str, str]
 """An action and its target."""
 
@@ -45,10 +46,16 @@ class Situation:
     champion: str | None = None
     """name@version, as its target is written."""
     challenger: str | None = None
+    can_roll_back: bool = True
+    """Whether whoever was champion before, if anybody, could be it again."""
+    on_trial: int | None = None
+    """How many draws the newest network has yet to forecast before it is judged; None: it was judged."""
     is_on: bool = True
     """False while a person has switched decisions off."""
     hours_since: Mapping[Key, float] = field(default_factory=dict)
-    """How long ago each action on each target was last chosen."""
+    """How long ago each action on each target was last chosen, or a proposal of it refused."""
+    alerted: Mapping[str, float] = field(default_factory=dict)
+    """How urgent the last alert about each target was."""
     under_way: frozenset[Key] = frozenset()
     """Intents that wait, run or are paused."""
     beliefs: Mapping[Key, Belief] = field(default_factory=dict)
@@ -57,8 +64,10 @@ class Situation:
     """What outcomes in other games count for here, likewise."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """CPU seconds that an action usually takes, where that was measured."""
+    told_within_hours: float | None = None
+    """Within which the quickest feed has told of nine draws in ten, where that was learned."""
     spent_day: float = 0.0
-    """CPU seconds that chosen actions took within the last 24 hours."""
+    """CPU seconds that chosen actions took within the last 24 hours, or will take that are not over."""
     spent_month: float = 0.0
     """… within the last 30 days."""
     factors: Mapping[str, float] = field(default_factory=dict)
@@ -82,12 +91,16 @@ class Situation:
             "signals": dict(sorted(self.signals.items())),
             "champion": self.champion,
             "challenger": self.challenger,
+            "can_roll_back": self.can_roll_back,
+            "on_trial": self.on_trial,
             "is_on": self.is_on,
             "hours_since": [[*key, round(hours, 6)] for key, hours in sorted(self.hours_since.items())],
+            "alerted": {target: round(urgency, 6) for target, urgency in sorted(self.alerted.items())},
             "under_way": [list(key) for key in sorted(self.under_way)],
             "beliefs": [[*key, b.wins, b.losses] for key, b in sorted(self.beliefs.items())],
             "lent": [[*key, b.wins, b.losses] for key, b in sorted(self.lent.items())],
             "costs": {name: round(cost, 6) for name, cost in sorted(self.costs.items())},
+            "told_within_hours": None if self.told_within_hours is None else round(self.told_within_hours, 6),
             "spent_day": round(self.spent_day, 6),
             "spent_month": round(self.spent_month, 6),
             "factors": dict(sorted(self.factors.items())),
@@ -112,19 +125,21 @@ class Situation:
         return cls(**{**record, **given})
 
 
-def context(signals: Mapping[str, float | None], policy: Policy) -> str:
+def context(it: Situation, policy: Policy) -> str:
     """Return how things stand with a game's fairness: what is worth doing depends on it.
 
-    `alarmed` once the evidence, or that for a change, is at its alarm; `suspicious` from half way there.
+    `alarmed` while the evidence, or that for a change, is at its alarm, and for ALARMED_HOURS after an alert,
+    since the watch for a change begins anew with it; `suspicious` from half way there.
     """
-    at = max(
-        (signals.get("evidence_peak") or 0.0) / alarm_nats(policy),
-        change_alarm(signals, policy),
-    )
-    now = max((signals.get("evidence") or 0.0) / alarm_nats(policy), change_alarm(signals, policy))
-    if at >= 1.0:
+    nearest = max((it.signals.get("evidence") or 0.0) / alarm_nats(policy), change_alarm(it.signals, policy))
+    alerts = [hours for key, hours in it.hours_since.items() if _is_alert(key, it.game)]
+    if nearest >= 1.0 or min(alerts, default=math.inf) < ALARMED_HOURS:
         return ALARMED
-    return SUSPICIOUS if now >= 0.5 else QUIET
+    return SUSPICIOUS if nearest >= 0.5 else QUIET
+
+
+def _is_alert(key: Key, game: str) -> bool:
+    return key[0] == "alert" and key[1].partition("/")[0] == game
 
 
 def alarm_nats(policy: Policy) -> float:

@@ -12,7 +12,8 @@ from helios_agent.journal.journal import Transaction
 class Choice:
     """What a decision chose to do, with the state and the result of the intent that it asked for.
 
-    state and result are None where the intent has left the database; cpu_seconds is what it has cost so far.
+    state and result are None where the intent has left the database; cpu_seconds is what it has cost so far,
+    champion the one that there was.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Choice:
     state: str | None
     result: Mapping[str, Any] | None
     cpu_seconds: float
+    champion: str | None
 
 
 def unmeasured(tx: Transaction, game: str) -> list[Choice]:
@@ -33,7 +35,8 @@ def unmeasured(tx: Transaction, game: str) -> list[Choice]:
     rows = tx.rows(
         "SELECT choice.id, decision, game, choice.action, choice.target, context, urgency, at_us,"
         " intent.state, intent.result, (SELECT coalesce(sum(cpu_seconds), 0) FROM spending"
-        " WHERE spending.job = choice.id) AS cpu_seconds"
+        " WHERE spending.job = choice.id) AS cpu_seconds,"
+        " (SELECT payload->>'$.inputs.champion' FROM event WHERE seq = decision) AS champion"
         " FROM choice LEFT JOIN intent ON intent.id = choice.id"
         " WHERE game = ? AND measured_us IS NULL ORDER BY decision, choice.id",
         (game,),
@@ -54,10 +57,33 @@ def outcomes(tx: Transaction, game: str) -> dict[tuple[str, str], tuple[int, int
     return {(row["action"], row["context"]): (row["wins"], row["losses"]) for row in rows}
 
 
-def last_us(tx: Transaction) -> dict[tuple[str, str], int]:
-    """Return when each action on each target was last chosen."""
-    rows = tx.rows("SELECT action, target, max(at_us) AS at_us FROM choice GROUP BY action, target")
-    return {(row["action"], row["target"]): row["at_us"] for row in rows}
+def last_us(tx: Transaction, since_us: int) -> dict[tuple[str, str], int]:
+    """Return when each action on each target was last chosen since an instant.
+
+    One that was proposed, and refused or not answered, counts from then on.
+    """
+    rows = tx.rows(
+        "SELECT choice.action, choice.target, max(max(at_us, CASE WHEN state IN ('refused', 'expired')"
+        " THEN changed_us ELSE 0 END)) AS last_us FROM choice LEFT JOIN intent ON intent.id = choice.id"
+        " WHERE at_us >= ? GROUP BY choice.action, choice.target",
+        (since_us,),
+    )
+    return {(row["action"], row["target"]): row["last_us"] for row in rows}
+
+
+def alerted(tx: Transaction) -> dict[str, float]:
+    """Return how urgent the last alert about each target was."""
+    rows = tx.rows("SELECT target, urgency, max(decision) FROM choice WHERE action = 'alert' GROUP BY target")
+    return {row["target"]: row["urgency"] for row in rows}
+
+
+def not_over(tx: Transaction) -> list[tuple[str, str]]:
+    """Return the action and the game of each choice that waits, is proposed, or runs."""
+    rows = tx.rows(
+        "SELECT choice.action, game FROM intent JOIN choice ON choice.id = intent.id"
+        " WHERE state IN ('proposed', 'ready', 'running', 'paused')"
+    )
+    return [(row["action"], row["game"]) for row in rows]
 
 
 COSTS_FROM = 5

@@ -120,6 +120,12 @@ def told(tx: Transaction, game: str, since: int) -> list[Told]:
     return found
 
 
+def newest_eras(tx: Transaction) -> dict[str, str]:
+    """Return the era of the last scored draw of each game."""
+    rows = tx.rows("SELECT game, era, max(day) FROM score GROUP BY game")
+    return {row["game"]: row["era"] for row in rows}
+
+
 def account(tx: Transaction, game: str, since: int) -> Account | None:
     """Return the account of the newest era, None where no draw was scored."""
     rows = tx.rows("SELECT era, day, seq FROM score WHERE game = ? ORDER BY day DESC LIMIT 1", (game,))

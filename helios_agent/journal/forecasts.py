@@ -153,10 +153,12 @@ class LedgerState:
     seq: int
 
 
-async def ledger(store: Reader, game: str, era: str) -> LedgerState | None:
-    """Return the ledger of an era after its last scored draw, or None before the first."""
+async def ledger(store: Reader, game: str, era: str, upto: int = FOREVER) -> LedgerState | None:
+    """Return the ledger of an era after its last draw that was scored up to an event; None before any."""
     rows = await store.rows(
-        "SELECT day, ledger, seq FROM score WHERE game = ? AND era = ? ORDER BY day DESC LIMIT 1", (game, era)
+        "SELECT day, ledger, seq FROM score WHERE game = ? AND era = ? AND seq <= ?"
+        " ORDER BY day DESC LIMIT 1",
+        (game, era, upto),
     )
     return LedgerState(rows[0]["day"], json.loads(rows[0]["ledger"]), rows[0]["seq"]) if rows else None
 

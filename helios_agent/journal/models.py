@@ -163,6 +163,17 @@ async def before(store: Reader, champion: Model) -> Model | None:
     return Model.from_row(rows[0]) if rows else None
 
 
+def can_give_way(tx: Transaction, champion: Model) -> bool:
+    """Return whether the model whose place a champion took, if there was one, could be champion again."""
+    rows = tx.rows(
+        "SELECT model.role, model.era FROM promotion JOIN model ON model.game = promotion.game"
+        " AND model.version = promotion.in_place_of WHERE promotion.seq ="
+        " (SELECT max(seq) FROM promotion WHERE game = ? AND version = ?)",
+        (champion.game, champion.version),
+    )
+    return all(row["role"] != "deleted" and row["era"] == champion.era for row in rows)
+
+
 async def epochs(store: Reader, job: str) -> list[Mapping[str, Any]]:
     """Return the epochs of a training job's latest run, in order."""
     rows = await store.rows(

@@ -285,7 +285,8 @@ DELETE FROM backtest WHERE report IS NULL AND job IN (
   SELECT id FROM intent WHERE seq <= :payload->>'upto'
   AND state IN ('done', 'failed', 'dead', 'refused', 'expired', 'cancelled'));
 DELETE FROM intent WHERE seq <= :payload->>'upto'
-  AND state IN ('done', 'failed', 'dead', 'refused', 'expired', 'cancelled');
+  AND state IN ('done', 'failed', 'dead', 'refused', 'expired', 'cancelled')
+  AND id NOT IN (SELECT id FROM choice WHERE measured_us IS NULL);
 DELETE FROM firing WHERE seq BETWEEN :payload->>'from' AND :payload->>'upto'
   AND due_us < (SELECT max(due_us) FROM firing AS last WHERE last.schedule = firing.schedule);
 DELETE FROM outbox WHERE event BETWEEN :payload->>'from' AND :payload->>'upto' AND state <> 'pending';

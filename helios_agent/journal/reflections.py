@@ -132,7 +132,8 @@ async def knowledge_of(store: Reader, model: Model) -> list[dict[str, Any]]:
 async def decisions(store: Reader, span: Span) -> dict[str, Any]:
     """Return how often it was decided, and for each action what was chosen, measured, worth it and spent.
 
-    CPU seconds are those of the chosen jobs, spent in the span; regret: what waiting would have scored more.
+    CPU seconds are those of the chosen jobs, spent in the span; regret: what waiting would have scored more;
+    worth it: without any.
     """
     made = await store.rows(
         "SELECT count(*) AS n FROM event WHERE kind = 'decision.made' AND payload->>'game' = ?"
@@ -140,13 +141,12 @@ async def decisions(store: Reader, span: Span) -> dict[str, Any]:
         (span.game, span.after, span.upto),
     )
     rows = await store.rows(
-        "WITH measured AS (SELECT payload->>'id' AS id, payload->>'success' AS success,"
-        " payload->>'regret' AS regret FROM event WHERE kind = 'decision.measured' AND payload->>'game' = ?1"
-        " AND seq > ?2 AND seq <= ?3),"
+        "WITH measured AS (SELECT payload->>'id' AS id, payload->>'regret' AS regret FROM event"
+        " WHERE kind = 'decision.measured' AND payload->>'game' = ?1 AND seq > ?2 AND seq <= ?3),"
         " spent AS (SELECT job, sum(cpu_seconds) AS seconds FROM spending"
         " WHERE seq > ?2 AND seq <= ?3 GROUP BY job)"
-        " SELECT c.action, sum(c.decision > ?2 AND c.decision <= ?3) AS chosen, count(m.id) AS measured,"
-        " sum(coalesce(m.success, 0)) AS worth_it, sum(coalesce(s.seconds, 0)) AS cpu_seconds,"
+        " SELECT c.action, sum(c.decision > ?2 AND c.decision <= ?3) AS chosen, count(m.regret) AS measured,"
+        " count(CASE WHEN m.regret = 0.0 THEN 1 END) AS worth_it, sum(coalesce(s.seconds, 0)) AS cpu_seconds,"
         " sum(m.regret) AS regret FROM choice c"
         " LEFT JOIN measured m ON m.id = c.id LEFT JOIN spent s ON s.job = c.id"
         " WHERE c.game = ?1"

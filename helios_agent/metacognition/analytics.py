@@ -52,12 +52,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Metric:
-    """What models can be ranked by."""
+    """What models can be ranked by, and followed from one to the next if equal models give no `trend` of it.
+
+    Sums grow with the draws that a model has forecast, costs with those that it was trained on.
+    """
 
     name: str
     unit: str
     definition: str
     best: Literal["largest", "smallest"]
+    trend: bool = False
 
 
 METRICS: Mapping[str, Metric] = {
@@ -66,8 +70,9 @@ METRICS: Mapping[str, Metric] = {
         Metric(
             "live_mean_nats",
             "nats a draw",
-            "mean log-score gain over uniform on the draws it forecast",
+            f"mean log-score gain over uniform on the draws it forecast, of {FEWEST_DRAWS} or more",
             "largest",
+            trend=True,
         ),
         Metric(
             "live_gain_nats",
@@ -78,7 +83,7 @@ METRICS: Mapping[str, Metric] = {
         Metric(
             "efficiency",
             "nats per CPU second",
-            "live_gain_nats for each CPU second of its training",
+            "live_gain_nats, if it has gained, for each CPU second of its training",
             "largest",
         ),
         Metric(
@@ -86,12 +91,14 @@ METRICS: Mapping[str, Metric] = {
             "nats a draw",
             "gain over uniform on validation, at the best epoch",
             "largest",
+            trend=True,
         ),
         Metric(
             "best_loss",
             "nats a draw",
             "smallest validation loss of its training",
             "smallest",
+            trend=True,
         ),
         Metric(
             "final_loss",
@@ -138,13 +145,13 @@ METRICS: Mapping[str, Metric] = {
     )
 }
 RANKED_BY = "live_mean_nats"
+TRENDED = tuple(metric for metric in METRICS.values() if metric.trend)
 
 
 def record(facts: Facts) -> dict[str, Any]:
     """Return one model's figures: those of `METRICS`, and what they are made of."""
     live = account(facts.gains)
-    total = live["gain_nats"]
-    known = bool(facts.gains) and bool(facts.cpu_seconds)
+    gained, cpu_seconds = live["gain_nats"] or 0.0, facts.cpu_seconds
     return {
         "model": facts.model,
         "game": facts.game,
@@ -156,7 +163,7 @@ def record(facts: Facts) -> dict[str, Any]:
         **training(facts.epochs, facts.summary),
         "cpu_seconds": facts.cpu_seconds,
         **{f"live_{name}": value for name, value in live.items()},
-        "efficiency": total / facts.cpu_seconds if known and facts.cpu_seconds else None,
+        "efficiency": gained / cpu_seconds if cpu_seconds and gained > 0.0 else None,
     }
 
 
@@ -278,20 +285,27 @@ def _too_few(draws: int) -> str:
 def rank(records: Sequence[Mapping[str, Any]], metric: Metric) -> list[dict[str, Any]]:
     """Return the models in the order of a metric, the best first; equal ones share a rank.
 
-    Those of which it is not known come last, and have none.
+    Those of which it cannot be said come last, and have none.
     """
     sign = -1.0 if metric.best == "largest" else 1.0
-    known = sorted(
-        (r for r in records if r[metric.name] is not None), key=lambda r: (sign * r[metric.name], r["model"])
-    )
+    values = {r["model"]: _said(r, metric) for r in records}
+    known = sorted((sign * value, model) for model, value in values.items() if value is not None)
     ranked: list[dict[str, Any]] = []
-    for place, item in enumerate(known, 1):
-        value = item[metric.name]
+    for place, (_, model) in enumerate(known, 1):
+        value = values[model]
         tied = ranked and ranked[-1]["value"] == value
-        ranked.append({"rank": ranked[-1]["rank"] if tied else place, "model": item["model"], "value": value})
+        ranked.append({"rank": ranked[-1]["rank"] if tied else place, "model": model, "value": value})
     return ranked + [
-        {"rank": None, "model": r["model"], "value": None} for r in records if r[metric.name] is None
+        {"rank": None, "model": model, "value": None} for model, value in values.items() if value is None
     ]
+
+
+def _said(record: Mapping[str, Any], metric: Metric) -> float | None:
+    """Return a model's value of a metric; None where it is not known, or a mean is of too few draws."""
+    if metric.name == "live_mean_nats" and record["live_draws"] < FEWEST_DRAWS:
+        return None
+    value: float | None = record[metric.name]
+    return value
 
 
 def matrix(accounts: Mapping[str, Gains]) -> dict[str, Any]:
@@ -330,15 +344,16 @@ def trends(records: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> l
     """
     found = []
     for metric in metrics:
-        known = [r for r in records if r[metric.name] is not None][-MOST_TRENDED:]
-        tau, p = rank_trend([float(r[metric.name]) for r in known])
+        said = [(r["model"], value) for r in records if (value := _said(r, metric)) is not None]
+        models, values = ([each[i] for each in said[-MOST_TRENDED:]] for i in (0, 1))
+        tau, p = rank_trend(values)
         is_clear = p is not None and p <= TREND_ALPHA / len(metrics)
         found.append(
             {
                 "metric": metric.name,
                 "unit": metric.unit,
-                "models": [r["model"] for r in known],
-                "values": [r[metric.name] for r in known],
+                "models": models,
+                "values": values,
                 "tau": tau,
                 "p": p,
                 "clear": is_clear,

@@ -9,6 +9,8 @@ lesson is drawn. The kinds:
 * `leader` of an era: which forecaster took the lead of the mixture;
 * `feed`: how long after a draw a feed tells of it;
 * `cost` of an action: the processor time that an attempt takes.
+
+Decisions use `effect`, `feed` and `cost`; `fairness` and `leader` only report.
 """
 
 import math
@@ -284,22 +286,51 @@ def costs(fragments: Iterable[Fragment], game: str, action: str) -> Cost:
     return Cost(seconds, tuple(f.id for f in used))
 
 
+class Telling(NamedTuple):
+    """Within how many hours nine draws in ten are told of (None: nothing is known), by which fragments."""
+
+    hours: float | None
+    used: tuple[str, ...]
+
+
+def telling(fragments: Iterable[Fragment], game: str) -> Telling:
+    """Return within how many hours of a draw of a game the quickest feed has told of nine in ten."""
+    known = [
+        (float(f.lesson.evidence["within_hours"]), f.id)
+        for f in fragments
+        if (f.lesson.kind, f.game) == ("feed", game)
+    ]
+    hours, used = min(known, default=(None, None))
+    return Telling(hours, () if used is None else (used,))
+
+
+def own(fragments: Iterable[Fragment], game: str, kind: str, subject: str) -> tuple[str, ...]:
+    """Return the id of what a game itself has taught of a subject; empty if nothing."""
+    return tuple(f.id for f in _about(fragments, kind, subject) if f.game == game)
+
+
 def bearing(fragments: Iterable[Fragment], game: str, context: str, actions: Iterable[str]) -> list[Fragment]:
-    """Return the fragments that bear on a decision about a game: what `priors` and `costs` can use."""
+    """Return the fragments that bear on a decision about a game, whichever game taught them."""
     names = list(actions)
     effects = {f"{name}/{context}" for name in names}
     return [
         fragment
         for fragment in fragments
         if (fragment.lesson.kind == "cost" and fragment.lesson.subject in names)
-        or (fragment.lesson.kind == "effect" and fragment.lesson.subject in effects and fragment.game != game)
+        or (fragment.lesson.kind == "effect" and fragment.lesson.subject in effects)
+        or (fragment.lesson.kind == "feed" and fragment.game == game)
     ]
 
 
-def forgettable(fragments: Iterable[Fragment], now_us: int) -> list[tuple[str, str]]:
-    """Return the ids of the fragments to be forgotten, each with the reason."""
+def forgettable(fragments: Iterable[Fragment], now_us: int, eras: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the ids of the fragments to be forgotten, each with the reason.
+
+    What still holds is kept: the fairness and the leader of each game's newest era, which `eras` names.
+    """
     found = []
     for fragment in fragments:
+        if _still_holds(fragment, eras):
+            continue
         idle_us = now_us - max(fragment.learned_us, fragment.used_us or 0)
         if idle_us >= FORGOTTEN_US:
             found.append((fragment.id, "in three years it was neither used nor renewed"))
@@ -307,6 +338,13 @@ def forgettable(fragments: Iterable[Fragment], now_us: int) -> list[tuple[str, s
             relevance = f"its relevance is {fragment.lesson.relevance:.2f}, less than {IRRELEVANT:g}"
             found.append((fragment.id, f"{relevance}, and in a year it was neither used nor renewed"))
     return found
+
+
+def _still_holds(fragment: Fragment, eras: Mapping[str, str]) -> bool:
+    lesson = fragment.lesson
+    if lesson.subject != eras.get(fragment.game):
+        return False
+    return lesson.kind == "fairness" or (lesson.kind == "leader" and bool(lesson.evidence["leads"]))
 
 
 def _about(fragments: Iterable[Fragment], kind: str, subject: str) -> list[Fragment]:

@@ -80,6 +80,8 @@ def _leader(leader: Record | None) -> list[str]:
 
 
 def _gained(account: Record) -> str:
+    if not account["draws"]:
+        return f"{account['weight']:.3f}, and has not forecast a scored draw yet"
     told = f"{account['weight']:.3f}, and gained {account['gain_nats']:+.3f} nats on chance over "
     told += _count(account["draws"], "draw")
     if account["gain_since_nats"] not in (None, account["gain_nats"]):
@@ -149,10 +151,11 @@ def _spent(compute: Record) -> list[str]:
         else "No job took processor time."
     ]
     alarm = compute["since_alarm"]
-    if alarm is not None and alarm["days"] >= 1.0:
+    if alarm is not None:
         told.append(
             f"In the {alarm['days']:.1f} days since the first alarm, on {alarm['at'][:10]}, jobs took "
-            f"{alarm['cpu_seconds']:,.1f} CPU seconds; in as long a time before it, {alarm['before']:,.1f}."
+            f"{alarm['cpu_seconds_per_day']:,.1f} CPU seconds a day; in the {alarm['days_before']:.1f} days "
+            f"before it, {alarm['cpu_seconds_per_day_before']:,.1f}."
         )
     return told
 
@@ -188,11 +191,11 @@ def of_model(record: Record, learned: Sequence[Record], choices: Sequence[Record
         parts.append(f"It is {record['role']}, and no draw that it forecast has been scored.")
     for choice in choices:
         done = f"A decision chose to {choice['action']} on {choice['at'][:10]}"
-        if choice["success"] is None:
+        if choice["regret"] is None:
             parts.append(f"{done}; what came of it is not measured yet.")
         else:
             impact = "" if choice["impact"] is None else f" ({choice['impact']:+.3g} {choice['unit']})"
-            parts.append(f"{done}; it was {'' if choice['success'] else 'not '}worth it{impact}.")
+            parts.append(f"{done}; it was {'' if choice['regret'] == 0.0 else 'not '}worth it{impact}.")
     return " ".join([*parts, *_learned(learned)])
 
 

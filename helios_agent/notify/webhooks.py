@@ -35,6 +35,11 @@ class Endpoint:
         """Return whether it asked for this kind; news about webhooks themselves are never sent."""
         return not kind.startswith("webhook.") and any(fnmatchcase(kind, p) for p in self.patterns)
 
+    @property
+    def may_answer(self) -> bool:
+        """Whether it is trusted with links that answer proposals: it asked for them by their name."""
+        return links.PROPOSED in self.patterns
+
 
 def endpoints(config: Webhooks) -> tuple[Endpoint, ...]:
     """Return the configured endpoints with their keys. Raises ConfigError for an unusable secret."""
@@ -162,7 +167,7 @@ class Sender:
 
     def _links(self, target: Endpoint, event: Event) -> dict[str, str]:
         """Return what a message carries beside its event: where a proposal can be answered."""
-        if self._public_url is None or event.kind != links.PROPOSED:
+        if self._public_url is None or event.kind != links.PROPOSED or not target.may_answer:
             return {}
         return links.made(self._public_url, target.name, target.key, event)
 

@@ -9,7 +9,7 @@ from helios_agent.errors import Refused
 from helios_agent.journal import forecasts, models
 from helios_agent.lottery.games import Game
 from helios_agent.metacognition import analytics
-from helios_agent.metacognition.analytics import METRICS, Metric
+from helios_agent.metacognition.analytics import METRICS, TRENDED, Metric
 from helios_agent.store import Reader
 
 
@@ -22,15 +22,15 @@ def metric(name: str) -> Metric:
 
 async def listed(store: Reader, rules: Game) -> dict[str, Any]:
     """Return every model of the newest rules of a game that have one, in the order in which they joined."""
-    records = await _records(store, rules)
+    records = await side_by_side.of_newest_rules(store, rules)
     return {"game": rules.name, "models": records, "verdict": _known(rules, records)}
 
 
 async def cross_model(store: Reader, rules: Game, ranked_by: str) -> dict[str, Any]:
     """Return the models of a game, ranked, with the trends from each to the next."""
     by = metric(ranked_by)
-    records = await _records(store, rules)
-    found = await asyncio.to_thread(analytics.trends, records, [*METRICS.values()])
+    records = await side_by_side.of_newest_rules(store, rules)
+    found = await side_by_side.trends(records)
     return {
         "game": rules.name,
         "models": records,
@@ -53,15 +53,19 @@ def ranking(records: Sequence[Mapping[str, Any]], by: Metric) -> dict[str, Any]:
 
 async def performance(store: Reader, name: str) -> dict[str, Any]:
     """Return the figures of every version that a name, a version or name@version means."""
-    facts = await side_by_side.facts(store, await models.named(store, name))
-    return {"model": name, "versions": [analytics.record(each) for each in facts]}
+    return {"model": name, "versions": await side_by_side.records(store, await models.named(store, name))}
 
 
 async def trends(store: Reader, rules: Game, name: str | None) -> dict[str, Any]:
-    """Return the trends of one metric, or of all, from each model of a game to the next."""
-    metrics = [metric(name)] if name else [*METRICS.values()]
-    records = await _records(store, rules)
-    found = await asyncio.to_thread(analytics.trends, records, metrics)
+    """Return the trends of one metric, or of all that have one, from each model of a game to the next.
+
+    Raises Refused for a metric that there is not, or of which equal models would show one.
+    """
+    if name and not metric(name).trend:
+        known = ", ".join(each.name for each in TRENDED)
+        raise Refused(f"metric is {name!r}, which is a sum or a cost; of a trend expected one of: {known}")
+    records = await side_by_side.of_newest_rules(store, rules)
+    found = await side_by_side.trends(records, [metric(name)] if name else TRENDED)
     return {"game": rules.name, "trends": found, "verdict": analytics.trend_verdict(found)}
 
 
@@ -72,8 +76,9 @@ async def compared(store: Reader, rules: Game, names: Sequence[str], ranked_by: 
         raise Refused(f"models name {len(names)}; expected two or more")
     accounts = await side_by_side.accounts(store, rules, names)
     found = [model for name in accounts if "@" in name for model in await models.named(store, name)]
-    records = [analytics.record(each) for each in await side_by_side.facts(store, found)]
-    return analytics.compare(accounts) | {"ranking": ranking(records, by)}
+    records = await side_by_side.records(store, found)
+    made = await asyncio.to_thread(analytics.compare, accounts)
+    return made | {"ranking": ranking(records, by)}
 
 
 async def matrix(store: Reader, rules: Game, names: Sequence[str]) -> dict[str, Any]:
@@ -103,12 +108,6 @@ async def ensemble(store: Reader, rules: Game, names: Sequence[str]) -> dict[str
     side_by_side.check_members(names)
     accounts = await side_by_side.accounts(store, rules, names)
     return await asyncio.to_thread(analytics.recommend, accounts)
-
-
-async def _records(store: Reader, rules: Game) -> list[dict[str, Any]]:
-    found = await models.of_game(store, rules.name)
-    newest = [model for model in found if model.era == found[-1].era]
-    return [analytics.record(each) for each in await side_by_side.facts(store, newest)]
 
 
 def _known(rules: Game, records: Sequence[Mapping[str, Any]]) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated, Any, Literal, get_args
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,7 @@ router = APIRouter()
 LAST = 2**63 - 1
 """The largest number an event can have."""
 
+Seq = Annotated[int, Path(ge=1, le=LAST)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 Before = Annotated[int | None, Query(ge=1, le=LAST, description="only what earlier events asked for")]
 LOWEST, HIGHEST = -100, 100

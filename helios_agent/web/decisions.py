@@ -24,6 +24,8 @@ STATUS_OF: Mapping[str, Status] = {
 }  # fmt: skip
 """How an intent's state is called where what was decided is shown."""
 WAIT = "wait"
+LONGEST_REASON = 500
+"""Characters of the reason why what was proposed is not to be done."""
 WINDOW = 1000
 """So many decisions are looked at for one answer."""
 MOST = 200
@@ -92,11 +94,18 @@ async def status(store: Reader, config: Config, rules: Game, clock: Clock) -> di
     """Return how decisions stand: autonomy, budget, open proposals, the latest of a game, and its beliefs."""
     latest = await newest(store, Wanted(game=rules.name), 1)
     return {
+        **await control(store, config, clock),
+        "latest": latest[0] if latest else None,
+        "beliefs": await _beliefs(store, rules),
+    }
+
+
+async def control(store: Reader, config: Config, clock: Clock) -> dict[str, Any]:
+    """Return what a person has a say in: autonomy, budget and open proposals, of all games."""
+    return {
         "autonomy": switch_record(await autonomy.standing(store)),
         "budget": await _budget(store, config, clock.now_us()),
         "proposals": await _proposals(store),
-        "latest": latest[0] if latest else None,
-        "beliefs": await _beliefs(store, rules),
     }
 
 
@@ -258,13 +267,14 @@ class _Facts:
 
     def _measured(self, choice: str) -> dict[str, Any]:
         row = self.choices.get(choice)
-        success = row["success"] if row else None
+        success, regret = (row["success"], row["regret"]) if row else (None, None)
         return {
             "measured_at": _iso(row["measured_us"] if row else None),
             "impact": row["impact"] if row else None,
             "unit": row["unit"] if row else None,
-            "regret": row["regret"] if row else None,
-            "worth_it": None if success is None else bool(success),
+            "success": None if success is None else bool(success),
+            "regret": regret,
+            "worth_it": None if regret is None else regret == 0.0,
             "sentence": self.sentences.get(choice),
         }
 
@@ -308,7 +318,7 @@ async def _proposals(store: Reader) -> list[dict[str, Any]]:
 
 
 async def _beliefs(store: Reader, rules: Game) -> list[dict[str, Any]]:
-    """Return how often each action was chosen in each context, and how many of them were worth it."""
+    """Return how often each action was chosen in each context, and how many of them succeeded."""
     rows = await store.rows(
         "SELECT action, context, count(*) AS chosen, count(success) AS measured,"
         " coalesce(sum(success), 0) AS successes FROM choice WHERE game = ? GROUP BY action, context",

@@ -2,15 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from helios_agent.agent import Agent
 from helios_agent.config.model import Chosen
 from helios_agent.journal import events
 from helios_agent.web import answers, decisions, views
-from helios_agent.web.api import LAST, GameName, Served, searching
-from helios_agent.web.proposals import LONGEST_REASON
+from helios_agent.web.api import LAST, GameName, Seq, Served, searching
+from helios_agent.web.decisions import LONGEST_REASON
 
 router = APIRouter()
 
@@ -93,7 +93,7 @@ async def status(agent: Served, game: GameName = None) -> dict[str, Any]:
 
 
 @router.get("/api/decisions/{seq}")
-async def show(agent: Served, seq: Annotated[int, Path(ge=1, le=LAST)]) -> dict[str, Any]:
+async def show(agent: Served, seq: Seq) -> dict[str, Any]:
     """Show one decision with everything that it was made from."""
     return await decisions.decision(agent.store, seq)
 

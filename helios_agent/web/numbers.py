@@ -22,6 +22,11 @@ def probability(p: float) -> str:
     return f"{p:.0e}" if p > 0.0 else "< 1e-300"
 
 
+def amount(value: float) -> str:
+    """Write a number in three digits, or as many as it has before its point."""
+    return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−")
+
+
 def share(value: float) -> str:
     return f"{100 * value:g}%"
 

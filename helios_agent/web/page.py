@@ -16,8 +16,8 @@ from helios_agent.forecasting.experts import WATCHES_FOR
 from helios_agent.journal import events
 from helios_agent.lottery.games import Game, game
 from helios_agent.metacognition.signals import SIGNALS, Signal
-from helios_agent.web import chart, numbers, views
-from helios_agent.web.api import Served
+from helios_agent.web import chart, decisions, numbers, self_knowledge, views
+from helios_agent.web.api import Seq, Served
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -110,7 +110,7 @@ def _amount(value: float, unit: str) -> str:
         case "nats per draw":
             return chart.signed(value, 5)
         case "probability" | "share":
-            return f"{value:.3g}"
+            return f"{value:.3g}".replace("-", "−")
         case "times":
             return f"{value:.2f}"
         case "hours":
@@ -131,6 +131,9 @@ templates.env.filters |= {
     "share": _share,
     "stake": numbers.stake,
     "probability": numbers.probability,
+    "amount": numbers.amount,
+    "sentence": lambda text: text[:1].upper() + text[1:].removesuffix(".") + ".",
+    "title_of": _in_words,
 }
 
 
@@ -139,13 +142,19 @@ async def index(request: Request, agent: Served) -> Response:
     """Show the agent to a person."""
     seen = await views.overview(agent.store, agent.config, agent.journal.clock)
     alarm_level = agent.config.decisions.alarm_level
+    beside: self_knowledge.Models = request.app.state.models
     games: list[dict[str, Any]] = []
     for item in seen["games"]:
         rules = game(item["game"])
         series = await views.evidence(agent.store, rules)
         recent = await views.drawn(agent.store, rules, DRAWS, None)
         games.append(
-            item | {"recent": recent, "chart": chart.evidence(series, alarm_level)} | _drawn_out(item, rules)
+            item
+            | {"recent": recent, "chart": chart.evidence(series, alarm_level)}
+            | _drawn_out(item, rules)
+            | {"assessed": _assessed(item["assessment"]) if item["assessment"] else None}
+            | await self_knowledge.of_game(agent.store, rules)
+            | {"side_by_side": await beside.of_game(agent.store, rules)}
         )
     tail = await events.tail(agent.store, limit=JOURNAL_LINES)
     return templates.TemplateResponse(
@@ -155,9 +164,20 @@ async def index(request: Request, agent: Served) -> Response:
             "health": agent.health(),
             "seen": seen,
             "games": games,
+            "control": await decisions.control(agent.store, agent.config, agent.journal.clock),
+            "longest_reason": decisions.LONGEST_REASON,
             "journal": [event.as_record() for event in tail],
             "alarm_level": alarm_level,
         },
+    )
+
+
+@router.get("/decisions/{seq}")
+async def decision(request: Request, agent: Served, seq: Seq) -> Response:
+    """Show one decision to a person."""
+    made = await decisions.decision(agent.store, seq)
+    return templates.TemplateResponse(
+        request, "decision.html", {"made": made, "title": game(made["game"]).title}
     )
 
 
@@ -215,4 +235,59 @@ def _figure(signal: Signal, value: float | None) -> dict[str, Any]:
         "unit": signal.unit,
         "definition": signal.definition,
         "amount": None if value is None else _amount(value, signal.unit),
+    }
+
+
+def _assessed(assessment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an assessment says of the agent; None is what one of an earlier release leaves out."""
+    unhealthy = assessment.get("unhealthy")
+    return {
+        "says": unhealthy is not None,
+        "strategy": assessment.get("strategy"),
+        "expects": _expectations(assessment),
+        "unhealthy": None if unhealthy is None else [_out_of_range(name, assessment) for name in unhealthy],
+        "gaps": assessment.get("knowledge_gaps"),
+        "patterns": assessment.get("patterns"),
+    }
+
+
+def _expectations(assessment: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """Return what is expected and how sure that is, in words; None for what cannot be said."""
+    gain = assessment.get("predicted_performance") or dict.fromkeys(("mean", "low", "high"))
+    unsure = assessment.get("uncertainty") or dict.fromkeys(("width", "spread"))
+    confidence = assessment.get("confidence")
+    mean, low, high = (gain[name] for name in ("mean", "low", "high"))
+    between = (
+        f", between {chart.signed(low, 5)} and {chart.signed(high, 5)}"
+        if low is not None and high is not None
+        else ""
+    )
+    width, spread = unsure["width"], unsure["spread"]
+    return [
+        (
+            "Expected gain over chance",
+            None if mean is None else f"{chart.signed(mean, 5)} nats a draw{between}",
+        ),
+        ("Width of that interval", None if width is None else f"{width:.5f} nats a draw"),
+        (
+            "Disagreement of the forecasters",
+            None if spread is None else f"{numbers.amount(spread)} in a ball’s chance",
+        ),
+        ("Belief that the game can be predicted", None if confidence is None else _share(confidence)),
+    ]
+
+
+def _out_of_range(name: str, assessment: Mapping[str, Any]) -> dict[str, Any]:
+    unit, value = assessment["units"][name], assessment["signals"][name]
+    low, high = assessment["healthy"][name]
+    bounds = [
+        f"{word} {numbers.amount(bound)}"
+        for word, bound in (("at least", low), ("at most", high))
+        if bound is not None
+    ]
+    return {
+        "title": _in_words(name),
+        "amount": _amount(value, unit),
+        "unit": unit,
+        "healthy": numbers.and_(bounds),
     }

@@ -20,9 +20,9 @@ from helios_agent.journal import events, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.notify import links
 from helios_agent.web.api import Served
+from helios_agent.web.decisions import LONGEST_REASON
 from helios_agent.web.page import templates
 
-LONGEST_REASON = 500
 NO_REASON = "no reason was given"
 SENDS_ITS_ORIGIN = {"referrer-policy": "same-origin"}
 """With no-referrer, which all else is sent with, a browser posts a form as from nowhere: Origin: null."""
@@ -75,7 +75,7 @@ async def answer(request: Request, agent: Served, intent_id: str) -> Response:
 def _link(agent: Agent, intent_id: str, query: Mapping[str, str]) -> Link | None:
     """Return the link that was followed, or None where its signature is not ours.
 
-    Only who is told of proposals can have a link. It takes the same time whatever was given.
+    Only who asked for proposals by their name can have a link. It takes the same time whatever was given.
     """
     answer, expires, given = (query.get(name, "") for name in ("answer", "expires", "signature"))
     if (
@@ -87,7 +87,7 @@ def _link(agent: Agent, intent_id: str, query: Mapping[str, str]) -> Link | None
     known, found = cast(links.Answer, answer), None
     for target in agent.targets:
         expected = links.signature(target.name, target.key, intent_id, known, int(expires))
-        if hmac.compare_digest(expected.encode(), given.encode()) and target.wants(links.PROPOSED):
+        if hmac.compare_digest(expected.encode(), given.encode()) and target.may_answer:
             found = Link(intent_id, known, int(expires) * SECOND_US, target.name)
     return found
 

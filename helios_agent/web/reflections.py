@@ -19,8 +19,7 @@ async def of_model(store: Reader, name: str) -> dict[str, Any]:
     """Return what is recorded of each version that is meant, and what was learned and decided of it."""
     found = await models.named(store, name)
     versions = []
-    for model, facts in zip(found, await side_by_side.facts(store, found), strict=True):
-        record = analytics.record(facts)
+    for model, record in zip(found, await side_by_side.records(store, found), strict=True):
         learned = await reflections.knowledge_of(store, model)
         choices = await reflections.choices_about(store, model)
         versions.append(
@@ -32,8 +31,7 @@ async def of_model(store: Reader, name: str) -> dict[str, Any]:
             }
         )
     siblings = await models.of_era(store, found[-1].game, found[-1].era)
-    records = [analytics.record(facts) for facts in await side_by_side.facts(store, siblings)]
-    trends = analytics.trends(records, [*analytics.METRICS.values()])
+    trends = await side_by_side.trends(await side_by_side.records(store, siblings))
     return {
         "model": name,
         "versions": versions,

@@ -30,6 +30,7 @@ from helios_agent.web import (
     proposals,
     reflections_api,
     searches_api,
+    self_knowledge,
 )
 from helios_agent.web.guard import guard, problem
 from helios_agent.web.predictions import Predictions
@@ -66,6 +67,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     """Return the ASGI application that stands before an agent."""
     app = FastAPI(title="Helios Agent", version=helios_agent.__version__, redoc_url=None, docs_url=None)
     app.state.agent, app.state.predictions = agent, Predictions(agent)
+    app.state.models = self_knowledge.Models()
     app.state.searching = asyncio.Semaphore(1)
     app.include_router(api.router)
     app.include_router(models_api.router)

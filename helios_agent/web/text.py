@@ -207,7 +207,7 @@ def decision_status(seen: Record) -> str:
         lines += ["", decisions([seen["latest"]])]
     lines += [""] if seen["beliefs"] else []
     lines += [
-        f"{b['action']:<12} {b['context']:<11} worth it {b['successes']} of {b['measured']} times measured, "
+        f"{b['action']:<12} {b['context']:<11} succeeded {b['successes']} of {b['measured']} times measured, "
         f"chosen {b['chosen']} times"
         for b in seen["beliefs"]
     ]

@@ -41,7 +41,7 @@ def daemon(new_daemon: Callable[..., Daemon], world: World, tmp_path: Path) -> D
             {
                 "name": "phone",
                 "url": world.url,
-                "events": ["intent.*"],
+                "events": ["intent.*", "intent.proposed"],
                 "secret_file": str(tmp_path / "secret"),
             }
         ],

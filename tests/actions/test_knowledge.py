@@ -111,6 +111,12 @@ async def test_outcomes_that_nobody_has_measured_and_those_of_other_games_teach_
     assert await stored.stored(life.journal.store) == []
 
 
+async def test_that_a_duty_was_done_teaches_nothing_of_its_effect(life: Life) -> None:
+    for _ in range(24):
+        await life.choose(1, "backup")
+    assert await life.assess() == []
+
+
 async def test_costs_are_learned_under_the_name_that_decisions_have_for_an_action(life: Life) -> None:
     seqs = [await life.spend(seconds, "asked-by-hand") for seconds in (50.0, 60.0, 100.0)]
     (learned,) = await life.assess()
@@ -207,7 +213,7 @@ async def test_a_decision_about_a_new_game_is_lent_what_others_learned_and_that_
 
     lent, cost, own = await life.journal.record(decide)
     assert (lent.wins, lent.losses, cost.cpu_seconds) == (0.5, 3.5, 60.0)
-    assert own == ["cost"], "its own outcomes are counted as such, not lent"
+    assert own == ["effect", "cost"]
     for kind in ("effect", "cost"):
         found = await life.known(kind)
         assert (found.uses, found.used_us) == (1, life.clock.now_us())
@@ -246,7 +252,53 @@ async def test_decide_itself_takes_what_was_learned_elsewhere_and_the_open_goals
     assert made["inputs"]["lent"] == [["train", "quiet", 0.5, 3.5]]
     assert made["inputs"]["costs"]["train"] == 60.0
     assert made["inputs"]["goals"] == [["g", "skill", "high"]]
-    assert [f.uses for f in known] == [1, 1]
+    assert {f.kind: f.uses for f in known} == {"effect": 1, "cost": 2}, "its own game has used the cost, too"
+
+
+async def test_with_one_game_what_it_learned_itself_is_used_where_it_told_and_is_said_to_be(
+    tmp_path: Path,
+) -> None:
+    config = {"paths": {"state": tmp_path, "models": tmp_path / "models"}, "games": {GAME: {"feeds": []}}}
+    async with open_agent(Config.model_validate(config), Ports(VirtualClock(START))) as agent:
+        life = Life(agent.journal, VirtualClock(START))
+        for success in (0, 0, 1):
+            await life.choose(success)
+            await life.choose(success, "tune")
+            await life.spend(60.0, f"i-{life.number - 1}")
+        await life.assess()
+        late: dict[str, Any] = {"kind": "feed", "subject": "a", "content": "It is late."}
+        late |= {"id": "late", "game": GAME, "relevance": 1.0, "evidence": {"within_hours": 30.0}}
+        await agent.journal.append("knowledge.learned", late)
+
+        async def decide(signals: Mapping[str, float | None]) -> dict[str, Any]:
+            await agent.journal.append("assessment.completed", {"game": GAME, "signals": signals})
+            await agent.request("decide", GAME, {}, by="test")
+            intent = await agent.journal.record(lambda tx: intents.claim(tx, ("decide",)))
+            assert intent is not None
+            await runner.carry_out(agent.context(), intent)
+            made = await events.latest(agent.store, "decision.made")
+            assert made is not None
+            return dict(made.payload)
+
+        ids = {f"{f.kind} {f.subject}": f.id for f in await stored.stored(agent.store, GAME)}
+        idle = await decide({"staleness": 1.0, "draw_overdue": 0.0})
+        due = await decide({"staleness": 20.0, "draw_overdue": 31.0})
+        alarmed = await decide(
+            {"staleness": 20.0, "draw_overdue": None, "evidence": 9.0, "evidence_peak": 9.0}
+        )
+        uses = {f.id: f.uses for f in await stored.stored(agent.store, GAME)}
+        with snapshot.opened(agent.config.database) as database:
+            again = list(replay.unlike(records.recorded(database, agent.config.archives)))
+    assert again == []
+    assert {*ids} == {"effect train/quiet", "effect tune/quiet", "cost train", "feed a"}
+    assert idle["knowledge"] == [ids["cost train"]]
+    assert due["knowledge"] == sorted([ids["cost train"], ids["effect train/quiet"], "late"])
+    assert alarmed["knowledge"] == [ids["cost train"]], "of an alarm nothing was learned yet"
+    assert uses[ids["cost train"]] == 3
+    assert (uses["late"], uses[ids["effect train/quiet"]], uses[ids["effect tune/quiet"]]) == (1, 1, 0)
+    [ingest] = [c for c in due["candidates"] if c["action"] == "ingest"]
+    assert ingest["urgency"] == round(31 / 30, 6)
+    assert due["inputs"]["told_within_hours"] == 30.0
 
 
 async def forget(life: Life) -> list[str]:
@@ -296,6 +348,16 @@ async def test_compaction_forgets(tmp_path: Path) -> None:
             await runner.carry_out(agent.context(), intent)
             left.append([f.id for f in await stored.stored(agent.store)])
     assert left == [["0.9", "0.1"], ["0.9"], []]
+
+
+async def test_what_still_holds_is_neither_forgotten_nor_learned_twice(life: Life) -> None:
+    signals = {**QUIET, "fairness_p": 0.001, "evidence_peak": 6.9}
+    await life.scored("2026-09-16", 0.75)
+    assert {e.payload["kind"] for e in await life.assess(signals)} == {"fairness", "leader"}
+    await life.clock.advance(4 * YEAR_US / 1e6)
+    assert await forget(life) == []
+    await life.scored("2026-09-19", 0.75)
+    assert await life.assess(signals) == []
 
 
 async def test_what_is_used_is_kept(life: Life) -> None:

@@ -1,6 +1,7 @@
 """Reflection on a quiet and on an alarmed time: every sentence against the journal that it was made from."""
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import pytest
 
 from helios_agent.actions import reflect, runner
+from helios_agent.actions.action import Context
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.forecasting.mixture import Standing, posterior
-from helios_agent.journal import events, intents
+from helios_agent.journal import events, forecasts, intents
 from helios_agent.lottery.games import game
 from helios_agent.metacognition import reflection
+from helios_agent.store import Reader, Row
 from helios_agent.web import reflections as shown
 from tests.journal import story
 from tests.web.analytics_story import MODELS, NEW, OLD, day, train
@@ -137,18 +140,27 @@ async def test_a_quiet_week(agent: Agent, clock: VirtualClock) -> None:
     assert made["draws"]["from"] == day(50)
 
 
-async def test_after_a_machine_turned_unfair_it_says_what_happened(agent: Agent, clock: VirtualClock) -> None:
+@pytest.mark.parametrize(
+    ("before", "alarmed", "promoted_on"),
+    [
+        (6, "2026-09-24", "2026-10-04"),
+        (8, "2026-09-26", "2026-10-06"),
+    ],
+)
+async def test_after_a_machine_turned_unfair_it_says_what_happened(
+    agent: Agent, clock: VirtualClock, before: int, alarmed: str, promoted_on: str
+) -> None:
     ledger = Ledger(agent)
     await ledger.score(-0.002, 50, -0.001)
     await agent.journal.append("work.spent", spent("old", "backtest", 7.0))
     await done(agent)
-    await clock.advance(2 * DAY_S)
-    await train(agent, OLD, 1, (9.5, 9.0), 30.0)
+    await clock.advance(before * DAY_S)
+    await train(agent, OLD, 1, (9.5, 9.0), 40.0)
     await clock.advance(60)
     await ledger.score(0.4, 20, 0.25)
     alert = {"about": f"{story.GAME}/evidence", "message": "the evidence against fairness reached 4.95 nats"}
     await agent.journal.append("alert.raised", alert)
-    await clock.advance(2 * DAY_S)
+    await clock.advance(10 * DAY_S)
     await train(agent, NEW, 2, (9.5, 9.4, 9.0), 120.0)
     promoted = story.named(NEW, 2) | {
         "in_place_of": OLD, "by": "decision", "trial": {"draws": 12, "peak_nats": 6.25},
@@ -157,7 +169,7 @@ async def test_after_a_machine_turned_unfair_it_says_what_happened(agent: Agent,
     await decide(agent, "alert", "train", "train")
     await agent.journal.append("work.spent", spent("c-2", "train", 45.0))
     await agent.journal.append("decision.measured", measured(2, 1, 0.0))
-    await agent.journal.append("decision.measured", measured(3, 0, 0.5))
+    await agent.journal.append("decision.measured", measured(3, 1, 0.5))
     await agent.journal.append(
         "knowledge.learned",
         {
@@ -175,24 +187,36 @@ async def test_after_a_machine_turned_unfair_it_says_what_happened(agent: Agent,
         "nats",
         "The evidence against fairness went from -0.05 to 8.95 nats; its peak is 8.95, which a fair machine "
         "reaches with probability at most 0.00013.",
-        "On 2026-09-20 an alarm about the evidence against fairness was raised, after 70 scored draws and "
+        f"On {alarmed} an alarm about the evidence against fairness was raised, after 70 scored draws and "
         "with the evidence at 4.95 nats, 4.95 at its peak: the evidence against fairness reached 4.95 "
         "nats.",
         "ball has the largest weight for the next draw, 1.000, and gained +11.900 nats on chance over 80 "
         "draws, of which +12.000 in this time.",
-        f"{MODELS[0]} was trained on 2026-09-20, in 2 epochs and 30.0 CPU seconds; on validation it gained",
-        f"{MODELS[1]} was promoted to champion on 2026-09-22, by decision, in place of {OLD}, after 12 "
+        f"{MODELS[0]} was trained on {alarmed}, in 2 epochs and 40.0 CPU seconds; on validation it gained",
+        f"{MODELS[1]} was promoted to champion on {promoted_on}, by decision, in place of {OLD}, after 12 "
         "draws of trial that had shown 6.25 nats.",
         "It was decided once, and chosen: alert (1), train (2). What earlier choices came to was "
         "measured; worth it were: train 1 of 2; regret 0.50. What was chosen took 45.0 CPU seconds.",
-        "Jobs took 195.0 CPU seconds (train 195.0). In the 2.0 days since the first alarm, on 2026-09-20, "
-        "jobs took 165.0 CPU seconds; in as long a time before it, 30.0.",
+        "Jobs took 205.0 CPU seconds (train 205.0). ",
         "Pattern: skill rises by 0.01 a step over 12 values; by chance … "
         "Learned: A training in an alarm helped 1 time of 2.",
     ):
         assert sentence in text
-    assert text.index("On 2026-09-20 an alarm") < text.index("ball has") < text.index("was promoted")
-    assert made["compute"]["since_alarm"]["before"] == 30.0
+    assert text.index(f"On {alarmed} an alarm") < text.index("ball has") < text.index("was promoted")
+    assert ("since the first alarm" in text) is (before >= reflect.LEAST_DAYS)
+    if before < reflect.LEAST_DAYS:
+        assert made["compute"]["since_alarm"] is None
+        return
+    assert (
+        f"In the 10.0 days since the first alarm, on {alarmed}, jobs took 16.5 CPU seconds a day; in the "
+        "8.0 days before it, 5.9." in text
+    )
+    # In as long a time before the alarm the journal has but 8 days: what is before its first event is no day.
+    days_before = 8 + 60 / DAY_S
+    assert made["compute"]["since_alarm"] == {
+        "at": made["alarms"][0]["at"], "days": 10.0, "cpu_seconds_per_day": 16.5, "days_before": days_before,
+        "cpu_seconds_per_day_before": 47 / days_before,
+    }  # fmt: skip
 
 
 async def test_each_reflection_begins_where_the_last_one_ended(agent: Agent) -> None:
@@ -239,6 +263,72 @@ async def test_the_same_record_can_be_made_again(agent: Agent, clock: VirtualClo
     assert (await done(agent))["text"] == text
 
 
+async def test_a_forecaster_that_joined_and_has_forecast_nothing_is_said_to(agent: Agent) -> None:
+    standings = {"uniform": {"prior": 0.2, "gain_nats": 0.0}, "newcomer": {"prior": 0.7, "gain_nats": 0.0}}
+    ledger = {"standings": standings, "mixture_nats": 0.0, "peak_nats": 0.0, "draws": 1}
+    await agent.journal.append("history.scored", story.score(day(0), {"uniform": 0.0}) | {"ledger": ledger})
+    made = await done(agent)
+    assert (
+        "newcomer has the largest weight for the next draw, 0.700, and has not forecast a scored draw yet."
+        in made["text"]
+    )
+
+
+async def test_it_tells_of_one_moment(agent: Agent) -> None:
+    ledger = Ledger(agent)
+    await ledger.score(0.1, 5, 0.1)
+
+    class Meanwhile:
+        """A moment of the database, in which another draw is scored after every query."""
+
+        def __init__(self, moment: Reader) -> None:
+            self.moment = moment
+
+        async def rows(self, sql: str, parameters: Any = ()) -> list[Row]:
+            found = await self.moment.rows(sql, parameters)
+            await ledger.score(0.1, 1, 0.1)
+            return found
+
+    class Moments:
+        """A database that lends nothing but moments."""
+
+        @asynccontextmanager
+        async def moment(self) -> AsyncIterator[Reader]:
+            async with agent.store.moment() as moment:
+                yield Meanwhile(moment)
+
+    class Watched(Context):
+        """What the action may use, but for that database."""
+
+        @property
+        def store(self) -> Any:
+            return Moments()
+
+    alone = await reflect.record(agent.store, game(story.GAME), agent.journal.clock.now_us())
+    await agent.request("reflect", story.GAME, {}, "http")
+    head = await events.head(agent.store)
+    intent = await agent.journal.record(lambda tx: intents.claim(tx, ("reflect",)))
+    assert intent is not None
+    context = agent.context()
+    parts = context.config, context.journal, context.http, context.engine, context.meter
+    commit = await reflect.run(Watched(*parts), intent)
+    await agent.journal.record(lambda tx: commit(tx, head.seq))
+    told = await events.latest(agent.store, "reflection.completed")
+    assert told is not None
+    assert ledger.day > 10
+    for name in ("draws", "evidence", "leader"):
+        assert told.payload[name] == alone[name]
+
+
+async def test_the_ledger_is_that_of_the_event_up_to_which_it_is_asked_for(agent: Agent) -> None:
+    ledger = Ledger(agent)
+    await ledger.score(0.1, 2, 0.1)
+    head = (await events.head(agent.store)).seq
+    await ledger.score(0.1, 3, 0.1)
+    states = [await forecasts.ledger(agent.store, story.GAME, story.ERA, upto) for upto in (head, head + 99)]
+    assert [state and state.record["draws"] for state in states] == [2, 5]
+
+
 async def test_of_a_model_it_tells_its_training_its_gains_and_what_decisions_did_about_it(
     agent: Agent,
 ) -> None:
@@ -248,7 +338,7 @@ async def test_of_a_model_it_tells_its_training_its_gains_and_what_decisions_did
         await agent.journal.append("history.scored", scored)
     made = await agent.journal.append("decision.made", {"game": story.GAME, "knowledge": []})
     await agent.journal.append("choice.made", choice(1, "train", made.seq) | {"id": job})
-    await agent.journal.append("decision.measured", measured(1, 1, 0.0) | {"id": job})
+    await agent.journal.append("decision.measured", measured(1, 1, 0.25) | {"id": job})
     retire = choice(2, "retire", made.seq) | {"target": f"{story.GAME}/{MODELS[0]}"}
     await agent.journal.append("choice.made", retire)
     fragment = {
@@ -267,9 +357,9 @@ async def test_of_a_model_it_tells_its_training_its_gains_and_what_decisions_did
     assert version["text"] == (
         f"{MODELS[0]} was trained on 2026-09-18, in 2 epochs and 30.0 CPU seconds; on validation it gained "
         "-0.5000 nats a draw. It is challenger, and gained +0.200 nats on chance over 4 draws, between "
-        "+0.0500 and +0.0500 a draw. A decision chose to train on 2026-09-18; it was worth it (+0.01 nats "
-        "a draw). A decision chose to retire on 2026-09-18; what came of it is not measured yet. Learned: "
-        f"{MODELS[0]} is of use."
+        "+0.0500 and +0.0500 a draw. A decision chose to train on 2026-09-18; it was not worth it (+0.01 "
+        "nats a draw). A decision chose to retire on 2026-09-18; what came of it is not measured yet. "
+        f"Learned: {MODELS[0]} is of use."
     )
     assert len(found["trends"]) > 1
     assert "fewer than two models" in found["verdict"]

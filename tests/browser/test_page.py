@@ -184,6 +184,15 @@ def test_nothing_is_cut_off_or_scrolls_sideways(daemon: Daemon, visit: Visitor, 
     assert outside == []
 
 
+def test_a_decision_has_a_page_of_its_own(daemon: Daemon, visit: Visitor) -> None:
+    [made] = daemon.get("/api/decisions/history?limit=1").json()
+    seen = visit(f"{daemon.url}/decisions/{made['seq']}", viewport={"width": 360, "height": 740})
+    assert seen.page.get_by_role("heading", name=f"Decision {made['seq']} about Powerball").is_visible()
+    assert seen.page.locator(".candidates tbody tr").count() == len(made["candidates"])
+    assert seen.page.evaluate("() => document.documentElement.scrollWidth") == 360
+    assert (seen.failed, seen.complaints) == ([], [])
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_word_can_be_read_in_both_schemes(daemon: Daemon, visit: Visitor, scheme: str) -> None:
     page = visit(daemon.url, color_scheme=scheme).page
@@ -199,7 +208,7 @@ def test_the_keyboard_reaches_everything_and_one_sees_where_it_is(daemon: Daemon
     page = visit(daemon.url).page
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.textContent") == "Skip to the content"
-    reachable = page.locator("main a, main summary, footer a").count()
+    reachable = page.locator(":is(main, footer) :is(a, summary, button):visible").count()
     for _ in range(reachable):
         page.keyboard.press("Tab")
         style = page.evaluate(
@@ -208,7 +217,7 @@ def test_the_keyboard_reaches_everything_and_one_sees_where_it_is(daemon: Daemon
               return [document.activeElement.localName, outlineStyle, parseFloat(outlineWidth)];
             }"""
         )
-        assert style[0] in ("a", "summary")
+        assert style[0] in ("a", "summary", "button")
         assert style[1] == "solid"
         assert style[2] >= 2
     assert page.evaluate("() => document.activeElement.textContent") == "API description"

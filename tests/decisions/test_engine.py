@@ -80,7 +80,7 @@ def test_in_a_quiet_situation_it_waits() -> None:
     [
         ("change", "alert", f"{GAME}/change"),
         ("change_clearest", "alert", f"{GAME}/change"),
-        ("challenger", "promote", GAME),
+        ("challenger", "promote", f"{GAME}/powerballnet@bbb"),
     ],
 )
 def test_what_is_unknown_is_not_taken_for_nothing(signal: str, action: str, target: str) -> None:
@@ -102,13 +102,12 @@ DUE: list[tuple[str, str, dict[str, float | None]]] = [
     ("ask", f"{GAME}/feeds", {"draw_overdue": 24.0}),
     ("ask", f"{GAME}/training", {"failed_trainings": 3.0}),
     ("ask", "journal/storage", {"storage_used": 1.0}),
-    ("promote", GAME, {"challenger": 5.11}),
+    ("promote", f"{GAME}/powerballnet@bbb", {"challenger": 5.11}),
     ("rollback", f"{GAME}/powerballnet@aaa", {"champion_loss": 4.6052}),
     ("retire", f"{GAME}/powerballnet@bbb", {"challenger_loss": 4.6052}),
     ("adjust", f"{GAME}/learning_rate", {"failed_trainings": 1.0}),
     ("backup", "journal", {"backup_age": 36.0}),
     ("verify", "journal", {"verification_age": 240.0}),
-    ("compact", "journal", {"storage_used": 0.9}),
 ]
 
 
@@ -131,19 +130,22 @@ BETS: list[tuple[str, dict[str, float | None]]] = [
     ("tune", {"draws_since_search": 330.0}),
     ("backtest", {"draws_since_backtest": 157.0}),
     ("ingest", {"draw_overdue": 8.1}),
+    ("compact", {"storage_used": 0.95}),
 ]
 
 
 @pytest.mark.parametrize(("action", "signals"), BETS)
 def test_a_bet_that_always_helped_is_made_at_its_limit(action: str, signals: dict[str, float]) -> None:
-    assert named(decide(signals, beliefs=sure(action)), action).chosen
+    target = "journal" if action == "compact" else GAME
+    assert named(decide(signals, beliefs=sure(action)), action, target).chosen
     before = {name: 0.9 * value for name, value in signals.items()}
-    assert not named(decide(before, beliefs=sure(action)), action).chosen
+    assert not named(decide(before, beliefs=sure(action)), action, target).chosen
 
 
 @pytest.mark.parametrize(("action", "signals"), BETS)
 def test_a_bet_is_put_off_the_longer_the_less_often_it_helped(action: str, signals: dict[str, float]) -> None:
     ((signal, limit),) = signals.items()
+    target = "journal" if action == "compact" else GAME
 
     def put_off(losses: int) -> float:
         """Return how many times its limit a bet waits until it is made, on average over seeds."""
@@ -153,7 +155,8 @@ def test_a_bet_is_put_off_the_longer_the_less_often_it_helped(action: str, signa
             while True:
                 beliefs = {(action, "quiet"): Belief(0.0, losses)}
                 it = {signal: at * limit}
-                if named(decide(it, beliefs=beliefs, seed=source.randrange(2**32)), action).score >= 1.0:  # type: ignore[operator]
+                weighed = named(decide(it, beliefs=beliefs, seed=source.randrange(2**32)), action, target)
+                if weighed.score >= 1.0:  # type: ignore[operator]
                     return at
                 at *= 1.1
 
@@ -167,7 +170,7 @@ def test_a_bet_is_put_off_the_longer_the_less_often_it_helped(action: str, signa
 def test_what_a_bet_was_worth_elsewhere_does_not_count_here() -> None:
     useless = {("train", "quiet"): Belief(0.0, 200.0)}
     quiet = named(decide({"staleness": 40.0}, beliefs=useless), "train")
-    alarmed = named(decide({"staleness": 40.0, "evidence_peak": 5.0}, beliefs=useless), "train")
+    alarmed = named(decide({"staleness": 40.0, "evidence": 5.0}, beliefs=useless), "train")
     assert quiet.mean < 0.01
     assert alarmed.mean == 0.5
     assert alarmed.urgency == pytest.approx(4 * quiet.urgency)  # type: ignore[operator]
@@ -181,7 +184,8 @@ def test_what_a_bet_was_worth_elsewhere_does_not_count_here() -> None:
         ({"evidence": 2.4, "evidence_peak": 2.4}, "suspicious"),
         ({"evidence": 0.0, "evidence_peak": 2.4}, "quiet"),
         ({"change": 8.0, "change_clearest": 1.5}, "suspicious"),
-        ({"evidence": 0.0, "evidence_peak": 4.7}, "alarmed"),
+        ({"evidence": 4.7, "evidence_peak": 4.7}, "alarmed"),
+        ({"evidence": 0.0, "evidence_peak": 4.7}, "quiet"),
         ({"change": 8.0, "change_clearest": 3.0}, "alarmed"),
         ({"evidence": None, "evidence_peak": None, "change": None}, "quiet"),
     ],
@@ -189,7 +193,23 @@ def test_what_a_bet_was_worth_elsewhere_does_not_count_here() -> None:
 def test_the_context_is_how_things_stand_with_fairness(
     signals: dict[str, float | None], context: str
 ) -> None:
-    assert situation.context(QUIET | signals, POLICY) == context
+    assert situation.context(stands(signals), POLICY) == context
+
+
+@pytest.mark.parametrize(("hours", "context"), [(0.0, "alarmed"), (2159.0, "alarmed"), (2160.0, "quiet")])
+def test_after_an_alert_it_is_alarmed_for_ninety_days(hours: float, context: str) -> None:
+    for about in ("evidence", "change"):
+        since = {("alert", f"{GAME}/{about}"): hours}
+        assert situation.context(stands(hours_since=since), POLICY) == context
+    assert situation.context(stands(hours_since={("alert", "megamillions/change"): 0.0}), POLICY) == "quiet"
+
+
+def test_an_alert_on_the_evidence_is_repeated_when_that_is_ten_times_as_strong() -> None:
+    key, day = ("alert", f"{GAME}/evidence"), {("alert", f"{GAME}/evidence"): 24.0}
+    told = {key[1]: 5.0 / math.log(100)}
+    again = {peak: named(decide({"evidence_peak": peak}, hours_since=day, alerted=told), *key).chosen
+             for peak in (5.0, 7.2, 7.31)}  # fmt: skip
+    assert again == {5.0: False, 7.2: False, 7.31: True}
 
 
 def test_a_cooldown_blocks_until_it_is_over() -> None:
@@ -208,6 +228,43 @@ def test_trainings_of_either_kind_have_one_cooldown_and_never_go_together() -> N
     assert named(decision, "train").blocked == "train-warm scores higher, and one of the two is enough"
     cooling = decide(signals, beliefs=beliefs, hours_since={("train-warm", GAME): 1.0})
     assert cooling.chosen == ()
+    assert named(cooling, "train").blocked == "train-warm was decided 1.0 h ago; the cooldown is 24 h"
+
+
+def test_the_cooldown_of_one_training_does_not_bind_another_for_longer_than_they_have_in_common() -> None:
+    policy = replace(POLICY, cooldowns_hours={"tune": 720.0})
+    signals, beliefs = {"draws_since_search": 400.0}, sure("tune")
+    after = {hours: named(decide(signals, policy, beliefs=beliefs, hours_since={("train", GAME): hours}),
+                          "tune").chosen for hours in (23.0, 25.0)}  # fmt: skip
+    assert after == {23.0: False, 25.0: True}
+
+
+def test_nothing_is_trained_while_the_newest_network_is_on_trial() -> None:
+    signals = {"staleness": 99.0, "draws_since_search": 999.0}
+    decision = decide(signals, beliefs=sure("train", "train-warm", "tune"), on_trial=4)
+    assert decision.chosen == ()
+    for action in ("train", "train-warm", "tune"):
+        assert named(decision, action).blocked == "the newest network is on trial for 4 more draws"
+
+
+def test_a_challenger_on_its_way_to_promotion_is_not_replaced() -> None:
+    beliefs = sure("train")
+    promising = decide({"staleness": 90.0, "challenger": 1.4}, beliefs=beliefs)
+    assert named(promising, "train").blocked is not None
+    assert "on its way to promotion" in str(named(promising, "train").blocked)
+    for others in ({"challenger": 1.2}, {"challenger": 1.4, "staleness": 104.0}):
+        assert named(decide({"staleness": 90.0} | others, beliefs=beliefs), "train").chosen
+
+
+def test_where_the_champion_before_is_gone_the_losing_one_is_retired() -> None:
+    decision = decide({"champion_loss": 5.0}, can_roll_back=False)
+    assert [(c.action, c.target) for c in decision.chosen] == [("retire", f"{GAME}/powerballnet@aaa")]
+
+
+def test_no_goal_lowers_what_a_promotion_has_to_show() -> None:
+    goals = (OpenGoal("a", "skill", "critical"), OpenGoal("b", "champion_loss", "critical"))
+    decision = decide({"challenger": 5.0, "champion_loss": 4.6}, goals=goals)
+    assert decision.chosen == ()
 
 
 def test_no_decision_holds_two_that_contradict_each_other() -> None:
@@ -329,9 +386,15 @@ def test_trainings_that_fail_lower_the_learning_rate_and_then_ask_a_person() -> 
     assert named(once, "adjust", f"{GAME}/learning_rate").args["factor"] == 0.5
     again = decide({"failed_trainings": 2.0}, factors={"learning_rate": 0.5})
     assert named(again, "adjust", f"{GAME}/learning_rate").args["factor"] == 0.25
-    thrice = decide({"failed_trainings": 3.0, "staleness": 99.0}, beliefs=sure("train"))
+    answered = decide({"failed_trainings": 1.0, "staleness": 26.0}, factors={"learning_rate": 0.5},
+                      beliefs=sure("train"))  # fmt: skip
+    assert [c.action for c in answered.chosen] == ["train"], "one failure halves it once"
+    assert named(once, "train").blocked == "its learning rate is to be lowered first"
+    thrice = decide({"failed_trainings": 3.0, "staleness": 99.0, "draws_since_search": 999.0},
+                    beliefs=sure("train", "tune"))  # fmt: skip
     assert named(thrice, "ask", f"{GAME}/training").chosen
-    assert named(thrice, "train").blocked == "the last 3 trainings failed, and a person was asked"
+    for action in ("train", "train-warm", "tune"):
+        assert named(thrice, action).blocked == "the last 3 trainings failed, and a person was asked"
 
 
 def test_a_learning_rate_is_raised_again_once_all_has_gone_well_for_long() -> None:
@@ -352,6 +415,8 @@ def test_the_cadence_follows_what_trainings_were_worth() -> None:
     slower = named(decide({}, beliefs=useless), "adjust", target)
     assert slower.chosen
     assert slower.args["factor"] == 2.0
+    as_before = decide({}, beliefs=useless, factors={"retrain_after_draws": 2.0})
+    assert not any(c.target == target and c.chosen for c in as_before.candidates), "nothing new was learned"
     useful = {("train", "quiet"): Belief(3.0, 5.0)}
     assert not named(decide({}, beliefs=useful), "adjust", target).chosen
     suspicious = decide({"evidence": 3.0, "evidence_peak": 3.0}, factors={"retrain_after_draws": 8.0})
@@ -367,7 +432,7 @@ def test_the_evaluation_is_widened_where_it_cannot_tell_and_narrowed_in_an_alarm
     assert wide.args["factor"] == 2.0
     clear = decide({}, beliefs={("train", "quiet"): Belief(10.0, 2.0)})
     assert not any(c.target == target and c.chosen for c in clear.candidates)
-    narrow = decide({"evidence_peak": 9.0}, factors={"evaluation_draws": 4.0})
+    narrow = decide({"evidence": 9.0, "evidence_peak": 9.0}, factors={"evaluation_draws": 4.0})
     assert named(narrow, "adjust", target).args["factor"] == 1.0
 
 
@@ -413,6 +478,9 @@ situations = st.builds(
     stands,
     st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, amounts)),
     champion=st.none() | st.just("powerballnet@aaa"),
+    can_roll_back=st.booleans(),
+    on_trial=st.none() | st.integers(1, 50),
+    alerted=st.dictionaries(targets, st.integers(1, 9).map(float)),
     challenger=st.none() | st.just("powerballnet@bbb"),
     seed=st.integers(0, 2**40),
     is_on=st.booleans(),
@@ -490,12 +558,26 @@ def test_what_other_games_lend_counts_as_cases_and_is_said_apart() -> None:
     assert advised.mean == (own.wins + 0.5) / (own.wins + own.losses + 4)
     assert both.mean == (own.wins + 1.5) / (own.wins + own.losses + 5)
     assert advised.reason == f"{alone.reason}, and other games lend it 0.5 of 4"
-    assert named(decide(signals | {"evidence_peak": 9.0}, lent=lent), "train").mean == alone.mean
+    assert named(decide(signals | {"evidence": 9.0}, lent=lent), "train").mean == alone.mean
 
 
-def test_a_situation_with_what_is_lent_comes_back_from_its_record_and_so_does_one_without() -> None:
-    it = stands(lent={("train", "quiet"): Belief(1 / 3, 11 / 3)})
+@pytest.mark.parametrize(("learned", "limit"), [(None, 8.0), (2.5, 8.0), (30.0, 30.0)])
+def test_a_missing_draw_is_waited_for_as_long_as_the_feeds_usually_take(
+    learned: float | None, limit: float
+) -> None:
+    for overdue, asked in ((limit + 0.1, True), (limit - 0.1, False)):
+        due = decide({"draw_overdue": overdue}, told_within_hours=learned, beliefs=sure("ingest"))
+        ingest = named(due, "ingest")
+        assert ingest.urgency == overdue / limit
+        assert ingest.chosen is asked
+        assert f"the feeds are asked after {limit:g} h" in ingest.reason
+        assert ("nine draws in ten have been told of" in ingest.reason) is (limit > 8.0)
+        assert named(due, "ask", f"{GAME}/feeds").urgency == overdue / (3 * limit)
+
+
+def test_a_situation_with_what_was_learned_comes_back_from_its_record_and_so_does_one_without() -> None:
+    it = stands(lent={("train", "quiet"): Belief(1 / 3, 11 / 3)}, told_within_hours=30.5)
     assert Situation.from_record(it.to_record()) == it
     earlier = it.to_record()
-    del earlier["lent"]
+    del earlier["lent"], earlier["told_within_hours"]
     assert Situation.from_record(earlier) == stands()

@@ -55,9 +55,11 @@ def test_a_network_is_judged_once_it_has_forecast_enough_draws() -> None:
 
 def test_a_network_that_forecasts_no_more_is_judged_by_what_it_has_forecast() -> None:
     assert judged("train", gains=[0.3], over=True).success is True
-    assert judged("train", gains=[0.2], over=True).success is False
-    never = judged("tune", gains=[], over=True)
-    assert (never.success, never.impact) == (False, None)
+    assert judged("train", gains=[-0.3], over=True).success is False
+    for few in ([], [0.2]):
+        cut_short = judged("tune", gains=few, over=True)
+        assert (cut_short.success, cut_short.regret) == (None, None)
+        assert cut_short.sentence.startswith(f"Its network forecast {len(few)} draws only")
 
 
 def test_where_no_network_came_of_it_nothing_was_gained() -> None:

@@ -99,7 +99,7 @@ def test_a_model_without_data_has_no_figures() -> None:
 
 
 def ranked(**values: float | None) -> list[tuple[int | None, str]]:
-    records = [{"model": name, "live_mean_nats": value} for name, value in values.items()]
+    records = [{"model": name, "live_mean_nats": v, "live_draws": 10} for name, v in values.items()]
     return [(r["rank"], r["model"]) for r in analytics.rank(records, METRICS["live_mean_nats"])]
 
 
@@ -108,6 +108,34 @@ def test_equal_models_share_a_rank_and_unknown_ones_come_last_without_one() -> N
         (1, "c"), (2, "b"), (2, "d"), (4, "e"), (None, "a"), (None, "f"),
     ]  # fmt: skip
     assert ranked() == []
+
+
+def test_a_mean_of_too_few_draws_is_neither_ranked_nor_followed() -> None:
+    records = [
+        {"model": "lucky", "live_mean_nats": 9.0, "live_draws": 9},
+        {"model": "known", "live_mean_nats": 0.1, "live_draws": 10},
+    ]
+    metric = METRICS["live_mean_nats"]
+    order = [(r["rank"], r["model"]) for r in analytics.rank(records, metric)]
+    assert order == [(1, "known"), (None, "lucky")]
+    assert analytics.trends(records, [metric])[0]["models"] == ["known"]
+
+
+def test_who_lost_has_no_efficiency_for_the_cheapest_would_be_the_worst() -> None:
+    for gained in ([-0.3, 0.1], [0.0]):
+        assert analytics.record(facts(cpu_seconds=50.0, gains=gains(gained)))["efficiency"] is None
+
+
+def test_of_equal_models_no_metric_shows_a_trend_though_each_forecast_fewer_draws_and_cost_more() -> None:
+    equal = [
+        analytics.record(facts(epochs=epochs(9.5, 9.4), cpu_seconds=9.0 + n, gains=gains([0.1] * (40 - n))))
+        for n in range(12)
+    ]
+    trends = analytics.trends(equal, analytics.TRENDED)
+    assert {t["metric"] for t in trends} == {"live_mean_nats", "validation_gain_nats", "best_loss"}
+    assert [t["clear"] for t in trends] == [False] * 3
+    sums_and_costs = [METRICS["live_gain_nats"], METRICS["cpu_seconds"]]
+    assert all(t["clear"] for t in analytics.trends(equal, sums_and_costs))
 
 
 def test_of_losses_and_costs_the_smallest_is_the_best() -> None:

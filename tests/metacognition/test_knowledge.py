@@ -232,16 +232,26 @@ def test_the_expected_cost_is_this_games_own_or_else_the_median_of_the_others() 
     assert knowledge.costs(lent, "powerball", "tune") == (None, ())
 
 
-def test_only_what_priors_and_costs_can_use_bears_on_a_decision() -> None:
+def test_the_quickest_feed_of_a_game_tells_how_long_a_draw_may_be_missing() -> None:
+    slow = known(knowledge.feed("a", [9.0] * 20, range(20)), "slow")
+    quick = known(knowledge.feed("b", [4.0] * 20, range(20)), "quick")
+    assert knowledge.telling([slow, quick], "powerball") == (4.0, ("quick",))
+    assert knowledge.telling([slow], "powerball") == (9.0, ("slow",))
+    assert knowledge.telling([slow, quick], "simulated") == (None, ())
+
+
+def test_only_what_a_decision_can_use_bears_on_it() -> None:
     fair = knowledge.fairness(ERA, QUIET, 3, 0.01)
     fragments = [
         known(effect(1, 2), "own effect"), known(effect(1, 2), "effect", "simulated"),
         known(effect(1, 2, context="alarmed"), "other context", "simulated"),
         known(effect(1, 2, "tune"), "other action", "simulated"),
         known(cost(1, 1, 1), "cost"), known(cost(1, 1, 1), "lent cost", "simulated"), known(fair, "fair"),
+        known(knowledge.feed("a", [1.0] * 20, range(20)), "feed"),
+        known(knowledge.feed("a", [1.0] * 20, range(20)), "other feed", "simulated"),
     ]  # fmt: skip
     found = knowledge.bearing(fragments, "powerball", "quiet", ["train", "backup"])
-    assert [f.id for f in found] == ["effect", "cost", "lent cost"]
+    assert [f.id for f in found] == ["own effect", "effect", "cost", "lent cost", "feed"]
 
 
 @pytest.mark.parametrize(
@@ -265,6 +275,17 @@ def test_what_was_of_no_use_for_long_is_forgotten_sooner_if_it_says_little(
     lesson = Lesson("effect", "train/quiet", "It helped.", relevance, {})
     used_us = None if used is None else round(used * YEAR_US)
     fragment = Fragment("k", "powerball", lesson, round(learned * YEAR_US), used_us)
-    found = knowledge.forgettable([fragment], round(years * YEAR_US))
+    found = knowledge.forgettable([fragment], round(years * YEAR_US), {})
     assert [fragment_id for fragment_id, _ in found] == (["k"] if forgotten else [])
     assert all("neither used nor renewed" in reason for _, reason in found)
+
+
+@pytest.mark.parametrize("relevance", [0.0, 1.0])
+def test_what_still_holds_is_kept_however_old_it_is(relevance: float) -> None:
+    def of(kind: str, era: str, leads: bool = True) -> Fragment:
+        return known(Lesson(kind, era, "It is so.", relevance, {"leads": leads}), f"{kind} {era} {leads}")
+
+    kept = [of("fairness", ERA), of("leader", ERA)]
+    gone = [of("fairness", "2012-01-15"), of("leader", "2012-01-15"), of("leader", ERA, leads=False)]
+    found = knowledge.forgettable([*kept, *gone], 9 * YEAR_US, {"powerball": ERA, "simulated": "2012-01-15"})
+    assert [fragment_id for fragment_id, _ in found] == [fragment.id for fragment in gone]

@@ -395,7 +395,7 @@ PROPOSAL: dict[str, Any] = {
 async def test_a_message_about_a_proposal_says_beside_the_event_where_to_answer_it(
     store: Store, clock: VirtualClock, receiver: Any
 ) -> None:
-    told = replace(endpoint(receiver.url), patterns=("intent.*",))
+    told = replace(endpoint(receiver.url), patterns=("intent.approved", links.PROPOSED))
     post = Post(store, clock, told)
     event = await post.journal.append(links.PROPOSED, PROPOSAL | {"args": {}, "max_attempt": 3, "due_us": 1})
     await post.journal.append("intent.approved", {"id": PROPOSAL["id"], "by": "http"})
@@ -423,7 +423,7 @@ async def test_a_message_about_a_proposal_says_beside_the_event_where_to_answer_
 async def test_a_message_about_a_proposal_is_its_event_alone_where_nobody_can_reach_the_agent(
     store: Store, clock: VirtualClock, receiver: Any
 ) -> None:
-    told = replace(endpoint(receiver.url), patterns=("intent.*",))
+    told = replace(endpoint(receiver.url), patterns=("intent.approved", links.PROPOSED))
     post = Post(store, clock, told)
     event = await post.journal.append(links.PROPOSED, PROPOSAL | {"args": {}, "max_attempt": 3, "due_us": 1})
     async with post.sending(told):

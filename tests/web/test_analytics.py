@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import httpx
 import pytest
 
 from helios_agent import cli
+from helios_agent.actions import reflect
 from helios_agent.agent import Agent
 from helios_agent.forecasting import evidence
-from helios_agent.web import server
+from helios_agent.lottery.games import game
+from helios_agent.metacognition import analytics
+from helios_agent.web import reflections, server
 from tests.journal import story
 from tests.web.analytics_story import DRAWS, MODELS, NEW, OLD, day, live, made
 from tests.web.test_page import living
@@ -88,6 +92,26 @@ async def test_a_model_is_named_as_elsewhere(house: House) -> None:
     assert unknown["detail"] == "There is no model 'nobody'; expected a name, a version or name@version."
 
 
+async def test_figures_are_made_beside_the_event_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: dict[str, set[int]] = {"record": set(), "compare": set(), "trends": set()}
+
+    def watched(made: Callable[..., Any], seen: set[int]) -> Callable[..., Any]:
+        def make(*given: Any) -> Any:
+            seen.add(threading.get_ident())
+            return made(*given)
+
+        return make
+
+    for name, seen in threads.items():
+        monkeypatch.setattr(analytics, name, watched(getattr(analytics, name), seen))
+    await house.post("compare", {"models": [OLD, NEW]})
+    await house.get("cross-model")
+    await reflections.of_model(house.agent.store, OLD)
+    await reflect.record(house.agent.store, game(story.GAME), house.agent.journal.clock.now_us())
+    assert all(threads.values())
+    assert threading.get_ident() not in set.union(*threads.values())
+
+
 async def test_models_are_ranked_and_followed(house: House) -> None:
     found = await house.get("cross-model")
     assert found["ranking"]["metric"] == "live_mean_nats"
@@ -98,6 +122,7 @@ async def test_models_are_ranked_and_followed(house: House) -> None:
         "Powerball has 2 models for the rules from 2015-10-07; 2 forecast scored draws. "
         "No trend is clear over 2 models."
     )
+    assert "a sum or a cost" in (await house.get("trends?metric=cpu_seconds", 422))["detail"]
     trend = (await house.get("trends?metric=best_loss"))["trends"]
     assert [(t["metric"], t["models"], t["tau"]) for t in trend] == [("best_loss", [*MODELS], 1.0)]
     wrong = await house.get("cross-model?metric=beauty", 422)

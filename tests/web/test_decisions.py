@@ -108,7 +108,7 @@ async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path
         spent = {"job": backup, "action": "backup", "target": "journal", "attempt": 1, "cpu_seconds": 1.25}
         measured = {
             "id": backup, "game": "powerball", "action": "backup", "impact": -36.0, "unit": "hours",
-            "success": 1, "regret": 0.0, "sentence": "It did what it was chosen for.",
+            "success": 1, "regret": 0.25, "sentence": "It cost too much.",
         }  # fmt: skip
         await agent.journal.append("work.spent", spent)
         await agent.journal.append("decision.measured", measured)
@@ -125,7 +125,7 @@ async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path
         "status": "completed", "state": "done", "expires_at": None, "begun_at": begun,
         "ended_at": "2026-09-18T12:00:02.500000Z", "execution_seconds": 2.5, "cpu_seconds": 1.25,
         "result": {"ok": 1}, "error": None, "measured_at": "2026-09-18T12:00:02.500000Z", "impact": -36.0,
-        "unit": "hours", "regret": 0.0, "worth_it": True, "sentence": "It did what it was chosen for.",
+        "unit": "hours", "success": True, "regret": 0.25, "worth_it": False, "sentence": "It cost too much.",
     }  # fmt: skip
     failed = found["train-warm"]["outcome"]
     assert (failed["status"], failed["error"], failed["execution_seconds"]) == (
@@ -143,7 +143,7 @@ async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path
     assert found["tune"]["outcome"] is None
     assert whole["inputs"] == {"seed": 7}
     assert listed == {name: value for name, value in whole.items() if name != "inputs"}
-    assert f"             backup journal  {backup}  completed in 2.5 s; worth it (-36 hours)" in lines
+    assert f"             backup journal  {backup}  completed in 2.5 s; not worth it (-36 hours)" in lines
     assert "    unknown  tune powerball: tune is due  [its signal is unknown]" in lines
 
 

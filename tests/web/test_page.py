@@ -97,7 +97,15 @@ async def test_an_empty_journal_is_a_page_that_says_so(tmp_path: Path) -> None:
         "No forecaster has been scored yet.",
         "No draw is stored yet.",
         "No training has been asked for yet.",
+        "It has not assessed itself yet.",
+        "There is no network of the present rules yet.",
         "Nothing has been decided yet.",
+        "No goal is set.",
+        "Nothing has been learned yet.",
+        "It has not reflected yet; it does so once a week.",
+        "On : Helios decides for itself. It was never switched.",
+        "24 hours 0 7,200 7,200",
+        "Nothing waits for a person’s answer.",
         "No feed of this game has been asked yet.",
         "Nothing that Helios watches is wrong.",
         "Nothing: Helios waits for its next scheduled instant.",
@@ -180,6 +188,7 @@ async def test_an_assessment_of_an_earlier_release_may_lack_signals(tmp_path: Pa
     assert "No sign of anything." in words
     assert "Draws scored 7 draws" in words
     assert "p-value of fairness cannot be said yet" in words
+    assert "The last assessment is of an earlier release, and says nothing of this." in words
 
 
 async def test_what_comes_from_outside_is_shown_and_never_obeyed(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ function show(text) {
   document.title = text ? "not connected · Helios Agent" : title;
 }
 
-async function refresh() {
+export async function refresh() {
   clearTimeout(timer);
   if (asking || document.visibilityState === "hidden") return;
   asking = true;
