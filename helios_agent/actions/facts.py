@@ -54,7 +54,8 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
     era = rules.era_at(newest[0].draw.day if newest else from_us(now_us).date())
     scores = await forecasts.scores(store, rules.name, era.name)
     ledger = await history.ledger_of(store, rules, era)
-    trained = await models.active(store, rules.name, era.name)
+    known = await models.of_era(store, rules.name, era.name)
+    trained = [model for model in known if model.role in models.ACTIVE]
     challenger = models.in_role(trained, "challenger")
     missing = await history.missing_days(store, rules, from_us(now_us))
     feeds = await draws.feeds(store, rules.name)
@@ -75,7 +76,7 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
         detector=ledger.detector,
         trial=ledger.trial if ledger.trial and ledger.trial.challenger == challenger else None,
         draws=draw_count,
-        draws_trained_on=max((model.draws for model in trained), default=None),
+        draws_trained_on=max((model.draws for model in known), default=None),
         networks=await _networks(store, rules, era, trained),
         draws_since_search=_since(scores, await searches.last_completed(store, rules.name)),
         draws_since_backtest=_since(scores, await backtests.last_completed(store, rules.name)),

@@ -52,9 +52,9 @@ async def effects(store: Reader, game: str) -> dict[str, tuple[int, int]]:
 
 
 async def trainings(store: Reader, game: str, since_us: int) -> list[str]:
-    """Return how the trainings of a game that were asked for since an instant ended, the last first."""
+    """Return how a game's trainings and searches asked for since an instant ended, the last first."""
     rows = await store.rows(
-        "SELECT state FROM intent WHERE action = 'train' AND target = ? AND created_us >= ?"
+        "SELECT state FROM intent WHERE action IN ('train', 'tune') AND target = ? AND created_us >= ?"
         " AND state IN ('done', 'failed', 'dead') ORDER BY seq DESC",
         (game, since_us),
     )

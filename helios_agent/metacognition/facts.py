@@ -78,7 +78,7 @@ class Facts:
     draws: int
     """Draws of the current era that are stored."""
     draws_trained_on: int | None
-    """Draws the newest active network of the era was trained on; None if there is none."""
+    """Draws that the era's newest network, whatever became of it, was trained on; None if there was none."""
     networks: Networks
     draws_since_search: int
     """Draws of the era that were scored since the last search; then since the last backtest."""

@@ -336,19 +336,19 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "staleness", "draws",
-        "Draws of this era that the newest network was not trained on; all of them if there is no network.",
+        "Draws of this era that its newest network, whatever became of that, was not trained on; all of them "
+        "if there was none.",
         (None, 39.0),
-        "draws_known, less the largest draws of model.trained or .imported of the era's challenger and "
-        "champion.",
+        "draws_known, less the largest draws of model.trained or .imported of the era.",
         lambda f: float(f.draws - (f.draws_trained_on or 0)),
     ),
     Signal(
         "failed_trainings", "trainings",
-        "Trainings that failed, one after the other, since the last that succeeded, of those asked for "
-        "within 30 days.",
+        "Trainings and searches that failed, one after the other, since the last that succeeded, of those "
+        "asked for within 30 days.",
         (None, 1.0),
-        "intent.created or .proposed of train for the game within 30 days, the last first, with their "
-        "intent.done, .failed or .dead: how many before the first that is done.",
+        "intent.created or .proposed of train or tune for the game within 30 days, the last first, with "
+        "their intent.done, .failed or .dead: how many before the first that is done.",
         _failed_trainings,
     ),
     Signal(

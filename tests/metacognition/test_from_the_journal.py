@@ -386,17 +386,14 @@ def loss(past: Past, role: str) -> float | None:
 
 
 def staleness(past: Past) -> float:
-    seen = [event.payload for event in past.roles.values()]
-    trained = [
-        e.payload["draws"] for e in past.joined if any(e.payload["version"] == m["version"] for m in seen)
-    ]
-    return float(len(past.draws) - max(trained, default=0))
+    return float(len(past.draws) - max((e.payload["draws"] for e in past.joined), default=0))
 
 
 def failed_trainings(past: Past) -> float:
     asked = [
         e.payload["id"]
-        for e in past.since(30, "intent.created", "intent.proposed", action="train", target=GAME)
+        for e in past.since(30, "intent.created", "intent.proposed", target=GAME)
+        if e.payload["action"] in ("train", "tune")
     ]
     ends = {e.payload["id"]: e.kind for e in past.of("intent.done", "intent.failed", "intent.dead")}
     failed = 0
