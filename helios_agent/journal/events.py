@@ -58,7 +58,7 @@ async def tail(
 
 _LITERAL, _ESCAPED = re.compile(r"[%_\\]"), r"\\\g<0>"
 _CONCERNS = (
-    "instr(payload, ?) OR CASE WHEN kind IN ('training.started', 'training.epoch')"
+    "instr(payload, ?) OR CASE WHEN kind GLOB 'training.*'"
     " THEN payload->>'job' IN (SELECT value FROM json_each(?))"
     " WHEN kind GLOB 'intent.*' THEN payload->>'id' IN (SELECT value FROM json_each(?))"
     " WHEN kind GLOB 'model.*' THEN EXISTS (SELECT 1 FROM json_each(?) WHERE value"

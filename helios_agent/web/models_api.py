@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from helios_agent.actions import import_model
 from helios_agent.agent import Agent
 from helios_agent.errors import ArtefactInvalid, Refused
-from helios_agent.journal import events
+from helios_agent.journal import events, summaries
 from helios_agent.journal import models as stored
 from helios_agent.registry import bundles, names
 from helios_agent.web import models, views
@@ -48,12 +48,14 @@ async def show_model(agent: Served, name: str) -> dict[str, Any]:
 async def model_journal(agent: Served, name: str, limit: Limit = 50) -> dict[str, Any]:
     """Show how a version was trained, epoch by epoch, and the events that concern a model, newest first."""
     named = names.name_or_ref(name)
-    epochs = None
+    epochs, summary = None, None
     if isinstance(named, names.Ref):
         model = await stored.find(agent.store, named.name, named.version)
         epochs = await stored.epochs(agent.store, model.job) if model.job else []
+        summary = await summaries.find(agent.store, model.job) if model.job else None
     found = await events.tail(agent.store, limit=limit, model=str(named))
-    return {"model": str(named), "epochs": epochs, "events": [event.as_record() for event in found]}
+    told = [event.as_record() for event in found]
+    return {"model": str(named), "epochs": epochs, "summary": summary, "events": told}
 
 
 @router.get("/api/models/{name}/export")
