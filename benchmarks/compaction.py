@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from loguru import logger
 
@@ -97,21 +97,29 @@ def build(path: Path, count: int) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
+class Use(NamedTuple):
+    """When a use of the writing connection began, how long it took, and on the processor alone."""
+
+    at_us: int
+    ms: float
+    cpu_ms: float
+
+
 class TimedThread(ThreadPoolExecutor):
     """The thread that uses the writing connection; remembers how long each use took, in ms."""
 
     def __init__(self) -> None:
         super().__init__(1)
-        self.taken: list[tuple[int, float]] = []
-        """When each use began, in microseconds since 1970, and how long it took, in ms."""
+        self.taken: list[Use] = []
 
     def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
         def timed() -> Any:
-            at_us, begun = time.time_ns() // 1000, time.perf_counter()
+            at_us, begun, cpu = time.time_ns() // 1000, time.perf_counter(), time.thread_time()
             try:
                 return work(*arguments, **named)
             finally:
-                self.taken.append((at_us, (time.perf_counter() - begun) * 1e3))
+                ms, cpu_ms = (time.perf_counter() - begun) * 1e3, (time.thread_time() - cpu) * 1e3
+                self.taken.append(Use(at_us, ms, cpu_ms))
 
         return super().submit(timed)
 
@@ -186,18 +194,21 @@ async def compact(folder: Path, count: int) -> None:
         done = await intents.find(agent.store, claimed.id)
         if done.state != "done":
             raise SystemExit(f"the compaction is {done.state}: {done.error}")
-        phases = await ends_of_phases(agent.store, thread.taken[-1][0])
+        phases = await ends_of_phases(agent.store, thread.taken[-1].at_us)
         summarised = len(await agent.store.rows("SELECT 1 FROM training_summary"))
     thread.shutdown()
     print(f"load of the machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
     print(f"compacted in {seconds:.1f} s: {done.result}; {summarised:,} trainings summarised")
     print(f"the file: {before / 1e6:,.0f} MB, then {config.database.stat().st_size / 1e6:,.0f} MB")
     print(f"\n{'ms':<44}{'n':>8}{'p50':>9}{'p99':>9}{'max':>9}")
-    writes = [ms for _, ms in thread.taken]
+    writes = [use.ms for use in thread.taken]
     row("use of the writing connection", writes, f"<= {BAR_MS}")
+    row("  on the processor", [use.cpu_ms for use in thread.taken])
     begun_us = 0
     for name, end_us in phases:
-        row(f"  while it {name}", [ms for at_us, ms in thread.taken if begun_us <= at_us < end_us])
+        uses = [use for use in thread.taken if begun_us <= use.at_us < end_us]
+        row(f"  while it {name}", [use.ms for use in uses])
+        row("    on the processor", [use.cpu_ms for use in uses])
         begun_us = end_us
     row("an append of somebody else", others.appends)
     row("  before the compaction", alone.appends)
@@ -212,7 +223,8 @@ async def compact(folder: Path, count: int) -> None:
 async def ends_of_phases(store: Store, last_us: int) -> list[tuple[str, int]]:
     """Return what the compaction did one after the other, and when each ended, in microseconds."""
     (known,) = await store.rows(
-        "SELECT max(CASE kind WHEN 'training.summarised' THEN at_us END) AS summarised,"
+        "SELECT max(CASE WHEN kind = 'training.summarised' AND seq < (SELECT min(seq) FROM event"
+        " WHERE kind IN ('journal.sealed', 'journal.purged')) THEN at_us END) AS summarised,"
         " max(CASE kind WHEN 'journal.sealed' THEN at_us END) AS sealed,"
         " max(CASE kind WHEN 'journal.purged' THEN at_us END) AS purged FROM event"
         " WHERE kind IN ('training.summarised', 'journal.sealed', 'journal.purged')"

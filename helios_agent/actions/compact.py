@@ -122,7 +122,10 @@ def _archive(context: Context) -> Mapping[str, Any] | None:
             kept_us=_kept_us(config),
             size=config.retention.size,
         )
-        return None if upto is None else archives.make(database, config.archives, upto, key)
+    if upto is None:
+        return None
+    with snapshot.following(config.database) as database:  # what it reads does not change
+        return archives.make(database, config.archives, upto, key)
 
 
 def _kept_us(config: Config) -> int:
