@@ -6,13 +6,10 @@ measurement, so that whoever else wants to write does not wait for long.
 """
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -22,7 +19,7 @@ from helios_agent.actions.action import UPKEEP, Action, Commit, Context
 from helios_agent.clock import SECOND_US
 from helios_agent.config import Config
 from helios_agent.errors import StoreCorrupt
-from helios_agent.journal import archives, chain, draws, retention, snapshot, summaries
+from helios_agent.journal import archives, chain, draws, retention, room, snapshot, summaries
 from helios_agent.journal.archives import Seal
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
@@ -169,15 +166,5 @@ def _disk(context: Context) -> Disk:
     config = context.config
     with snapshot.opened(config.database) as database:
         used = retention.used_bytes(database)
-    models = config.paths.models
-    return Disk(used, config.database.stat().st_size, context.store.wal_bytes(), _folder_bytes(models))
-
-
-def _folder_bytes(folder: Path) -> int:
-    """Return how many bytes the files in a folder have; what is removed meanwhile has none."""
-    found = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                found += os.stat(os.path.join(parent, name)).st_size
-    return found
+    models = room.folder_bytes(config.paths.models)
+    return Disk(used, config.database.stat().st_size, context.store.wal_bytes(), models)

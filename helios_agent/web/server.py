@@ -16,8 +16,9 @@ import helios_agent
 from helios_agent.agent import Agent
 from helios_agent.config.model import Http
 from helios_agent.errors import ConfigError, HeliosError, NotFound, PortTaken, Refused
-from helios_agent.web import api, backtests_api, models_api, page, predictions_api, searches_api
+from helios_agent.web import api, backtests_api, memory_api, models_api, page, predictions_api, searches_api
 from helios_agent.web.guard import guard, problem
+from helios_agent.web.memory import Memory
 from helios_agent.web.predictions import Predictions
 
 GRACE_S = 3
@@ -52,11 +53,13 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     """Return the ASGI application that stands before an agent."""
     app = FastAPI(title="Helios Agent", version=helios_agent.__version__, redoc_url=None, docs_url=None)
     app.state.agent, app.state.predictions = agent, Predictions(agent)
+    app.state.memory = Memory(agent.config.paths.state)
     app.include_router(api.router)
     app.include_router(models_api.router)
     app.include_router(predictions_api.router)
     app.include_router(backtests_api.router)
     app.include_router(searches_api.router)
+    app.include_router(memory_api.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
     app.middleware("http")(guard(agent.config.http, token))
