@@ -144,10 +144,12 @@ async def test_whoever_goes_away_leaves_no_process_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[asyncio.subprocess.Process] = []
+    has_started = asyncio.Event()
     start = asyncio.create_subprocess_exec
 
     async def watched(*words: Any, **settings: Any) -> asyncio.subprocess.Process:
         started.append(await start(*words, **settings))
+        has_started.set()
         return started[-1]
 
     monkeypatch.setattr(memory.asyncio, "create_subprocess_exec", watched)
@@ -155,8 +157,7 @@ async def test_whoever_goes_away_leaves_no_process_behind(
         await happen(agent, 3)
         ask = takeout.Export(agent.config.database, "events", "csv", tables.Filters())
         asking = asyncio.create_task(Memory(tmp_path).take_out(ask))
-        while not started:
-            await asyncio.sleep(0.01)
+        await has_started.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
