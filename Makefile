@@ -14,7 +14,7 @@ run: $(VENV)/run.stamp
 	$(BIN)/helios run
 
 test: $(VENV)/test.stamp lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from loguru import logger
 
 from helios_agent import agent, logs, oneshot, timetable
 from helios_agent.clock import SystemClock, from_us, iso, to_us
-from helios_agent.commands import backtest, jobs, memory, models, terminal
+from helios_agent.commands import analytics, backtest, jobs, memory, models, terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName, Limit
 from helios_agent.config import Config
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
@@ -46,6 +46,7 @@ app.add_typer(schedule_app, name="schedule")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(memory.app, name="memory")
+app.add_typer(analytics.app, name="analytics")
 app.command("backtest")(backtest.walk_back)
 
 

@@ -2,7 +2,7 @@
 
 A trigger says when a schedule is due; the table `firing` remembers what became of every such instant.
 At boot and at every tick the due instants are computed anew from the last firing, so a lost wake-up
-costs lateness, never a run.
+costs lateness, never a run. Proposals that nobody has answered in time expire by the same clock.
 """
 
 import asyncio
@@ -134,7 +134,7 @@ class Scheduler:
             self.changed.clear()
             self.pulse_mono_us = clock.mono_us()  # even where the database fails what follows
             await self._watch_clock()
-            upcoming = await self.tick()
+            upcoming = [*await self.tick(), *await self._expire()]
             waits = [(due - from_us(clock.now_us())).total_seconds() for due in upcoming]
             await wait_for(clock, self.changed, max(0.01, min([self._pulse_s, *waits])))
 
@@ -172,6 +172,19 @@ class Scheduler:
         if firings:
             await self._journal.record(partial(_fire, config, schedule, firings, void_after_us))
         return following
+
+    async def _expire(self) -> list[datetime]:
+        """Expire the proposals that nobody has answered in time; return when the next one expires.
+
+        One that is made meanwhile is noticed at the next pulse, which is shorter than any is given.
+        """
+        store, clock = self._journal.store, self._journal.clock
+        expires_us = await intents.next_expiry_us(store)
+        if expires_us is not None and expires_us <= clock.now_us():
+            expired = await self._journal.record(intents.expire_proposals)
+            logger.bind(action="schedule").info("proposals that expired unanswered: {}", expired)
+            expires_us = await intents.next_expiry_us(store)
+        return [] if expires_us is None else [from_us(expires_us)]
 
     async def _watch_clock(self) -> None:
         """Journal it when the machine slept, or when the wall clock was set, since the last look."""

@@ -695,3 +695,47 @@ async def test_a_scheduler_whose_database_fails_has_given_a_sign_of_life(
     with pytest.raises(StoreError):
         await running
     assert scheduler.pulse_mono_us == clock.mono_us()
+
+
+async def propose(journal: Journal, target: str, for_s: float) -> str:
+    def change(tx: Transaction) -> str:
+        expires_us, cause = tx.now_us() + round(for_s * SECOND_US), tx.append("test.decided", {}).seq
+        return intents.propose(tx, "train", target, {}, cause, expires_us=expires_us, reason="it is old")
+
+    return await journal.record(change)
+
+
+async def expiries(store: Store) -> list[tuple[str, float]]:
+    """Return which intents expired, and how many seconds after the proposals were made."""
+    rows = await store.rows(
+        "SELECT payload->>'id' AS id, at_us FROM event WHERE kind = 'intent.expired' ORDER BY seq"
+    )
+    return [(row["id"], (from_us(row["at_us"]) - NOW).total_seconds()) for row in rows]
+
+
+async def test_what_nobody_answers_expires_at_its_time_though_nobody_asks_and_nothing_is_scheduled(
+    journal: Journal, clock: VirtualClock
+) -> None:
+    first, answered, last = [await propose(journal, *p) for p in (("a", 95), ("b", 96), ("c", 1200))]
+    async with running(await boot(journal, config()), journal, clock) as pass_by:
+        await pass_by(90)
+        assert await expiries(journal.store) == []
+        await journal.record(lambda tx: intents.approve(tx, answered, "http"))
+        late = await propose(journal, "d", 60)  # between two looks
+        await pass_by(1200)
+    assert await expiries(journal.store) == [(first, 95), (late, 150), (last, 1200)]
+    assert (await intents.find(journal.store, answered)).state == "ready"
+
+
+async def test_what_expired_while_the_machine_slept_or_no_daemon_ran_expires_within_a_pulse(
+    journal: Journal, clock: VirtualClock
+) -> None:
+    first, last = await propose(journal, "a", 60), await propose(journal, "b", 36 * HOUR_S)
+    await clock.advance(600)
+    scheduler = await boot(journal, config())
+    async with running(scheduler, journal, clock) as pass_by:
+        await pass_by(1)
+        assert await expiries(journal.store) == [(first, 600)]
+        clock.suspend(36 * HOUR_S)
+        await pass_by(30)
+    assert [intent for intent, _ in await expiries(journal.store)] == [first, last]

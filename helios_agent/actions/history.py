@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from helios_agent.decisions import engine
+from helios_agent.decisions import catalogue
 from helios_agent.forecasting import ledger as ledgers
 from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import PRIORS
@@ -75,7 +75,7 @@ async def ledger_of(store: Reader, rules: Game, era: Era) -> Ledger:
     ledger = ledgers.admit(Ledger.from_record(state.record), PRIORS)
     told = await store.rows(
         "SELECT 1 FROM event WHERE kind = 'alert.raised' AND seq > ? AND payload->>'about' = ? LIMIT 1",
-        (state.seq, engine.change_of(rules.name)),
+        (state.seq, catalogue.change_of(rules.name)),
     )
     return replace(ledger, detector=Detector()) if told else ledger
 

@@ -1,162 +1,220 @@
-"""Decide from an assessment. Pure and deterministic: the same inputs give the same decision.
+"""Decide from a situation. Pure and deterministic: the same situation and policy give the same decision.
 
-A candidate's score is how far a measured signal has gone towards its limit (signal ÷ limit). Waiting
-scores 1. So whatever is past its limit outscores waiting, and is chosen unless something forbids it.
+    score = urgency × effectiveness − what it costs
+
+Urgency is how far a measured signal has gone towards its limit (signal ÷ limit), and waiting scores 1: so
+what is past its limit outscores waiting, and is chosen unless something forbids it. A duty is effective: 1.
+How effective a bet is, nobody knows: that is drawn from the Beta distribution that earlier outcomes, in the
+same context, leave of it (W. R. Thompson 1933, On the likelihood that one unknown probability exceeds
+another, Biometrika 25, 285-294), by a seed that is journaled. A bet that never helped is put off ever longer,
+and made again at once where it may have begun to help.
 """
 
 import math
+import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from helios_agent.forecasting import comparison, detection
+from helios_agent.decisions import situation as situations
+from helios_agent.decisions.catalogue import CATALOGUE, WEIGHTS, Option, Spec
+from helios_agent.decisions.policy import Policy
+from helios_agent.decisions.situation import Belief, Situation
 
+WAIT = "wait"
 WAIT_SCORE = 1.0
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The limits and constraints of the configuration. Times in hours."""
-
-    retrain_after_draws: int
-    backup_after_hours: float
-    alarm_level: float
-    change_alarm_nats: float
-    """The evidence for a change at which to alert."""
-    cooldown_hours: float
-    fewest_draws: int
-    """Draws of an era below which a network cannot be trained."""
-    autonomy: Mapping[str, str]
+HOUR_S = 3600.0
+LOWER = "waiting scores higher"
+PRIORITIES = ((4.0, "critical"), (2.0, "high"), (1.0, "medium"), (0.0, "low"))
+"""From which score on a candidate has which priority."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something that could be done, how pressing it is, and why it was or was not chosen."""
+    """Something that could be done, how much it promises, and why it was or was not chosen.
+
+    urgency and score are None where a signal is unknown. effectiveness: what was drawn; mean: what is
+    expected of it. cpu_seconds: its expected cost; price: what its costs take from the score.
+    """
 
     action: str
     target: str
-    score: float
+    kind: str
     reason: str
+    args: Mapping[str, Any]
+    urgency: float | None
+    effectiveness: float = 1.0
+    mean: float = 1.0
+    cpu_seconds: float = 0.0
+    price: float = 0.0
+    unknown: tuple[str, ...] = ()
     chosen: bool = False
+    proposed: bool = False
+    """Whether, chosen, it waits for a person to approve it."""
     blocked: str | None = None
 
+    @property
+    def score(self) -> float | None:
+        return None if self.urgency is None else self.urgency * self.effectiveness - self.price
+
+    @property
+    def expected(self) -> float | None:
+        """The score that it may be expected to have."""
+        return None if self.urgency is None else self.urgency * self.mean - self.price
+
+    @property
+    def priority(self) -> str:
+        score = self.score or 0.0
+        return next(name for least, name in PRIORITIES if score >= least or not least)
+
     def as_record(self) -> dict[str, Any]:
+        """Return it as it is journaled."""
         return {
-            "action": self.action, "target": self.target, "score": round(self.score, 6),
-            "reason": self.reason, "chosen": self.chosen, "blocked": self.blocked,
+            "action": self.action, "target": self.target, "type": self.kind, "priority": self.priority,
+            "args": dict(self.args), "urgency": _rounded(self.urgency),
+            "effectiveness": _rounded(self.effectiveness), "confidence": _rounded(self.mean),
+            "cpu_seconds": _rounded(self.cpu_seconds), "price": _rounded(self.price),
+            "score": _rounded(self.score), "expected": _rounded(self.expected), "reason": self.reason,
+            "chosen": self.chosen, "proposed": self.proposed, "blocked": self.blocked,
         }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Every candidate, the highest score first, and a sentence that says what was decided."""
+    """Every candidate, the highest score first, and sentences that say what was decided."""
 
+    context: str
     candidates: tuple[Candidate, ...]
     rationale: str
+    without: tuple[str, ...]
+    """Signals that were unknown, without which it was decided."""
 
     @property
     def chosen(self) -> tuple[Candidate, ...]:
-        return tuple(c for c in self.candidates if c.chosen and c.action != "wait")
+        return tuple(c for c in self.candidates if c.chosen and c.action != WAIT)
 
 
-def decide(
-    game: str,
-    signals: Mapping[str, float | None],
-    policy: Policy,
-    hours_since: Mapping[tuple[str, str], float],
-    under_way: frozenset[tuple[str, str]],
-) -> Decision:
-    """Weigh every candidate for a game.
-
-    `hours_since` says how long ago each (action, target) was last decided, `under_way` which of them
-    wait or run already.
-    """
-    weighed = [_weigh(c, policy, hours_since, under_way) for c in _candidates(game, signals, policy)]
-    acting = [c for c in weighed if c.chosen]
+def decide(it: Situation, policy: Policy) -> Decision:
+    """Weigh everything that could be done about a game."""
+    context = situations.context(it.signals, policy)
+    weighed = [
+        _weigh(spec, option, context, it, policy)
+        for spec in CATALOGUE.values()
+        for option in spec.offer(it, policy)
+    ]
+    ranked: list[Candidate] = []
+    taken: dict[object, str] = {}
+    spent = 0.0
+    for candidate in sorted(weighed, key=_rank):
+        blocked = candidate.blocked or _barred(candidate, it, policy, taken, spent)
+        mode = policy.autonomy.get(candidate.action, "act")
+        if blocked is None and mode == "observe":
+            blocked = "its autonomy is observe"
+        if blocked is None:
+            taken[_contest(candidate)] = candidate.action
+            spent += candidate.cpu_seconds
+        proposed = blocked is None and mode == "propose"
+        ranked.append(replace(candidate, chosen=blocked is None, blocked=blocked, proposed=proposed))
+    acting = [candidate for candidate in ranked if candidate.chosen]
     wait = Candidate(
-        "wait", game, WAIT_SCORE,
-        "something is past its limit" if acting else "nothing that may be done is past its limit",
-        chosen=not acting,
+        WAIT, it.game, "wait",
+        "something is past its limit" if acting else "nothing that may be done is worth more",
+        {}, WAIT_SCORE, chosen=not acting,
     )  # fmt: skip
-    ranked = tuple(sorted((*weighed, wait), key=lambda c: (-c.score, c.action, c.target)))
-    return Decision(ranked, _sentence(ranked))
+    everything = tuple(sorted((*ranked, wait), key=_rank))
+    without = tuple(sorted({name for candidate in weighed for name in candidate.unknown}))
+    return Decision(context, everything, _sentence(everything, without), without)
 
 
-def change_of(game: str) -> str:
-    """Return what an alert is about that tells of a change of a game's machine."""
-    return f"{game}/change"
+def _rank(candidate: Candidate) -> tuple[float, str, str]:
+    score = candidate.score
+    return (math.inf if score is None else -score, candidate.action, candidate.target)
 
 
-def _candidates(game: str, signals: Mapping[str, float | None], policy: Policy) -> list[Candidate]:
-    stale, known = signals["staleness"] or 0.0, signals["draws_known"] or 0.0
-    too_few = (
-        f"this era has too few draws to train on: {known:.0f} of {policy.fewest_draws}"
-        if known < policy.fewest_draws
-        else None
-    )
-    age, peak = signals["backup_age"] or 0.0, signals["evidence_peak"] or 0.0
-    change, clearest = signals.get("change") or 0.0, signals.get("change_clearest") or 0.0
-    better, trial = signals.get("challenger") or 0.0, max(1, int(signals.get("challenger_trial") or 1))
-    needed = -math.log(comparison.promotion_alpha(trial, policy.alarm_level))
-    alarm_nats = math.log(1 / policy.alarm_level)
-    return [
-        Candidate(
-            "train", game, stale / policy.retrain_after_draws,
-            f"draws that the newest network has not seen: {stale:.0f}; "
-            f"the limit is {policy.retrain_after_draws}",
-            blocked=too_few,
-        ),
-        Candidate(
-            "alert", f"{game}/evidence", peak / alarm_nats,
-            f"the evidence against fairness reached {peak:.2f} nats; the alarm is at {alarm_nats:.2f}",
-        ),
-        Candidate(
-            "alert", change_of(game), detection.alarm(change, clearest, policy.change_alarm_nats),
-            f"the evidence that the machine has changed, most likely {signals.get('change_age') or 0.0:.0f} "
-            f"draws ago, is {change:.2f} nats, {clearest:.2f} for that moment; the alarm is at "
-            f"{policy.change_alarm_nats:.2f} and {detection.CLEAR_NATS:g}",
-        ),
-        Candidate(
-            "promote", game, better / needed,
-            f"the evidence that the newest network is better than the champion reached {better:.2f} nats; "
-            f"this trial needs {needed:.2f}",
-        ),
-        Candidate(
-            "backup", "journal", age / policy.backup_after_hours,
-            f"the last backup is {age:.1f} h old; the limit is {policy.backup_after_hours:g} h",
-        ),
-    ]  # fmt: skip
-
-
-def _weigh(
-    candidate: Candidate,
-    policy: Policy,
-    hours_since: Mapping[tuple[str, str], float],
-    under_way: frozenset[tuple[str, str]],
-) -> Candidate:
-    key = (candidate.action, candidate.target)
-    since = hours_since.get(key, math.inf)
-    if candidate.score < WAIT_SCORE:
-        blocked = "waiting scores higher"
-    elif candidate.blocked is not None:
-        blocked = candidate.blocked
-    elif key in under_way:
-        blocked = "it is already under way"
-    elif since < policy.cooldown_hours:
-        blocked = f"it was decided {since:.1f} h ago; the cooldown is {policy.cooldown_hours:g} h"
-    elif policy.autonomy.get(candidate.action, "act") == "observe":
-        blocked = "its autonomy is observe"
-    else:
-        blocked = None
+def _weigh(spec: Spec, option: Option, context: str, it: Situation, policy: Policy) -> Candidate:
+    urgency, reason = option.urgency, option.reason
+    wanted = [goal for goal in it.goals if goal.metric in spec.serves]
+    if urgency is not None and wanted:
+        urgency *= 1.0 + max(WEIGHTS[goal.priority] for goal in wanted)
+        reason += f"; it serves a goal: {', '.join(sorted(goal.id for goal in wanted))}"
+    drawn = mean = 1.0
+    if spec.prior is not None:
+        measured = it.beliefs.get((spec.name, context), Belief(0.0, 0.0))
+        wins, losses = spec.prior.wins + measured.wins, spec.prior.losses + measured.losses
+        mean = wins / (wins + losses)
+        source = random.Random(f"{it.seed}:{spec.name}:{option.target}")  # noqa: S311
+        drawn = source.betavariate(wins, losses)
+        reason += f"; it helped in {measured.wins:g} of {measured.wins + measured.losses:g} cases"
+    cpu_seconds = it.costs.get(spec.name, spec.cpu_seconds)
+    args = {**spec.args, **option.args} | ({"reason": option.reason} if spec.tells else {})
     return Candidate(
-        candidate.action, candidate.target, candidate.score, candidate.reason, blocked is None, blocked
-    )
+        spec.name, option.target, spec.kind, reason, args, urgency, drawn, mean, cpu_seconds,
+        policy.cpu_price * cpu_seconds / HOUR_S + policy.disk_price * spec.disk_gib,
+        option.unknown, blocked=option.blocked,
+    )  # fmt: skip
 
 
-def _sentence(candidates: tuple[Candidate, ...]) -> str:
+def _barred(
+    candidate: Candidate, it: Situation, policy: Policy, taken: Mapping[object, str], spent: float
+) -> str | None:
+    """Return what forbids a candidate, None if nothing does. `spent`: CPU seconds of those chosen before."""
+    spec = CATALOGUE[candidate.action]
+    since = _hours_since(it, spec, candidate.target)
+    rival = taken.get(_contest(candidate))
+    cost, today, month = candidate.cpu_seconds, it.spent_day + spent, it.spent_month + spent
+    if candidate.score is None:
+        return f"it cannot be weighed: {', '.join(candidate.unknown)} unknown"
+    if candidate.score < WAIT_SCORE:
+        return LOWER
+    if not it.is_on and not spec.tells:
+        return "a person has switched decisions off"
+    if (spec.intent, candidate.target) in it.under_way:
+        return "it is already under way"
+    if since < policy.cooldown_of(candidate.action):
+        return f"it was decided {since:.1f} h ago; the cooldown is {policy.cooldown_of(candidate.action):g} h"
+    if rival is not None:
+        return f"{rival} scores higher, and one of the two is enough"
+    if spec.long and policy.quiet_hours is not None and policy.quiet_hours.contain(it.now):
+        return f"it is long, and until {policy.quiet_hours.end} no long computation is begun"
+    for span, used, most in (
+        ("day", today, policy.cpu_seconds_per_day),
+        ("month", month, policy.cpu_seconds_per_month),
+    ):
+        if cost > 0.0 and used + cost > most:
+            return (
+                f"it takes about {cost:.0f} s of processor time, and {max(0.0, most - used):.0f} s are left "
+                f"of the {most:.0f} s of a {span}"
+            )
+    return None
+
+
+def _hours_since(it: Situation, spec: Spec, target: str) -> float:
+    """Return how long ago this, or another of its group, was decided for the same target."""
+    same = [other.name for other in CATALOGUE.values() if other.group == spec.group]
+    return min(it.hours_since.get((name, target), math.inf) for name in same)
+
+
+def _contest(candidate: Candidate) -> object:
+    """Return what candidates have in common of which one at most is chosen."""
+    group = CATALOGUE[candidate.action].group
+    return (group, candidate.target) if group == candidate.action else group
+
+
+def _sentence(candidates: tuple[Candidate, ...], without: tuple[str, ...]) -> str:
     chosen = [c for c in candidates if c.chosen]
-    first = "; ".join(f"{c.action} ({c.reason})" for c in chosen)
-    best_rejected = next((c for c in candidates if not c.chosen and c.action != "wait"), None)
-    if best_rejected is None:
-        return f"Chose {first}."
-    return f"Chose {first}. Not {best_rejected.action}: {best_rejected.blocked} ({best_rejected.reason})."
+    first = "; ".join(f"{_named(c)} ({c.reason})" for c in chosen)
+    best_rejected = next((c for c in candidates if not c.chosen and c.action != WAIT), None)
+    said = f"Chose {first}."
+    if best_rejected is not None:
+        said += f" Not {best_rejected.action}: {best_rejected.blocked} ({best_rejected.reason})."
+    if without:
+        said += f" Decided without {', '.join(without)}: unknown."
+    return said
+
+
+def _named(candidate: Candidate) -> str:
+    return f"to propose {candidate.action}" if candidate.proposed else candidate.action
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,3 +150,22 @@ async def standings(store: Reader, game: str, era: str) -> list[Standing]:
         (game, era),
     )
     return [Standing(**dict(row)) for row in rows]
+
+
+async def gains(
+    store: Reader, game: str, era: str, forecasters: Sequence[str] | None = None
+) -> dict[str, dict[str, float]]:
+    """Return what each forecaster, or each of some, gained on every draw of an era that it forecast.
+
+    In nats over uniform, by forecaster, in the order of their names, and by day.
+    """
+    rows = await store.rows(
+        "SELECT l.forecaster, l.day, l.gain_nats FROM ledger l JOIN score s USING (game, day)"
+        " WHERE l.game = ?1 AND s.era = ?2"
+        " AND (?3 IS NULL OR l.forecaster IN (SELECT value FROM json_each(?3))) ORDER BY l.forecaster, l.day",
+        (game, era, None if forecasters is None else json.dumps([*forecasters])),
+    )
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        found.setdefault(row["forecaster"], {})[row["day"]] = row["gain_nats"]
+    return found

@@ -4,6 +4,9 @@
 an intent is `paused`, which counts as waiting, or `cancelled`, which is an end. A running one is asked to: it
 remembers in `wanted` what is to become of it, whatever ends its run. At most one intent waits and at most
 one runs for each (action, target).
+
+What the agent may not do by itself is `proposed`, which counts as waiting, too: `proposed → ready | refused |
+expired`. A person approves or refuses it; whoever asks for the same approves it; and it expires unanswered.
 """
 
 import hashlib
@@ -12,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from helios_agent.clock import iso
 from helios_agent.errors import NotFound, Refused
 from helios_agent.journal import chain
 from helios_agent.journal.journal import Transaction
@@ -19,12 +23,15 @@ from helios_agent.store import Reader, Row
 
 MAX_ATTEMPT = 3
 OPEN_STATES = ("proposed", "ready", "running", "paused")
+UNANSWERED = "nobody approved it in time, which counts as a refusal"
 REQUESTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "pause": (("ready", "running"), "paused"),
     "resume": (("paused",), "resumed"),
     "stop": (OPEN_STATES, "stopped"),
-    "retry": (("ready", "failed", "dead", "expired", "cancelled"), "tried again"),
+    "retry": (("ready", "failed", "dead", "refused", "expired", "cancelled"), "tried again"),
     "priority": (OPEN_STATES, "given another priority"),
+    "approve": (("proposed",), "approved"),
+    "refuse": (("proposed",), "refused"),
 }
 """What can be asked of an intent, in which states, and how a refusal calls it."""
 # The + before `action`, where this is used, keeps SQLite to the index of those that are ready: they are few.
@@ -36,7 +43,10 @@ _CLAIMABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A row that says what is to be done. `seq` is the event that asked for it."""
+    """A row that says what is to be done. `seq` is the event that asked for it.
+
+    `expires_us` is until when what was proposed can be approved; None where nobody needs to.
+    """
 
     id: str
     action: str
@@ -53,6 +63,7 @@ class Intent:
     seq: int
     priority: int
     wanted: str | None
+    expires_us: int | None
 
     @classmethod
     def from_row(cls, row: Row) -> "Intent":
@@ -61,7 +72,7 @@ class Intent:
             state=row["state"], attempt=row["attempt"], max_attempt=row["max_attempt"], due_us=row["due_us"],
             created_us=row["created_us"], changed_us=row["changed_us"], error=row["error"],
             result=json.loads(row["result"]) if row["result"] else None, seq=row["seq"],
-            priority=row["priority"], wanted=row["wanted"],
+            priority=row["priority"], wanted=row["wanted"], expires_us=row["expires_us"],
         )  # fmt: skip
 
 
@@ -77,11 +88,15 @@ def request(
     """Ask for an action; return the intent's id.
 
     When the same (action, target) is already waiting or paused that one's id is returned; it is brought
-    forward if it was due later, and gets the higher of both priorities, but what is paused stays so. The
-    id is a digest of cause, action, target and arguments, so asking twice for the same reason is asking once.
+    forward if it was due later, and gets the higher of both priorities, but what is paused stays so. Where
+    it is only proposed, asking for it now is approving it; asking for it otherwise, or for later, takes
+    the proposal's place. The id is a digest of cause, action, target and arguments, so asking twice for the
+    same reason is asking once.
     """
     due_us = tx.now_us() if due_us is None else due_us
     waiting = _waiting(tx, action, target)
+    if waiting and waiting[0].state == "proposed":
+        waiting = _asked_for_anyway(tx, waiting[0], args, cause, due_us)
     if waiting:
         intent = waiting[0]
         if intent.due_us > due_us:
@@ -89,8 +104,7 @@ def request(
         if intent.priority < priority:
             tx.append("intent.prioritised", {"id": intent.id, "priority": priority}, cause)
         return intent.id
-    text = chain.canonical([cause, action, target, args])
-    intent_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+    intent_id = _name(cause, action, target, args)
     if not tx.rows("SELECT 1 FROM intent WHERE id = ?", (intent_id,)):
         tx.append(
             "intent.created",
@@ -106,6 +120,68 @@ def request(
             cause,
         )
     return intent_id
+
+
+def propose(
+    tx: Transaction,
+    action: str,
+    target: str,
+    args: Mapping[str, Any],
+    cause: int,
+    *,
+    expires_us: int,
+    reason: str,
+    priority: int = 0,
+) -> str:
+    """Propose an action, for a person to approve before `expires_us`; return the intent's id.
+
+    When the same (action, target) is already proposed, waiting or paused that one's id is returned, and all
+    stays as it was. The id is made as that of a request.
+    """
+    waiting = _waiting(tx, action, target)
+    if waiting:
+        return waiting[0].id
+    intent_id = _name(cause, action, target, args)
+    if not tx.rows("SELECT 1 FROM intent WHERE id = ?", (intent_id,)):
+        tx.append(
+            "intent.proposed",
+            {
+                "id": intent_id,
+                "action": action,
+                "target": target,
+                "args": args,
+                "max_attempt": MAX_ATTEMPT,
+                "due_us": tx.now_us(),
+                "priority": priority,
+                "expires_us": expires_us,
+                "reason": reason,
+            },
+            cause,
+        )
+    return intent_id
+
+
+def approve(tx: Transaction, intent_id: str, by: str) -> None:
+    """Let what was proposed be done, due now. Raises NotFound, and Refused where it is answered already."""
+    intent = _answered(tx, intent_id, "approve")
+    tx.append("intent.approved", {"id": intent.id, "by": by}, intent.seq)
+
+
+def refuse(tx: Transaction, intent_id: str, by: str, reason: str) -> None:
+    """Let what was proposed not be done. Raises NotFound, and Refused where it is answered already."""
+    intent = _answered(tx, intent_id, "refuse")
+    tx.append("intent.refused", {"id": intent.id, "by": by, "reason": reason}, intent.seq)
+
+
+def expire_proposals(tx: Transaction) -> int:
+    """Expire what was proposed and not answered in time; return how many."""
+    rows = tx.rows(
+        "SELECT * FROM intent WHERE state = 'proposed' AND expires_us <= ? ORDER BY expires_us, seq",
+        (tx.now_us(),),
+    )
+    for intent in map(Intent.from_row, rows):
+        tx.append("intent.expired", {"id": intent.id, "reason": UNANSWERED}, intent.seq)
+    return len(rows)
 
 
 def known(tx: Transaction, intent_id: str) -> Intent:
@@ -157,6 +233,53 @@ def again(tx: Transaction, intent_id: str, cause: int) -> str:
             tx.append("intent.hastened", {"id": intent.id, "due_us": tx.now_us()}, cause)
         return intent.id
     return request(tx, intent.action, intent.target, intent.args, cause, priority=intent.priority)
+
+
+def _answered(tx: Transaction, intent_id: str, what: str) -> Intent:
+    """Return a proposal that this answers, in time. Raises NotFound, Refused."""
+    intent = known(tx, intent_id)
+    told = tx.rows(
+        "SELECT at_us, payload->>'by' AS by FROM event WHERE kind = 'intent.approved' AND payload->>'id' = ?",
+        (intent.id,),
+    )
+    if told:
+        when, who = iso(told[0]["at_us"]), told[0]["by"]
+        raise Refused(
+            f"{intent.action} {intent.id} was approved already, at {when} by {who}: it is {intent.state}."
+        )
+    intent = _asked(tx, intent_id, what)
+    if _is_late(tx, intent):
+        raise Refused(f"{intent.action} {intent.id} expired at {iso(intent.expires_us or 0)}: {UNANSWERED}.")
+    return intent
+
+
+def _is_late(tx: Transaction, intent: Intent) -> bool:
+    """Return whether it is too late to approve a proposal, though that is not journaled yet."""
+    return intent.expires_us is not None and intent.expires_us <= tx.now_us()
+
+
+def _asked_for_anyway(
+    tx: Transaction, proposed: Intent, args: Mapping[str, Any], cause: int, due_us: int
+) -> list[Intent]:
+    """Approve what was proposed, if it is the very thing that is asked for now, and return it.
+
+    Else it expires, and makes room.
+    """
+    is_same = chain.canonical(proposed.args) == chain.canonical(args) and due_us <= tx.now_us()
+    if is_same and not _is_late(tx, proposed):
+        sql = "SELECT coalesce(payload->>'by', kind) AS by FROM event WHERE seq = ?"
+        who = tx.rows(sql, (cause,))[0]["by"]
+        tx.append("intent.approved", {"id": proposed.id, "by": who}, cause)
+        return [known(tx, proposed.id)]
+    reason = UNANSWERED if _is_late(tx, proposed) else "the same was asked for otherwise, or for later"
+    tx.append("intent.expired", {"id": proposed.id, "reason": reason}, cause)
+    return []
+
+
+def _name(cause: int, action: str, target: str, args: Mapping[str, Any]) -> str:
+    """Return the id of an intent: a digest of what it is for."""
+    text = chain.canonical([cause, action, target, args])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _asked(tx: Transaction, intent_id: str, what: str) -> Intent:
@@ -235,7 +358,7 @@ def recover(tx: Transaction) -> int:
 
 
 def expire_unwatched(tx: Transaction, games: Collection[str]) -> None:
-    """Expire what waits, or is paused, for games that are no longer watched."""
+    """Expire what waits, is proposed or paused for games that are no longer watched."""
     rows = tx.rows("SELECT id, target, seq FROM intent WHERE state IN ('proposed', 'ready', 'paused')")
     for row in rows:
         game = row["target"].partition("/")[0]
@@ -263,7 +386,7 @@ def _make_room(tx: Transaction, intent: Intent) -> None:
 
 
 def _waiting(tx: Transaction, action: str, target: str) -> list[Intent]:
-    """Return the intent that waits or is paused, if any does."""
+    """Return the intent that is proposed, waits or is paused, if any is."""
     rows = tx.rows(
         "SELECT * FROM intent WHERE action = ? AND target = ? AND state IN ('proposed', 'ready', 'paused')",
         (action, target),
@@ -292,7 +415,7 @@ async def latest(store: Reader, action: str, target: str | None = None) -> Inten
 
 
 async def open_ones(store: Reader) -> list[Intent]:
-    """Return every intent that runs, waits or is paused, in this order, the next to be done first."""
+    """Return every intent that runs, waits, is proposed or paused, in this order, the next one first."""
     rows = await store.rows(
         "SELECT * FROM intent WHERE state IN ('proposed', 'ready', 'running', 'paused')"
         " ORDER BY state DESC, priority DESC, due_us, seq"
@@ -331,3 +454,10 @@ async def next_due_us(store: Reader, actions: tuple[str, ...]) -> int | None:
     sql = f"SELECT min(due_us) AS due_us FROM intent WHERE {_CLAIMABLE} AND +action IN ({marks})"  # noqa: S608
     due: int | None = (await store.rows(sql, actions))[0]["due_us"]
     return due
+
+
+async def next_expiry_us(store: Reader) -> int | None:
+    """Return when the next proposal expires."""
+    rows = await store.rows("SELECT min(expires_us) AS expires_us FROM intent WHERE state = 'proposed'")
+    expires_us: int | None = rows[0]["expires_us"]
+    return expires_us

@@ -57,6 +57,12 @@ async def of_era(store: Reader, game: str, era: str) -> list[Model]:
     return [Model.from_row(row) for row in rows]
 
 
+async def of_game(store: Reader, game: str) -> list[Model]:
+    """Return every model of a game, deleted ones too: era by era, in the order in which they joined."""
+    rows = await store.rows("SELECT * FROM model WHERE game = ? ORDER BY era, ordinal", (game,))
+    return [Model.from_row(row) for row in rows]
+
+
 async def active(store: Reader, game: str, era: str) -> list[Model]:
     """Return the models of an era that forecast now."""
     return [model for model in await of_era(store, game, era) if model.role in ACTIVE]
@@ -93,6 +99,19 @@ async def find(store: Reader, name: str, version: str) -> Model:
     if not rows:
         raise NotFound(f"There is no model {name}@{version}.")
     return Model.from_row(rows[0])
+
+
+async def named(store: Reader, text: str) -> list[Model]:
+    """Return the versions that a name, a version or name@version means, deleted ones too, as they joined.
+
+    Raises NotFound where there is none.
+    """
+    rows = await store.rows(
+        "SELECT * FROM model WHERE ?1 IN (name, version, name || '@' || version) ORDER BY seq", (text,)
+    )
+    if not rows:
+        raise NotFound(f"There is no model {text!r}; expected a name, a version or name@version.")
+    return [Model.from_row(row) for row in rows]
 
 
 def found(tx: Transaction, name: str, version: str) -> Model | None:

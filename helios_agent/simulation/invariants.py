@@ -43,7 +43,10 @@ SLACK_S = 60.0
 LATEST_S = 300.0
 QUIET_US = 2 * 86_400 * SECOND_US
 HOSTS = dict(zip(("texas", "new-york"), FEED_HOSTS, strict=True))
-ENDS = ("intent.done", "intent.failed", "intent.dead", "intent.expired", "intent.cancelled")
+ENDS = (
+    "intent.done", "intent.failed", "intent.dead", "intent.refused", "intent.expired", "intent.cancelled",
+)  # fmt: skip
+ASKED = ("intent.created", "intent.proposed")
 BACK = ("intent.retried", "intent.released", "intent.resumed")
 
 
@@ -111,13 +114,16 @@ def intents(events: Sequence[Told]) -> Iterator[str]:
         before = state.get(intent)
         allowed = {
             "intent.created": before is None,
+            "intent.proposed": before is None,
+            "intent.approved": before == "proposed",
+            "intent.refused": before == "proposed",
             "intent.started": before == "waiting",
             "intent.hastened": before == "waiting",
-            "intent.expired": before in ("waiting", "paused"),
+            "intent.expired": before in ("proposed", "waiting", "paused"),
             "intent.paused": before in ("waiting", "running"),
             "intent.resumed": before == "paused",
-            "intent.cancelled": before in ("waiting", "running", "paused"),
-            "intent.prioritised": before in ("waiting", "running", "paused"),
+            "intent.cancelled": before in ("proposed", "waiting", "running", "paused"),
+            "intent.prioritised": before in ("proposed", "waiting", "running", "paused"),
         }.get(event.kind, before == "running")
         if not allowed:
             yield f"event {event.seq}, {event.kind}, of intent {intent}, which was {before}"
@@ -127,7 +133,9 @@ def intents(events: Sequence[Told]) -> Iterator[str]:
             state[intent] = "paused"
         elif event.kind in ENDS:
             state[intent] = "ended"
-        elif event.kind in ("intent.created", *BACK):
+        elif event.kind == "intent.proposed":
+            state[intent] = "proposed"
+        elif event.kind in ("intent.created", "intent.approved", *BACK):
             state[intent] = "waiting"
     running = [intent for intent, now in state.items() if now == "running"]
     if running:
@@ -139,7 +147,7 @@ def _effects(events: Sequence[Told]) -> Iterator[str]:
 
     Virtual time stands still within a transaction, and every commit takes some of it.
     """
-    created = {event.seq: event for event in events if event.kind == "intent.created"}
+    created = {event.seq: event for event in events if event.kind in ASKED}
     done = {event.cause: event for event in events if event.kind == "intent.done" and event.cause in created}
     effects: dict[int | None, Counter[str]] = defaultdict(Counter)
     for event in events:
@@ -188,7 +196,7 @@ def _late(events: Sequence[Told], since_us: int) -> Iterator[str]:
         if not event.kind.startswith("intent."):
             continue
         intent = event.payload["id"]
-        if event.kind == "intent.created":
+        if event.kind in ASKED:
             whats[intent] = event.payload["action"], event.payload["target"]
         if event.kind == "intent.started":
             begun_us = max(ready_us[intent], free_us.get(whats[intent], 0))

@@ -16,7 +16,16 @@ import helios_agent
 from helios_agent.agent import Agent
 from helios_agent.config.model import Http
 from helios_agent.errors import ConfigError, HeliosError, NotFound, PortTaken, Refused
-from helios_agent.web import api, backtests_api, memory_api, models_api, page, predictions_api, searches_api
+from helios_agent.web import (
+    analytics_api,
+    api,
+    backtests_api,
+    memory_api,
+    models_api,
+    page,
+    predictions_api,
+    searches_api,
+)
 from helios_agent.web.guard import guard, problem
 from helios_agent.web.memory import Memory
 from helios_agent.web.predictions import Predictions
@@ -60,6 +69,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(backtests_api.router)
     app.include_router(searches_api.router)
     app.include_router(memory_api.router)
+    app.include_router(analytics_api.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
     app.middleware("http")(guard(agent.config.http, token))

@@ -11,13 +11,17 @@ from helios_agent.journal import events, intents
 from helios_agent.journal.intents import MAX_ATTEMPT, Intent
 from helios_agent.journal.journal import Journal, Transaction
 
-STATES = ("ready", "running", "paused", "done", "failed", "dead", "expired", "cancelled")
+STATES = (
+    "proposed", "ready", "running", "paused", "done", "failed", "dead", "refused", "expired", "cancelled",
+)  # fmt: skip
 ASK: dict[str, Callable[[Transaction, str, int], Any]] = {
     "pause": intents.pause,
     "resume": intents.resume,
     "stop": intents.stop,
     "retry": intents.again,
     "priority": lambda tx, intent_id, cause: intents.prioritise(tx, intent_id, cause, 7),
+    "approve": lambda tx, intent_id, cause: intents.approve(tx, intent_id, "http"),
+    "refuse": lambda tx, intent_id, cause: intents.refuse(tx, intent_id, "http", "not now"),
 }
 
 
@@ -59,16 +63,28 @@ async def asked(journal: Journal, target: str = "powerball", **how: Any) -> Job:
     return Job(journal, await journal.record(change))
 
 
+async def proposed(journal: Journal, target: str = "powerball", for_s: float = 3600, **how: Any) -> Job:
+    def change(tx: Transaction) -> str:
+        expires_us = tx.now_us() + round(for_s * SECOND_US)
+        how.setdefault("reason", "the network is old")
+        cause = tx.append("test.decided", {}).seq
+        return intents.propose(tx, "train", target, how.pop("args", {}), cause, expires_us=expires_us, **how)
+
+    return Job(journal, await journal.record(change))
+
+
 async def in_state(journal: Journal, state: str) -> Job:
     """Return a training that has come to this state."""
-    job = await asked(journal)
+    job = await (proposed if state in ("proposed", "refused") else asked)(journal)
     if state == "paused":
         await job.ask("pause")
     elif state == "cancelled":
         await job.ask("stop")
     elif state == "expired":
         await journal.record(lambda tx: intents.expire_unwatched(tx, ()))
-    elif state != "ready":
+    elif state == "refused":
+        await job.ask("refuse")
+    elif state not in ("proposed", "ready"):
         if state == "dead":
             await job.lose(MAX_ATTEMPT - 1)
         running = await job.begin()
@@ -192,7 +208,7 @@ async def test_what_is_paused_takes_the_place_of_a_waiting_twin(journal: Journal
     assert ((await job.now()).state, (await twin.now()).state) == ("paused", "expired")
 
 
-@pytest.mark.parametrize("state", ["failed", "dead", "cancelled", "expired"])
+@pytest.mark.parametrize("state", ["failed", "dead", "cancelled", "expired", "refused"])
 async def test_what_ended_without_being_done_is_tried_again_by_another_intent(
     state: str, journal: Journal
 ) -> None:

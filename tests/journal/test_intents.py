@@ -1,5 +1,6 @@
 import asyncio
 import json
+import math
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -233,14 +234,17 @@ LEGAL = {
     (None, "ready"), ("ready", "running"), ("ready", "expired"), ("running", "done"), ("running", "failed"),
     ("running", "dead"), ("running", "ready"), ("ready", "paused"), ("running", "paused"),
     ("paused", "ready"), ("paused", "expired"), ("ready", "cancelled"), ("running", "cancelled"),
-    ("paused", "cancelled"),
+    ("paused", "cancelled"), (None, "proposed"), ("proposed", "ready"), ("proposed", "refused"),
+    ("proposed", "expired"), ("proposed", "cancelled"),
 }  # fmt: skip
-ENDS = ("intent.done", "intent.failed", "intent.dead", "intent.expired", "intent.cancelled")
+ENDS = (
+    "intent.done", "intent.failed", "intent.dead", "intent.refused", "intent.expired", "intent.cancelled",
+)  # fmt: skip
 ACTIONS, TARGETS = ("ingest", "train"), ("powerball", "megamillions")
 
 
 class Lives(RuleBasedStateMachine):
-    """Boots of an agent that ask, claim, pause, stop, end, are interrupted and die, in any order."""
+    """Boots of an agent that ask, propose, claim, pause, stop, end, are interrupted and die, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -254,7 +258,7 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.die_and_start()
         for row in self.connection.execute(
-            "SELECT id FROM intent WHERE state IN ('ready', 'paused')"
+            "SELECT id FROM intent WHERE state IN ('proposed', 'ready', 'paused')"
         ).fetchall():
             self.transact(lambda tx, row=row: intents.stop(tx, row["id"], 1))
         self.every_change_of_state_is_legal()
@@ -294,6 +298,23 @@ class Lives(RuleBasedStateMachine):
 
         assert self.transact(work) in {row[0] for row in self.connection.execute("SELECT id FROM intent")}
 
+    @rule(
+        action=st.sampled_from(ACTIONS), game=st.sampled_from(TARGETS), for_s=st.integers(1, 90),
+        args=st.sampled_from([{}, {"start": "newest"}]),
+    )  # fmt: skip
+    def propose(self, action: str, game: str, for_s: int, args: dict[str, str]) -> None:
+        def work(tx: Transaction) -> str:
+            cause, expires_us = tx.append("test.happened", {}).seq, tx.now_us() + for_s * SECOND_US
+            return intents.propose(tx, action, game, args, cause, expires_us=expires_us, reason="why not")
+
+        assert self.transact(work) in {row[0] for row in self.connection.execute("SELECT id FROM intent")}
+
+    @rule()
+    def expire(self) -> None:
+        self.transact(intents.expire_proposals)
+        left = self.connection.execute("SELECT min(expires_us) FROM intent WHERE state = 'proposed'")
+        assert (left.fetchone()[0] or math.inf) > self.clock.now_us()
+
     @rule(actions=st.sampled_from([ACTIONS, ACTIONS[:1], ACTIONS[1:]]))
     def claim(self, actions: tuple[str, ...]) -> None:
         claimed = self.transact(lambda tx: intents.claim(tx, actions))
@@ -330,8 +351,11 @@ class Lives(RuleBasedStateMachine):
         do = {
             "pause": intents.pause, "resume": intents.resume, "stop": intents.stop, "retry": intents.again,
             "priority": lambda tx, found, cause: intents.prioritise(tx, found, cause, pick),
+            "approve": lambda tx, found, cause: intents.approve(tx, found, "http"),
+            "refuse": lambda tx, found, cause: intents.refuse(tx, found, "http", "no"),
         }[what]  # fmt: skip
-        allowed = intent.state in intents.REQUESTS[what][0]
+        late = what in ("approve", "refuse") and (intent.expires_us or 0) <= self.clock.now_us()
+        allowed = intent.state in intents.REQUESTS[what][0] and not late
         if allowed and (what, intent.wanted) != ("pause", "stop"):
             self.transact(lambda tx: do(tx, intent.id, tx.append("test.happened", {}).seq))
         else:
@@ -361,7 +385,8 @@ class Lives(RuleBasedStateMachine):
     def one_waits_and_one_runs(self) -> None:
         crowded = self.connection.execute(
             "SELECT state = 'running' AS runs, count(*) AS n FROM intent"
-            " WHERE state IN ('ready', 'running', 'paused') GROUP BY action, target, runs HAVING n > 1"
+            " WHERE state IN ('proposed', 'ready', 'running', 'paused')"
+            " GROUP BY action, target, runs HAVING n > 1"
         )
         assert crowded.fetchall() == []
 

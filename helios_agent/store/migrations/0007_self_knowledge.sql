@@ -32,12 +32,12 @@ CREATE TABLE choice (                       -- what decisions chose to do, and w
   at_us       INTEGER NOT NULL,
   impact      REAL,                         -- measured, in `unit`; NULL where nothing could be
   unit        TEXT,
-  success     INTEGER CHECK (success IN (0, 1)),     -- NULL: not measured yet
+  success     INTEGER CHECK (success IN (0, 1)),     -- NULL: not measured yet, or nothing can be said
   regret      REAL,
   measured_us INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX choice_action ON choice(game, action, context);
-CREATE INDEX choice_unmeasured ON choice(game) WHERE success IS NULL;
+CREATE INDEX choice_unmeasured ON choice(game) WHERE measured_us IS NULL;
 CREATE INDEX choice_decision ON choice(decision);
 
 CREATE TABLE parameter (                    -- settings that decisions have changed
