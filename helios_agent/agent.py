@@ -16,7 +16,7 @@ import httpx
 from loguru import logger
 
 from helios_agent import logs
-from helios_agent.actions import control, reactions, runner, train, verify, versions
+from helios_agent.actions import control, goals, reactions, runner, train, verify, versions
 from helios_agent.actions.action import WORK, Context
 from helios_agent.clock import SECOND_US, Clock, SystemClock, from_us
 from helios_agent.config import Config, diff
@@ -154,6 +154,7 @@ class Agent:
                 changed = diff.changes(self.config, config)
                 targets = webhooks.endpoints(config.webhooks)
                 archives.read_key(config.retention.seal_key_file)
+                goals.check(config)
             except ConfigError as error:
                 logger.bind(action="reload").error("refused, the old configuration stays: {}", error)
                 await self.journal.append("config.refused", {"error": str(error)})
@@ -169,7 +170,7 @@ class Agent:
         return changed
 
     def _reloaded(self, tx: Transaction, config: Config, changed: dict[str, list[Any]]) -> None:
-        tx.append(
+        reloaded = tx.append(
             "config.reloaded",
             {
                 "changed": changed,
@@ -179,15 +180,17 @@ class Agent:
             },
         )
         runner.forget_unwatched(tx, config)
+        goals.adopt(tx, config, reloaded.seq)
 
     async def recover(self) -> None:
         """Journal a restoration, take up what an earlier boot left, and forget games no longer watched.
 
-        Folders of models and of trainings are tidied, too.
+        The goals of the configuration are taken from it; folders of models and of trainings are tidied.
         """
         await self.journal.record(tell_of_restoration)
         recovered = await self.journal.record(intents.recover)
         await self.journal.record(partial(runner.forget_unwatched, config=self.config))
+        await self.journal.record(partial(goals.adopt, config=self.config))
         await versions.sweep(self.journal, self.config.paths.models)
         await train.sweep(self.config.paths.models, self.store)
         if recovered:
@@ -300,9 +303,10 @@ async def open_agent(
     """Open the database, prove it sound, and wire the agent, which then has to recover.
 
     `reread` returns the configuration anew when it is to be reloaded. Raises StoreCorrupt or StoreNewer
-    when the database cannot be used, ConfigError for a webhook's secret or the seal's key.
+    when the database cannot be used, ConfigError for a webhook's secret, the seal's key or a goal.
     """
     archives.read_key(config.retention.seal_key_file)
+    goals.check(config)
     webhooks.endpoints(config.webhooks)
     restored = await asyncio.to_thread(
         backup.verify_or_restore,

@@ -15,8 +15,9 @@ import typer
 from loguru import logger
 
 from helios_agent import agent, logs, oneshot, timetable
+from helios_agent.actions.goals import check as check_goals
 from helios_agent.clock import SystemClock, from_us, iso, to_us
-from helios_agent.commands import analytics, backtest, jobs, memory, models, terminal
+from helios_agent.commands import analytics, backtest, goals, jobs, knowledge, memory, models, terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName, Limit
 from helios_agent.config import Config
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
@@ -45,9 +46,11 @@ schedule_app = typer.Typer(help="Foresee what the schedules will do.", no_args_i
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(goals.app, name="goals")
 app.add_typer(memory.app, name="memory")
 app.add_typer(analytics.app, name="analytics")
 app.command("backtest")(backtest.walk_back)
+app.command("knowledge")(knowledge.list_knowledge)
 
 
 def main() -> None:
@@ -89,6 +92,7 @@ def check_config(
         *_mistakes(read_token, settings.http),
         *_mistakes(webhooks.endpoints, settings.webhooks),
         *_mistakes(archives.read_key, settings.retention.seal_key_file),
+        *_mistakes(check_goals, settings),
     ]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
@@ -360,7 +364,7 @@ def _backups(found: list[dict[str, Any]]) -> str:
 
 
 def _mistakes(read: Callable[[S], object], settings: S) -> list[str]:
-    """Return what is wrong with the files that settings name."""
+    """Return what is wrong with what settings name: files, signals, games."""
     try:
         read(settings)
     except ConfigError as error:

@@ -5,6 +5,7 @@ It depends on no lane, no schedule and no decision, since one of those may be wh
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from loguru import logger
@@ -85,11 +86,11 @@ class DeadMansSwitch:
         if not await draws.newest(store, rules.name, 1):
             since_us = await self._without_since_us("FALSE", WATCHED, rules.name)
             return self._overdue(key, f"no source has told of any {rules.title} draw", limit_s, since_us)
-        now = from_us(self._journal.clock.now_us())
-        held = {
-            day: calendar.draw_instant(rules, day) for day in await history.missing_days(store, rules, now)
-        }
-        longest_s = limit_s + GIVEN_UP_S
+        now, longest_s = from_us(self._journal.clock.now_us()), limit_s + GIVEN_UP_S
+        # A day earlier, as the day of a draw is not UTC's.
+        since = (now - timedelta(seconds=longest_s) - calendar.DAY).date()
+        missing = await history.missing_days(store, rules, now, since)
+        held = {day: calendar.draw_instant(rules, day) for day in missing}
         overdue = [day for day, at in held.items() if limit_s < (now - at).total_seconds() <= longest_s]
         if not overdue:
             return {}

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import httpx
 
 from helios_agent.actions import runner
 from helios_agent.actions.control import Request
-from helios_agent.agent import Ports, open_agent
+from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.config import Config
 from helios_agent.errors import HeliosError, JobFailed, NotFound, Refused
 from helios_agent.journal import intents
@@ -85,6 +85,27 @@ async def control(
     async with _asking(url, token) as http:
         answer = await http.post(f"/api/intents/{quote(intent_id, safe='')}/{request}", json=body)
     return str(_accepted(url, answer)["id"])
+
+
+async def change(
+    config: Config,
+    command: str,
+    door: Door,
+    alone: Callable[[Agent], Awaitable[dict[str, Any]]],
+    token: str | None,
+) -> dict[str, Any]:
+    """Change something at once, through the daemon's door or, where none runs, by oneself; return its answer.
+
+    `command` is what the lock of the state folder says meanwhile. Raises NotFound and Refused.
+    """
+    url = daemon_url(config.paths.state)
+    if url is None:
+        with lock.hold(config.paths.state, command):
+            async with open_agent(config, Ports()) as agent:
+                await agent.recover()
+                return await alone(agent)
+    async with _asking(url, token) as http:
+        return _accepted(url, await http.request(door.method, door.path, json=door.json))
 
 
 async def _through_daemon(url: str, action: str, door: Door, token: str | None) -> dict[str, Any]:

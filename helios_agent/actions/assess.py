@@ -5,7 +5,7 @@ from typing import Any
 
 from loguru import logger
 
-from helios_agent.actions import history
+from helios_agent.actions import goals, history, knowledge
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.clock import from_us, to_us
 from helios_agent.forecasting import mixture
@@ -26,7 +26,9 @@ async def run(context: Context, intent: Intent) -> Commit:
 
     def commit(tx: Transaction, cause: int) -> Mapping[str, Any]:
         payload = {"game": rules.name, "signals": measured, "units": units, "verdict": verdict}
-        tx.append("assessment.completed", payload, cause)
+        assessed = tx.append("assessment.completed", payload, cause)
+        goals.measure(tx, rules.name, measured, assessed.seq)
+        knowledge.learn(tx, context.config, rules, measured, assessed.seq)
         return {"verdict": verdict}
 
     logger.bind(action="assess", game=rules.name).info("{}", verdict)

@@ -1,4 +1,4 @@
-"""Compact: summarise, archive and remove what retention says, give back disk space, report what that freed.
+"""Compact: summarise, archive, remove and forget what is due, give back disk space, report what that freed.
 
 Killed at any point it is completed by the next: an archive that was written is sealed, and what is
 sealed is removed once its archive was proven again. All of it is done in transactions that are short by
@@ -14,7 +14,7 @@ from typing import Any
 
 from loguru import logger
 
-from helios_agent.actions import verify
+from helios_agent.actions import knowledge, verify
 from helios_agent.actions.action import UPKEEP, Action, Commit, Context
 from helios_agent.clock import SECOND_US
 from helios_agent.config import Config
@@ -43,7 +43,7 @@ class Disk:
 async def run(context: Context, intent: Intent) -> Commit:
     settings = context.config.retention
     before = await asyncio.to_thread(_disk, context)
-    removed = await _forget(context, intent)
+    epochs = await _summarise(context, intent)
     events = await _purge(context, intent)
     sealed = await asyncio.to_thread(_archive, context)
     if sealed is not None:
@@ -68,7 +68,8 @@ async def run(context: Context, intent: Intent) -> Commit:
             "archive": sealed and sealed["archive"],
             "archive_bytes": sealed["bytes"] if sealed else 0,
             "events": events,
-            **removed,
+            "epochs": epochs,
+            "fragments": knowledge.forget(tx, cause),
             "freed_bytes": freed,
             "used_bytes": after.used_bytes,
             "before": asdict(before),
@@ -82,11 +83,6 @@ async def run(context: Context, intent: Intent) -> Commit:
 
 
 ACTION = Action("compact", UPKEEP, run)
-
-
-async def _forget(context: Context, intent: Intent) -> dict[str, int]:
-    """Let go of what is not worth its place any more, besides events; return how much of each kind."""
-    return {"epochs": await _summarise(context, intent)}
 
 
 async def _summarise(context: Context, intent: Intent) -> int:

@@ -49,14 +49,15 @@ async def run(context: Context, intent: Intent) -> Commit:
         outcomes.measure(tx, rules, limits, cause)
         signals = json.loads(assessed[0]["payload"])["signals"]
         seed = _seed(context.config.learning.seed, rules.name, assessed[0]["seq"])
-        it = situation(tx, rules, signals, seed)
+        inputs = situation(tx, rules, signals, seed).to_record()
+        it = Situation.from_record(inputs)  # as it is journaled: so it can be decided again
         decision = engine.decide(it, limits)
         digest = _keep(tx, limits, cause)
         payload = {
             "game": rules.name,
             "assessment": assessed[0]["seq"],
             "policy": digest,
-            "inputs": it.to_record(),
+            "inputs": inputs,
             "context": decision.context,
             "candidates": [candidate.as_record() for candidate in decision.candidates],
             "rationale": decision.rationale,

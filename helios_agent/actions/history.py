@@ -1,5 +1,6 @@
 """What several actions read: an era's draws as rows, its ledger, and which eras are still to be scored."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -53,14 +54,20 @@ class EraDraws:
 
 async def of_era(store: Reader, rules: Game, era: Era) -> EraDraws:
     """Return the stored draws of an era."""
-    stored = await draws.stored(store, rules.name, since=era.name)
-    found = [(s.draw, s.seq) for s in stored if rules.era_at(s.draw.day) == era]
+    until = next((later.name for later in rules.eras if later.start > era.start), "9999")
+    found = await store.rows(
+        "SELECT day, whites, bonus, ordered, seq FROM draw"
+        " WHERE game = ? AND day >= ? AND day < ? ORDER BY day",
+        (rules.name, era.name, until),
+    )
+    # Every draw asks for all there ever were, several times: so all are read from JSON at once.
+    whites = json.loads(f"[{','.join(row['whites'] for row in found)}]")
     return EraDraws(
         era,
-        [draw.day.isoformat() for draw, _ in found],
-        [[*draw.whites, draw.bonus] for draw, _ in found],
-        [draw.ordered for draw, _ in found],
-        [seq for _, seq in found],
+        [row["day"] for row in found],
+        [[*balls, row["bonus"]] for balls, row in zip(whites, found, strict=True)],
+        [bool(row["ordered"]) for row in found],
+        [row["seq"] for row in found],
     )
 
 
@@ -94,8 +101,8 @@ async def eras_to_score(store: Reader, rules: Game) -> list[Era]:
     return [era for era in rules.eras if first.start <= era.start <= last.start]
 
 
-async def missing_days(store: Reader, rules: Game, now: datetime) -> list[date]:
-    """Return the days of draws that were held but are not stored, oldest first.
+async def missing_days(store: Reader, rules: Game, now: datetime, since: date = date.min) -> list[date]:
+    """Return the days of draws that were held, on `since` or later, but are not stored, oldest first.
 
     The calendar is gone through from the first stored draw of the newest draw's era.
     """
@@ -103,8 +110,12 @@ async def missing_days(store: Reader, rules: Game, now: datetime) -> list[date]:
     if not newest:
         return []
     era = rules.era_at(newest[0].draw.day)
-    rows = await store.rows(
-        "SELECT day FROM draw WHERE game = ? AND day >= ? ORDER BY day", (rules.name, era.name)
+    first = await store.rows(
+        "SELECT min(day) AS day FROM draw WHERE game = ? AND day >= ?", (rules.name, era.name)
     )
-    known = [as_date(row["day"]) for row in rows]
-    return sorted(set(calendar.expected_days(rules, known[0], now)) - set(known))
+    since = max(since, as_date(first[0]["day"]))
+    rows = await store.rows(
+        "SELECT day FROM draw WHERE game = ? AND day >= ?", (rules.name, since.isoformat())
+    )
+    known = {as_date(row["day"]) for row in rows}
+    return [day for day in calendar.expected_days(rules, since, now) if day not in known]

@@ -41,24 +41,26 @@ async def run(context: Context, intent: Intent) -> Commit:
     rules = game(intent.target)
     if rules.name not in context.config.games:
         raise Refused(f"{rules.title} is not among the games that are watched.")
-    stored = await draws.stored(context.store, rules.name)
+    last = await draws.newest(context.store, rules.name, 1)
     readings: list[_Reading] = []
     failures: list[_Failure] = []
     clock_was_wrong = any(i.key == f"clock:{rules.name}" for i in await draws.open_incidents(context.store))
-    packaged_first = packaged.exist(rules) and (not stored or clock_was_wrong)
+    packaged_first = packaged.exist(rules) and (not last or clock_was_wrong)
     if packaged_first:
         # The packaged draws first and alone: nobody waits for the network to see them.
         reports = [await asyncio.to_thread(packaged.read, rules)]
     else:
-        newest_stored = stored[-1].draw.day if stored else rules.eras[0].start
+        newest_stored = last[0].draw.day if last else rules.eras[0].start
         readings, failures = await _ask(context, rules, newest_stored)
         reports = [reading.report for reading in readings]
+    told = [draw.day for report in reports for draw in report.draws]
+    stored = await draws.stored(context.store, rules.name, since=min(told, default=date.max).isoformat())
     found = reconcile(
         {item.draw.day: item.draw for item in stored},
         {item.draw.day: item.source for item in stored},
         reports,
     )
-    newest = max([item.draw.day for item in stored] + [s.draw.day for s in found.new], default=None)
+    newest = max([item.draw.day for item in last] + [s.draw.day for s in found.new], default=None)
     now_us = context.clock.now_us()
     feeds = context.config.feeds_of(rules.name)
     held, unheld = _split_by_calendar(found, rules, now_us)

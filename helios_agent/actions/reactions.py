@@ -52,6 +52,11 @@ def _changed(event: Event) -> Iterable[Wish]:
     yield Wish("forecast", event.payload["game"])
 
 
+def _goal_set(event: Event) -> Iterable[Wish]:
+    if event.payload["source"] == "person":  # who wants to see where it begins
+        yield Wish("assess", event.payload["game"])
+
+
 def _assessed(event: Event) -> Iterable[Wish]:
     yield Wish("decide", event.payload["game"])
 
@@ -66,6 +71,7 @@ REACTIONS: Mapping[str, Callable[[Event], Iterable[Wish]]] = {
     "model.rolled-back": _changed,
     "model.retired": _changed,
     "assessment.completed": _assessed,
+    "goal.set": _goal_set,
 }
 
 

@@ -11,6 +11,7 @@ from loguru import logger
 
 from helios_agent.actions import (
     alert,
+    ask,
     assess,
     backtest,
     backup,
@@ -48,7 +49,21 @@ from helios_agent.journal.journal import Transaction
 ACTIONS: Mapping[str, Action] = {
     module.ACTION.name: module.ACTION
     for module in (
-        *(ingest, score, forecast, train, tune, backtest, assess, decide, alert, backup, verify, compact),
+        *(
+            ingest,
+            score,
+            forecast,
+            train,
+            tune,
+            backtest,
+            assess,
+            decide,
+            alert,
+            ask,
+            backup,
+            verify,
+            compact,
+        ),
         *(promote, rollback, retire, delete, validate, import_model),
     )
 }

@@ -18,9 +18,9 @@ _SECRETS = re.compile(r"(?<=://)[^/?#]*@|[?#].*", re.DOTALL)
 def changes(old: Config, new: Config) -> dict[str, list[Any]]:
     """Return setting → [old, new value] for every setting that differs, by dotted name.
 
-    What is listed by name (schedules, endpoints, feeds) is told apart by it. None stands for a setting
-    that is on one side only; of an address only scheme, host and path are shown. Raises ConfigError when
-    one of them can only change at a restart.
+    What is listed by name (schedules, endpoints, feeds) or id (goals) is told apart by it. None stands for a
+    setting that is on one side only; of an address only scheme, host and path are shown. Raises ConfigError
+    when one of them can only change at a restart.
     """
     before, after = (dict(_flat(config.model_dump(mode="json"))) for config in (old, new))
     changed = {
@@ -36,7 +36,7 @@ def changes(old: Config, new: Config) -> dict[str, list[Any]]:
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, list) and value and all(isinstance(v, Mapping) and "name" in v for v in value):
-        value = {item["name"]: item for item in value}
+        value = {item.get("id", item["name"]): item for item in value}
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _flat(item, f"{name}.{key}" if name else str(key))

@@ -110,8 +110,22 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     document = _Document()
     document.read(path)
     document.overlay(environment)
+    return _checked(document, document.values)
+
+
+def load_policy(path: Path, config: Config) -> Config:
+    """Return a configuration with the sections that stand in the file at `path`, `decisions` above all.
+
+    Raises ConfigError as `load` does.
+    """
+    document = _Document()
+    document.read(path)
+    return _checked(document, {**config.model_dump(), **document.values})
+
+
+def _checked(document: _Document, values: Any) -> Config:
     try:
-        config = Config.model_validate(document.values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         document.mistakes.extend(
             _explain(document, dict(item))

@@ -60,7 +60,11 @@ def run(spec: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[
 
     Returns {"forecasters": {name: record of the forecast}, "broken": {name: what failed}}.
     """
-    panel = Panel.after(History.from_spec(spec))
+    return answer(Panel.after(History.from_spec(spec)))
+
+
+def answer(panel: Panel) -> dict[str, Any]:
+    """Return what the experts of a panel forecast, as `run` does."""
     made = panel.forecasts()
     return {
         "forecasters": {name: forecast.to_record() for name, forecast in made.items()},

@@ -198,6 +198,8 @@ ON CONFLICT (game, name) DO UPDATE SET
   factor = excluded.factor, changed_us = excluded.changed_us, seq = excluded.seq;
 
 -- on goal.set
+-- It takes the place of one with this id that has ended.
+DELETE FROM goal WHERE id = :payload->>'id' AND state IN ('reached', 'missed', 'withdrawn');
 INSERT INTO goal (id, game, name, metric, target, direction, priority, deadline_us, after, source, state, set_us,
                   changed_us, seq)
 VALUES (:payload->>'id', :payload->>'game', :payload->>'name', :payload->>'metric', :payload->>'target',
@@ -209,7 +211,8 @@ UPDATE goal SET state = :payload->>'state', start = :payload->>'start', value = 
   progress = :payload->>'progress', changed_us = :at_us WHERE id = :payload->>'id';
 
 -- on goal.ended
-UPDATE goal SET state = :payload->>'state', changed_us = :at_us WHERE id = :payload->>'id';
+UPDATE goal SET state = :payload->>'state', reason = :payload->>'reason', changed_us = :at_us
+WHERE id = :payload->>'id';
 
 -- on knowledge.learned
 -- What is learned again of the same subject takes the place of what was known, and keeps its uses.

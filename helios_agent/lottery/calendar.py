@@ -49,8 +49,8 @@ def draw_days(game: games.Game, first: date, last: date) -> list[date]:
 
 def expected_days(game: games.Game, first: date, now: datetime) -> list[date]:
     """Return the draw days from `first` on whose instant is not later than `now` (an aware datetime)."""
-    days = draw_days(game, first, _local_day(game, now))
-    return [day for day in days if draw_instant(game, day) <= now]
+    today = _local_day(game, now)
+    return [day for day in draw_days(game, first, today) if day < today or draw_instant(game, day) <= now]
 
 
 def _local_day(game: games.Game, instant: datetime) -> date:

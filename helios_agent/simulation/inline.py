@@ -14,6 +14,9 @@ from typing import Any
 
 from helios_agent.clock import Clock
 from helios_agent.errors import JobStopped, StoreError, WorkerLost
+from helios_agent.forecasting import experts, panel
+from helios_agent.forecasting.history import History
+from helios_agent.forecasting.panel import Panel
 from helios_agent.store import Store
 from helios_agent.store.readers import read_only
 from helios_agent.work.engine import Progress
@@ -151,6 +154,7 @@ class InlineEngine:
         """How many were."""
         self.on_report: Callable[[str], Awaitable[None]] | None = None
         """Awaited before each report of a job, with its kind."""
+        self._experts = Experts()
 
     async def run(
         self,
@@ -166,13 +170,12 @@ class InlineEngine:
         # Real time decides when a checkpoint is due, and in no two lives in the same way.
         spec = {name: value for name, value in spec.items() if name != "checkpoint"}
         reports: list[Mapping[str, Any]] = []
-        module, _, function = JOBS[kind].partition(":")
         await self._clock.sleep(self._random.uniform(0.5, 5.0))
         if self.deadly:
             self.deadly = False
             self.killed += 1
             raise WorkerLost("The worker process was killed by signal 9 before it had a result.")
-        result: dict[str, Any] = getattr(importlib.import_module(module), function)(spec, reports.append)
+        result = self._computed(kind, spec, reports.append)
         for report in reports:
             await self._clock.sleep(self._random.uniform(0.5, 5.0))
             if self.on_report is not None:
@@ -183,5 +186,38 @@ class InlineEngine:
                 raise JobStopped()
         return result
 
+    def _computed(
+        self, kind: str, spec: dict[str, Any], report: Callable[[Mapping[str, Any]], None]
+    ) -> dict[str, Any]:
+        if kind == "forecast":
+            return self._experts.forecast(spec)
+        module, _, function = JOBS[kind].partition(":")
+        result: dict[str, Any] = getattr(importlib.import_module(module), function)(spec, report)
+        return result
+
     async def close(self) -> None:
         """Go on: the next boot has the same engine."""
+
+
+class Experts:
+    """The experts of a game, kept from one forecast to the next.
+
+    A worker begins with the first draw every time, and says the same. Over ten years of draws that would be
+    nearly all that a life costs.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[Any] = []
+        """What they know: of each draw its row, and whether it is ordered."""
+        self._panel: Panel | None = None
+
+    def forecast(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the job "forecast" returns for this spec."""
+        history, told = History.from_spec(spec), [*zip(spec["rows"], spec["ordered"], strict=True)]
+        known = len(self._known)
+        if self._panel is None or self._panel.broken or told[:known] != self._known:
+            known, self._panel = 0, Panel(experts.start(history.matrix))
+        for t in range(known, len(history)):
+            self._panel.update(history.draw(t))
+        self._known = told
+        return panel.answer(self._panel)

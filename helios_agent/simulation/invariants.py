@@ -16,7 +16,7 @@ from helios_agent.lottery import calendar
 from helios_agent.lottery.games import SIMULATED
 from helios_agent.schedules import due_instants
 from helios_agent.simulation import accounts
-from helios_agent.simulation.life import PULSE_S, Life
+from helios_agent.simulation.life import Life
 from helios_agent.simulation.told import Told, journal
 from helios_agent.simulation.world import FEED_HOSTS, TEXAS_DELAY
 from helios_agent.store import backup
@@ -174,7 +174,7 @@ def _outcomes(life: Life, events: Sequence[Told]) -> Iterator[str]:
             continue
         schedule, outcome = schedules[event.payload["schedule"]], event.payload["outcome"]
         age_s = (event.at_us - event.payload["due_us"]) / SECOND_US
-        limit_s = min(schedule.max_age, 2 * PULSE_S if schedule.catch_up == "none" else schedule.max_age)
+        limit_s = min(schedule.max_age, 2 * life.pulse_s if schedule.catch_up == "none" else schedule.max_age)
         if not schedule.enabled:
             right = outcome == "paused"
         elif age_s > limit_s + SLACK_S:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from loguru import logger
@@ -70,13 +71,23 @@ class Life:
         start: date,
         schedules: Sequence[Mapping[str, Any]] = SCHEDULES,
         on_point: Callable[[str], None] = lambda _: None,
+        *,
+        changes: Mapping[str, Any] = MappingProxyType({}),
+        draws: Mapping[date, world.Numbers] | None = None,
+        pulse_s: float = PULSE_S,
     ) -> None:
+        """Begin a life; `changes` takes the place of whole sections of the configuration.
+
+        `draws` are those of the game from HISTORY before `start` on: see `World.draws`.
+        """
         folder.mkdir(parents=True)
         source = random.Random(f"life {seed}")  # noqa: S311
-        self._zone, self._schedules = source.choice(ZONES), schedules
+        self._zone, self._schedules, self._changes = source.choice(ZONES), schedules, changes
+        self.pulse_s = pulse_s
+        """How often the agent looks what is due, at least."""
         self._settle_in(folder)
         self.clock = SimulatedClock(world.midnight(start), VirtualLoop())
-        self.outside = world.World(f"machine {seed}", self.clock, start - HISTORY, self._at_point)
+        self.outside = world.World(f"machine {seed}", self.clock, start - HISTORY, self._at_point, draws)
         self.disk = Disk(f"disk {seed}", self._at_point)
         self.engine = InlineEngine(f"engine {seed}", self.clock)
         self.engine.on_report = self._ask_of_running
@@ -98,7 +109,8 @@ class Life:
 
     def _settle_in(self, folder: Path) -> None:
         self.folder = folder
-        self.config = Config.model_validate(world.settings(folder, self._zone, self._schedules))
+        settings = world.settings(folder, self._zone, self._schedules)
+        self.config = Config.model_validate({**settings, **self._changes})
 
     def run(self, seconds: float, turns: Sequence[Turn] = ()) -> None:
         """Live until so many seconds after the start, then stop in good order."""
@@ -194,7 +206,7 @@ class Life:
         stop = asyncio.Event()
         boot = f"boot-{self.boots}"
         ports = Ports(
-            self.clock, lambda *_: self.engine, self.outside.transport(), self.disk.open, PULSE_S, boot
+            self.clock, lambda *_: self.engine, self.outside.transport(), self.disk.open, self.pulse_s, boot
         )
         self.config.paths.state.mkdir(parents=True, exist_ok=True)
         await self._catch_up(waiting)

@@ -43,6 +43,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._jumping = _JumpingSelector()
         self._jumping.mono_us = mono_us
         super().__init__(self._jumping)
+        # What is due within a microsecond is due: after half a year, seconds as floats are coarser than the
+        # nanosecond that asyncio allows for, and a timer that is due to the microsecond would not ring.
+        self._clock_resolution = 1 / SECOND_US
 
     @property
     def mono_us(self) -> int:

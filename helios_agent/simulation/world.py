@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from helios_agent.clock import from_us
+from helios_agent.forecasting.history import Matrix
 from helios_agent.lottery import calendar
 from helios_agent.lottery.games import SIMULATED
 from helios_agent.simulation.loop import SimulatedClock
+from helios_agent.simulation.machines import Machine
 
 ERA = SIMULATED.eras[-1]
+MATRIX = Matrix(ERA.white, ERA.bonus, ERA.pick)
 TEXAS_DELAY, NEW_YORK_DELAY = timedelta(hours=2, minutes=30), timedelta(hours=5)
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 FEED_HOSTS = ("texas.test", "newyork.test")
@@ -45,6 +49,8 @@ class World:
     first: date
     on_point: Callable[[str], None]
     """Called with "sent" after each exchange over HTTP, before the answer arrives."""
+    draws: Mapping[date, Numbers] | None = None
+    """What was drawn on each day; None for a fair machine that draws for ever."""
     mood: dict[str, str] = field(default_factory=dict)
     """Host → how it misbehaves: down, refused, hangs, busy, malformed, wrong. Else it works."""
     received: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -55,7 +61,9 @@ class World:
     """The draws, by host and day, whose bonus ball a feed once told wrong."""
 
     def drawn(self, day: date) -> Numbers:
-        """Return what the machine, a fair one, drew on a day."""
+        """Return what the machine drew on a day."""
+        if self.draws is not None:
+            return self.draws[day]
         source = random.Random(f"{self.seed}:{day}")  # noqa: S311
         return Numbers(tuple(source.sample(range(1, ERA.white + 1), ERA.pick)), source.randint(1, ERA.bonus))
 
@@ -123,6 +131,19 @@ class World:
             return numbers
         self.lies.add((host, day))
         return Numbers(numbers.whites, numbers.bonus % ERA.bonus + 1)
+
+
+def draws_of(machine: Machine, seed: str, first: date, last: date) -> dict[date, Numbers]:
+    """Return what a machine draws on each day of the simulated game from `first` to `last`.
+
+    They are drawn at once, in the order of the days: no day's draw depends on who asks for it when.
+    """
+    days = calendar.draw_days(SIMULATED, first, last)
+    drawn = machine.draw(np.random.default_rng([*seed.encode()]), 1, len(days))
+    return {
+        day: Numbers(tuple(whites), bonus)
+        for day, whites, bonus in zip(days, drawn.whites[0].tolist(), drawn.bonus[0].tolist(), strict=True)
+    }
 
 
 class _Transport(httpx.AsyncBaseTransport):

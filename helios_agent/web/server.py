@@ -20,6 +20,8 @@ from helios_agent.web import (
     analytics_api,
     api,
     backtests_api,
+    goals_api,
+    knowledge_api,
     memory_api,
     models_api,
     page,
@@ -70,6 +72,8 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(searches_api.router)
     app.include_router(memory_api.router)
     app.include_router(analytics_api.router)
+    app.include_router(goals_api.router)
+    app.include_router(knowledge_api.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
     app.middleware("http")(guard(agent.config.http, token))

@@ -106,6 +106,33 @@ def model(seen: Record) -> str:
     return "\n".join(lines + [f"  {name:<30} {value:g}" for name, value in seen["metrics"].items()])
 
 
+def goals(found: Sequence[Record]) -> str:
+    """Render `goals.listed`."""
+    return "\n".join(map(_goal, found)) or "There is no such goal."
+
+
+def _goal(goal: Record) -> str:
+    far = f", {goal['progress']:.0%} of the way" if goal["progress"] is not None else ""
+    value = f", now {goal['value']:g} (began at {goal['start']:g})" if goal["value"] is not None else ""
+    until = f" by {goal['deadline']}" if goal["deadline"] else ""
+    after = f", after {' and '.join(goal['after'])}" if goal["after"] else ""
+    reason = f": {goal['reason']}" if goal["reason"] else ""
+    aim = f"{goal['name']}: {goal['metric']} {goal['direction']} {goal['target']:g}{until}{after}"
+    return f"{goal['id']}  {goal['game']}  {goal['priority']}  {aim}  {goal['state']}{reason}{far}{value}"
+
+
+def knowledge(found: Sequence[Record]) -> str:
+    """Render `knowledge.listed`."""
+    return "\n".join(map(_fragment, found)) or "Nothing of the kind has been learned yet."
+
+
+def _fragment(fragment: Record) -> str:
+    times = "once" if fragment["uses"] == 1 else f"{fragment['uses']:,} times"
+    used = f", used {times}" if fragment["uses"] else ""
+    what = f"{fragment['learned_at'][:10]}  {fragment['game']}  {fragment['kind']} of {fragment['subject']}"
+    return f"{what}  {fragment['content']} (relevance {fragment['relevance']:.2f}{used})"
+
+
 def event(record: Record) -> str:
     """Render one event as a line."""
     payload = json.dumps(record["payload"], ensure_ascii=False)

@@ -64,6 +64,7 @@ CREATE TABLE goal (
   start       REAL,                         -- the metric when the goal was opened; NULL: not known yet
   value       REAL,                         -- the metric when it was last measured
   progress    REAL,                         -- share of the way from start to target, at most 1
+  reason      TEXT,                         -- why it ended without being reached
   set_us      INTEGER NOT NULL,
   changed_us  INTEGER NOT NULL,
   seq         INTEGER NOT NULL

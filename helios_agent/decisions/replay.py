@@ -1,0 +1,140 @@
+"""Decide a recorded history again: by its own policies, to check it, or by another, to see what would differ.
+
+Pure: decisions as they were journaled in, what differs out. By its own policies each decision must come out
+as it was. By another one, cooldowns and budgets are those of its own choices: what it would have chosen
+before. Signals and beliefs are as they were recorded, for nobody knows what other choices would have brought.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from helios_agent.decisions import engine
+from helios_agent.decisions.catalogue import CATALOGUE
+from helios_agent.decisions.engine import Candidate, Decision
+from helios_agent.decisions.policy import Policy
+from helios_agent.decisions.situation import Key, Situation
+
+HOUR_US = 3_600_000_000
+DAY_US, MONTH_US = 24 * HOUR_US, 30 * 24 * HOUR_US
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a choice that was made: whether it succeeded, in words, and its CPU seconds."""
+
+    success: bool | None
+    sentence: str | None
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A decision as it was journaled: what it was made from, by which policy, and what it chose."""
+
+    seq: int
+    at_us: int
+    inputs: Mapping[str, Any]
+    policy: Policy
+    candidates: tuple[Mapping[str, Any], ...]
+    rationale: str
+    outcomes: Mapping[Key, Outcome] = field(default_factory=dict)
+    """Of what it chose, by action and target."""
+
+    @property
+    def chosen(self) -> dict[Key, str]:
+        """What it chose: action and target → how (`act` or `propose`)."""
+        return {
+            (c["action"], c["target"]): "propose" if c["proposed"] else "act"
+            for c in self.candidates
+            if c["chosen"] and c["action"] != engine.WAIT
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A decision that comes out otherwise. `kept` are the keys chosen both times in the same way."""
+
+    seq: int
+    at_us: int
+    dropped: tuple[Key, ...]
+    """Chosen then, not now …"""
+    added: tuple[Key, ...]
+    """… and now, not then."""
+    why: Mapping[Key, str]
+    known: Mapping[Key, Outcome]
+    """What came of those that were dropped."""
+
+
+def unlike(recorded: Iterable[Recorded]) -> Iterator[str]:
+    """Yield, for each decision that does not come out as it was recorded, what is different, in words."""
+    for one in recorded:
+        again = engine.decide(Situation.from_record(one.inputs), one.policy)
+        told = [candidate.as_record() for candidate in again.candidates]
+        if told != list(one.candidates) or again.rationale != one.rationale:
+            yield (
+                f"decision {one.seq} was «{one.rationale}» and would now be «{again.rationale}»"
+                if again.rationale != one.rationale
+                else f"decision {one.seq}: the figures of its candidates would now be others"
+            )
+
+
+def differences(recorded: Iterable[Recorded], policies: Mapping[str, Policy]) -> Iterator[Difference]:
+    """Decide again by other policies, one for each game, and yield where that differs, in order."""
+    chosen: dict[Key, int] = {}
+    spent: list[tuple[int, float]] = []
+    for one in recorded:
+        was = Situation.from_record(one.inputs)
+        hours = {key: (one.at_us - at_us) / HOUR_US for key, at_us in chosen.items()}
+        it = replace(
+            was,
+            hours_since=hours,
+            spent_day=sum(cost for at_us, cost in spent if at_us > one.at_us - DAY_US),
+            spent_month=sum(cost for at_us, cost in spent if at_us > one.at_us - MONTH_US),
+        )
+        decision = engine.decide(it, policies[was.game])
+        now = {(c.action, c.target): c for c in decision.chosen}
+        for key, candidate in now.items():
+            chosen[key] = one.at_us
+            spent.append((one.at_us, _cost(one, key, candidate)))
+        difference = _difference(one, decision, now)
+        if difference is not None:
+            yield difference
+
+
+def _cost(one: Recorded, key: Key, candidate: Candidate) -> float:
+    """Return what a choice took, if it was made, else what it may be expected to."""
+    return one.outcomes[key].cpu_seconds if key in one.outcomes else candidate.cpu_seconds
+
+
+def _difference(one: Recorded, decision: Decision, now: Mapping[Key, Candidate]) -> Difference | None:
+    then = one.chosen
+    how = {key: "propose" if candidate.proposed else "act" for key, candidate in now.items()}
+    dropped = tuple(key for key in then if how.get(key) != then[key])
+    added = tuple(key for key in how if then.get(key) != how[key])
+    if not dropped and not added:
+        return None
+    blocked = {(c.action, c.target): c.blocked or "" for c in decision.candidates}
+    why = {key: blocked.get(key, "it is not offered") for key in dropped}
+    why |= {key: f"{'propose it: ' if now[key].proposed else ''}{now[key].reason}" for key in added}
+    known = {key: one.outcomes[key] for key in dropped if key in one.outcomes}
+    return Difference(one.seq, one.at_us, dropped, added, why, known)
+
+
+def totals(recorded: Iterable[Recorded], found: Iterable[Difference]) -> dict[str, Mapping[str, int]]:
+    """Return how often each action was chosen, and how often it would have been."""
+    then: dict[str, int] = dict.fromkeys(CATALOGUE, 0)
+    for one in recorded:
+        for action, _ in one.chosen:
+            then[action] += 1
+    now = dict(then)
+    for difference in found:
+        for action, _ in difference.dropped:
+            now[action] -= 1
+        for action, _ in difference.added:
+            now[action] += 1
+    return {
+        action: {"then": then[action], "now": now[action]}
+        for action in CATALOGUE
+        if then[action] or now[action]
+    }

@@ -1,0 +1,120 @@
+"""A recorded history is decided again: by its own policy as it was, and by another, with reasons."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helios_agent.actions import decide, records
+from helios_agent.agent import Agent
+from helios_agent.clock import from_us
+from helios_agent.config.load import load_policy
+from helios_agent.decisions import replay
+from helios_agent.decisions.replay import Recorded
+from helios_agent.errors import ConfigError
+from helios_agent.journal import snapshot
+from helios_agent.lottery.games import game
+from tests.acceptance.conftest import settle
+from tests.acceptance.simulated import LOADED, living
+
+DAY_S = 86_400
+DAYS = 12
+
+
+@pytest.fixture
+async def lived(tmp_path: Path) -> tuple[Agent, list[Recorded]]:
+    """An agent that has assessed itself and decided every day, and its decisions."""
+    async with living(tmp_path, LOADED) as agent:
+        for _ in range(DAYS):
+            await agent.request("score", "simulated", {}, by="test")
+            await agent.request("assess", "simulated", {}, by="test")
+            await settle(agent)
+            await agent.journal.clock.advance(DAY_S)  # type: ignore[attr-defined]
+        with snapshot.opened(agent.config.database) as database:
+            return agent, records.recorded(database, agent.config.archives)
+
+
+async def test_every_decision_comes_out_as_it_was(lived: tuple[Agent, list[Recorded]]) -> None:
+    _, found = lived
+    assert len(found) >= DAYS
+    assert {action for one in found for action, _ in one.chosen} >= {"train", "backup"}
+    assert list(replay.unlike(found)) == []
+
+
+async def test_a_decision_that_was_tampered_with_is_told(lived: tuple[Agent, list[Recorded]]) -> None:
+    _, found = lived
+    altered = dict(found[3].inputs) | {"spent_day": 1e9}
+    candidates = [dict(c) | {"score": 9.0} for c in found[5].candidates]
+    found[3] = replace(found[3], inputs=altered, rationale="Chose wait.")
+    found[5] = replace(found[5], candidates=tuple(candidates))
+    said = list(replay.unlike(found))
+    assert [text.split(" ")[1].rstrip(":") for text in said] == [str(found[3].seq), str(found[5].seq)]
+
+
+async def test_by_the_same_policy_nothing_differs_and_by_another_it_says_where_and_why(
+    lived: tuple[Agent, list[Recorded]],
+) -> None:
+    agent, found = lived
+    policy = decide.policy(agent.config, game("simulated"), from_us(agent.journal.clock.now_us()))
+    assert list(replay.differences(found, {"simulated": policy})) == []
+    frugal = replace(policy, autonomy={"train": "observe", "train-warm": "propose"}, backup_after_hours=1e6)
+    differing = list(replay.differences(found, {"simulated": frugal}))
+    dropped = [key for one in differing for key in one.dropped]
+    assert ("train", "simulated") in dropped
+    assert ("backup", "journal") in dropped
+    (first,) = [one for one in differing if ("train", "simulated") in one.dropped][:1]
+    assert first.why["train", "simulated"] == "its autonomy is observe"
+    backups = [one for one in differing if ("backup", "journal") in one.dropped]
+    assert {one.known["backup", "journal"].success for one in backups[:-1]} == {True}
+    totals = replay.totals(found, differing)
+    assert totals["backup"]["then"] > totals["backup"]["now"] == 0
+    assert totals["train"]["now"] == 0
+
+
+async def test_a_policy_waits_for_its_own_cooldowns(lived: tuple[Agent, list[Recorded]]) -> None:
+    agent, found = lived
+    policy = decide.policy(agent.config, game("simulated"), from_us(agent.journal.clock.now_us()))
+    eager = replace(policy, backup_after_hours=0.001, cooldowns_hours={"backup": 71.0})
+    now: list[int] = []
+    by_seq = {one.seq: one for one in replay.differences(found, {"simulated": eager})}
+    for one in found:
+        difference = by_seq.get(one.seq)
+        key = ("backup", "journal")
+        then = key in one.chosen
+        if (then and not (difference and key in difference.dropped)) or (
+            difference and key in difference.added
+        ):
+            now.append(one.at_us)
+    assert len(now) >= 3
+    assert all(later - earlier >= 71 * 3600 * 1_000_000 for earlier, later in pairwise(now))
+
+
+GOAL = "name: A, game: powerball, metric: skill, target: 1, direction: at least"
+WRONG: list[tuple[str, list[str]]] = [
+    (
+        "decisions:\n  autonomy: {trian: act}\n  budget: {cpu_per_day: -5}\n  goals:\n"
+        f"    - {{id: a, after: [b], {GOAL}}}\n"
+        f"    - {{id: b, after: [a], {GOAL}}}\n",
+        [
+            "2: decisions.autonomy.trian: 'trian': expected 'ingest'",
+            "3: decisions.budget.cpu_per_day: -5",
+            "these goals wait for each other: a, b",
+        ],
+    )
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG)
+async def test_all_mistakes_of_a_policy_are_told_at_once(
+    tmp_path: Path, lived: tuple[Any, Any], text: str, expected: list[str]
+) -> None:
+    agent, _ = lived
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load_policy(path, agent.config)
+    for mistake in expected:
+        assert mistake in str(refused.value)
+    assert len(str(refused.value).splitlines()) == len(expected)
