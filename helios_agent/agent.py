@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from loguru import logger
@@ -23,7 +23,7 @@ from helios_agent.config import Config, diff
 from helios_agent.config.model import Work
 from helios_agent.deadman import DeadMansSwitch
 from helios_agent.errors import ConfigError, HeliosError, Refused, StoreCorrupt, StoreError
-from helios_agent.journal import archives, chain, draws, events, intents
+from helios_agent.journal import archives, autonomy, chain, draws, events, intents
 from helios_agent.journal.journal import Journal, Transaction, tell_of_restoration
 from helios_agent.notify import webhooks
 from helios_agent.schedules import Scheduler
@@ -140,6 +140,28 @@ class Agent:
         await train.sweep(self.config.paths.models, self.store)
         return await intents.find(self.store, answering)
 
+    async def answer(
+        self, intent_id: str, answer: Literal["approve", "refuse"], by: str, reason: str = ""
+    ) -> intents.Intent:
+        """Approve or refuse what was proposed, on behalf of a person; only a refusal has a reason.
+
+        Raises NotFound, and Refused where it was answered already or too late.
+        """
+
+        def change(tx: Transaction) -> None:
+            if answer == "approve":
+                intents.approve(tx, intent_id, by)
+            else:
+                intents.refuse(tx, intent_id, by, reason)
+
+        await self.journal.record(change)
+        return await intents.find(self.store, intent_id)
+
+    async def switch(self, on: bool, by: str) -> autonomy.Autonomy:
+        """Have the agent decide for itself, or stop that, on behalf of a person."""
+        await self.journal.record(lambda tx: autonomy.switch(tx, on, by))
+        return await autonomy.standing(self.store)
+
     async def reload(self) -> dict[str, list[Any]]:
         """Read the configuration again and live by it; return what changed: setting → [old, new].
 
@@ -185,10 +207,12 @@ class Agent:
     async def recover(self) -> None:
         """Journal a restoration, take up what an earlier boot left, and forget games no longer watched.
 
-        The goals of the configuration are taken from it; folders of models and of trainings are tidied.
+        Proposals that nobody has answered in time expire, the goals of the configuration are taken from it;
+        folders of models and of trainings are tidied.
         """
         await self.journal.record(tell_of_restoration)
         recovered = await self.journal.record(intents.recover)
+        await self.journal.record(intents.expire_proposals)
         await self.journal.record(partial(runner.forget_unwatched, config=self.config))
         await self.journal.record(partial(goals.adopt, config=self.config))
         await versions.sweep(self.journal, self.config.paths.models)
@@ -232,8 +256,14 @@ class Agent:
             start(f"lane.{lane}", partial(runner.run_lane, self.context, lane, self._ports.pulse_s, at_once))
 
     async def _send(self) -> None:
+        public_url = self.config.http.public_url
         sender = webhooks.Sender(
-            self.journal, self._http, self.config.webhooks, self.targets, self._ports.pulse_s
+            self.journal,
+            self._http,
+            self.config.webhooks,
+            self.targets,
+            self._ports.pulse_s,
+            None if public_url is None else str(public_url),
         )
         await sender.run()
 

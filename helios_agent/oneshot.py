@@ -20,7 +20,7 @@ from helios_agent.journal import intents
 from helios_agent.store import lock
 
 POLL_S = 0.5
-WAITED_FOR = ("proposed", "ready", "running")
+WAITED_FOR = ("ready", "running")
 """States of an intent that changes by itself."""
 
 
@@ -75,16 +75,15 @@ async def control(
 
     Where no daemon runs what is asked of it is written down for the next one. Raises NotFound and Refused.
     """
-    url = daemon_url(config.paths.state)
-    if url is None:
-        with lock.hold(config.paths.state, f"helios jobs {request}"):
-            async with open_agent(config, Ports()) as agent:
-                await agent.recover()
-                return (await agent.control(intent_id, request, "cli", priority)).id
-    body = {"priority": priority} if request == "priority" else None
-    async with _asking(url, token) as http:
-        answer = await http.post(f"/api/intents/{quote(intent_id, safe='')}/{request}", json=body)
-    return str(_accepted(url, answer)["id"])
+    door = Door(
+        f"/api/intents/{quote(intent_id, safe='')}/{request}",
+        json={"priority": priority} if request == "priority" else None,
+    )
+
+    async def by_oneself(agent: Agent) -> dict[str, Any]:
+        return {"id": (await agent.control(intent_id, request, "cli", priority)).id}
+
+    return str((await change(config, f"helios jobs {request}", door, by_oneself, token))["id"])
 
 
 async def change(

@@ -7,26 +7,29 @@ from it.
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from loguru import logger
 
-from helios_agent.actions import outcomes
+from helios_agent.actions import knowledge, outcomes
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.clock import SECOND_US, from_us
 from helios_agent.config import Config
 from helios_agent.decisions import engine
+from helios_agent.decisions import situation as situations
 from helios_agent.decisions.catalogue import CATALOGUE
 from helios_agent.decisions.engine import Candidate
 from helios_agent.decisions.policy import Policy, QuietHours
-from helios_agent.decisions.situation import Belief, Situation
+from helios_agent.decisions.situation import Belief, OpenGoal, Situation
 from helios_agent.errors import Refused
 from helios_agent.forecasting import detection
-from helios_agent.journal import choices, intents, models
+from helios_agent.journal import choices, goals, intents, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
+from helios_agent.metacognition import knowledge as learned
 
 HOUR_S = 3600
 HOUR_US = HOUR_S * SECOND_US
@@ -49,7 +52,8 @@ async def run(context: Context, intent: Intent) -> Commit:
         outcomes.measure(tx, rules, limits, cause)
         signals = json.loads(assessed[0]["payload"])["signals"]
         seed = _seed(context.config.learning.seed, rules.name, assessed[0]["seq"])
-        inputs = situation(tx, rules, signals, seed).to_record()
+        found, used = _informed(tx, situation(tx, rules, signals, seed), limits)
+        inputs = found.to_record()
         it = Situation.from_record(inputs)  # as it is journaled: so it can be decided again
         decision = engine.decide(it, limits)
         digest = _keep(tx, limits, cause)
@@ -62,7 +66,7 @@ async def run(context: Context, intent: Intent) -> Commit:
             "candidates": [candidate.as_record() for candidate in decision.candidates],
             "rationale": decision.rationale,
             "without": list(decision.without),
-            "knowledge": [],
+            "knowledge": used,
         }
         event = tx.append("decision.made", payload, cause)
         for candidate in decision.chosen:
@@ -129,6 +133,29 @@ def situation(tx: Transaction, rules: Game, signals: Mapping[str, float | None],
         spent_day=choices.spent_since(tx, now_us - DAY_US),
         spent_month=choices.spent_since(tx, now_us - MONTH_US),
     )
+
+
+def _informed(tx: Transaction, it: Situation, limits: Policy) -> tuple[Situation, list[str]]:
+    """Return a situation with its open goals and what other games teach, and the fragments that say so."""
+    context = situations.context(it.signals, limits)
+    fragments = knowledge.for_decision(tx, it.game, context, CATALOGUE)
+    lent, costs = {}, dict(it.costs)
+    used: set[str] = set()
+    for spec in CATALOGUE.values():
+        prior = learned.priors(fragments, it.game, spec.name, context)
+        if spec.prior is not None and prior.used:
+            lent[spec.name, context] = Belief(prior.wins, prior.losses)
+            used.update(prior.used)
+        cost = learned.costs(fragments, it.game, spec.name)
+        if spec.name not in costs and cost.cpu_seconds is not None:
+            costs[spec.name] = cost.cpu_seconds
+            used.update(cost.used)
+    wanted = tuple(
+        OpenGoal(goal.id, goal.metric, goal.priority)
+        for goal in goals.every(tx)
+        if (goal.game, goal.state) == (it.game, "open")
+    )
+    return replace(it, lent=lent, costs=costs, goals=wanted), sorted(used)
 
 
 def _seed(seed: int, name: str, assessment: int) -> int:

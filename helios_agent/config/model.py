@@ -129,7 +129,15 @@ class Http(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     hosts: tuple[str, ...] = ()
+    public_url: HttpUrl | None = None
     token_file: Path | None = None
+
+    @field_validator("public_url")
+    @classmethod
+    def _can_be_added_to(cls, url: HttpUrl | None) -> HttpUrl | None:
+        if url is not None and (url.username or url.password or url.query or url.fragment):
+            raise ValueError("a public URL has no user, no query and no fragment: links begin with it")
+        return url
 
     @model_validator(mode="after")
     def _guarded(self) -> "Http":

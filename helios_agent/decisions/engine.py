@@ -140,11 +140,15 @@ def _weigh(spec: Spec, option: Option, context: str, it: Situation, policy: Poli
     drawn = mean = 1.0
     if spec.prior is not None:
         measured = it.beliefs.get((spec.name, context), Belief(0.0, 0.0))
-        wins, losses = spec.prior.wins + measured.wins, spec.prior.losses + measured.losses
+        lent = it.lent.get((spec.name, context), Belief(0.0, 0.0))
+        wins = spec.prior.wins + lent.wins + measured.wins
+        losses = spec.prior.losses + lent.losses + measured.losses
         mean = wins / (wins + losses)
         source = random.Random(f"{it.seed}:{spec.name}:{option.target}")  # noqa: S311
         drawn = source.betavariate(wins, losses)
         reason += f"; it helped in {measured.wins:g} of {measured.wins + measured.losses:g} cases"
+        if lent.wins + lent.losses:
+            reason += f", and other games lend it {lent.wins:.3g} of {lent.wins + lent.losses:.3g}"
     cpu_seconds = it.costs.get(spec.name, spec.cpu_seconds)
     args = {**spec.args, **option.args} | ({"reason": option.reason} if spec.tells else {})
     return Candidate(

@@ -53,6 +53,8 @@ class Situation:
     """Intents that wait, run or are paused."""
     beliefs: Mapping[Key, Belief] = field(default_factory=dict)
     """By action and context."""
+    lent: Mapping[Key, Belief] = field(default_factory=dict)
+    """What outcomes in other games count for here, likewise."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """CPU seconds that an action usually takes, where that was measured."""
     spent_day: float = 0.0
@@ -84,6 +86,7 @@ class Situation:
             "hours_since": [[*key, round(hours, 6)] for key, hours in sorted(self.hours_since.items())],
             "under_way": [list(key) for key in sorted(self.under_way)],
             "beliefs": [[*key, b.wins, b.losses] for key, b in sorted(self.beliefs.items())],
+            "lent": [[*key, b.wins, b.losses] for key, b in sorted(self.lent.items())],
             "costs": {name: round(cost, 6) for name, cost in sorted(self.costs.items())},
             "spent_day": round(self.spent_day, 6),
             "spent_month": round(self.spent_month, 6),
@@ -97,8 +100,12 @@ class Situation:
         given = {
             "hours_since": {(action, target): hours for action, target, hours in record["hours_since"]},
             "under_way": frozenset((action, target) for action, target in record["under_way"]),
-            "beliefs": {
-                (action, context): Belief(wins, losses) for action, context, wins, losses in record["beliefs"]
+            **{
+                name: {
+                    (action, context): Belief(wins, losses)
+                    for action, context, wins, losses in record.get(name, ())
+                }
+                for name in ("beliefs", "lent")
             },
             "goals": tuple(OpenGoal(*goal) for goal in record["goals"]),
         }

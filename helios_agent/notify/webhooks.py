@@ -14,7 +14,7 @@ from helios_agent.clock import SECOND_US, Clock, to_us, wait_for
 from helios_agent.config.model import Webhooks
 from helios_agent.journal import chain, events, outbox
 from helios_agent.journal.journal import Event, Hook, Journal, Transaction
-from helios_agent.notify import signing
+from helios_agent.notify import links, signing
 
 BATCH = 16
 GONE = 410
@@ -64,11 +64,13 @@ class Sender:
         config: Webhooks,
         targets: Sequence[Endpoint],
         pulse_s: float,
+        public_url: str | None = None,
     ) -> None:
         self._journal = journal
         self._http = http
         self._config = config
         self._pulse_s = pulse_s
+        self._public_url = public_url
         self._targets: Mapping[str, Endpoint] = {target.name: target for target in targets}
 
     async def run(self) -> None:
@@ -124,7 +126,9 @@ class Sender:
         if event is None:
             await self._bury(message, None, f"event {message.event} is no longer in the journal")
             return
-        body = chain.canonical({"type": event.kind, **event.as_record()}).encode()
+        body = chain.canonical(
+            {"type": event.kind, **event.as_record(), **self._links(target, event)}
+        ).encode()
         headers = signing.headers(target.key, message.id, now_us // SECOND_US, body)
         try:
             # The status says it all: what follows is not read, so no receiver can hold us up with it.
@@ -155,6 +159,12 @@ class Sender:
         else:
             wait_s = _retry_after(response, now_us)
             await self._failed(message, response.status_code, f"answered {response.status_code}", wait_s)
+
+    def _links(self, target: Endpoint, event: Event) -> dict[str, str]:
+        """Return what a message carries beside its event: where a proposal can be answered."""
+        if self._public_url is None or event.kind != links.PROPOSED:
+            return {}
+        return links.made(self._public_url, target.name, target.key, event)
 
     async def _failed(self, message: outbox.Message, status: int | None, error: str, wait_s: float) -> None:
         attempt = message.attempt + 1

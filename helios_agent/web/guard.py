@@ -24,6 +24,8 @@ READING = ("GET", "HEAD", "OPTIONS")
 LARGEST_BODY_BYTES = 64 * 1024
 UPLOADS = ("/api/models/import",)
 """Where a body may be larger, for it is read part by part."""
+SIGNED = re.compile(r"/proposals/[^/]+")
+"""Where a request needs no token, for its own signature says that it may act."""
 
 
 def read_token(http: Http) -> str | None:
@@ -49,9 +51,10 @@ def guard(
 
     Without the Host check a web page anywhere could reach a server on this machine under a name of its own
     (DNS rebinding); without the Origin check it could make a visitor's browser send requests that act. These
-    need the token, if there is one, and a body of known and modest size.
+    need the token, if there is one, or a signature, and a body of known and modest size.
     """
-    names = {http.host, *http.hosts, *LOOPBACK}
+    public = urlsplit(str(http.public_url or ""))  # a proxy may pass on another Host than a browser sees
+    names = {http.host, *http.hosts, *LOOPBACK, public.hostname}
 
     def refusal(request: Request) -> Response | None:
         host = _host_name(request.headers.get("host", ""))
@@ -59,14 +62,16 @@ def guard(
             return problem(421, f"This server is not called {host!r}; see http.hosts.")
         if request.method in READING:
             return None
-        origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        path = request.scope["path"]  # which is what is routed, whatever the Host header may say
+        origin, own = request.headers.get("origin"), {request.headers.get("host"), public.netloc} - {""}
+        if origin is not None and urlsplit(origin).netloc not in own:
             return problem(403, f"Requests from pages of {origin} are not accepted.")
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
+        is_signed = SIGNED.fullmatch(path) is not None
+        if token is not None and not (is_signed or hmac.compare_digest(given.encode(), token.encode())):
             needed = "This needs the header «Authorization: Bearer TOKEN»."
             return problem(401, needed, {"www-authenticate": "Bearer"})
-        return None if request.url.path in UPLOADS else _too_large(request)
+        return None if path in UPLOADS else _too_large(request)
 
     async def middleware(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
         response = refusal(request) or await following(request)

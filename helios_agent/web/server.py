@@ -20,12 +20,14 @@ from helios_agent.web import (
     analytics_api,
     api,
     backtests_api,
+    decisions_api,
     goals_api,
     knowledge_api,
     memory_api,
     models_api,
     page,
     predictions_api,
+    proposals,
     searches_api,
 )
 from helios_agent.web.guard import guard, problem
@@ -72,6 +74,8 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(searches_api.router)
     app.include_router(memory_api.router)
     app.include_router(analytics_api.router)
+    app.include_router(decisions_api.router)
+    app.include_router(proposals.router)
     app.include_router(goals_api.router)
     app.include_router(knowledge_api.router)
     app.include_router(page.router)

@@ -181,5 +181,75 @@ def _job(job: Record) -> str:
     return f"{what}  {job['state']}{wanted}{place}{attempt}{priority}{error}"
 
 
+def decisions(found: Sequence[Record]) -> str:
+    """Render `decisions.history`."""
+    lines = []
+    for made in found:
+        lines.append(f"{made['seq']:>7}  {made['at']}  {made['game']}: {made['rationale']}")
+        lines += [f"         {_became(c)}" for c in made["candidates"] if c["outcome"]]
+    return "\n".join(lines or ["Nothing has been decided yet."])
+
+
+def decision(made: Record) -> str:
+    """Render `decisions.decision`: every candidate, the highest score first."""
+    context = f", {made['context']}" if "context" in made else ""
+    lines = [f"decision {made['seq']}, {made['at']}, {made['game']}{context}", made["rationale"], ""]
+    for c in made["candidates"]:
+        mark = "*" if c["chosen"] else " "
+        not_chosen = f"  [{c['blocked']}]" if c["blocked"] else ""
+        score = "unknown" if c["score"] is None else f"{c['score']:.3f}"
+        lines.append(f"{mark} {score:>9}  {c['action']} {c['target']}: {c['reason']}{not_chosen}")
+        if c["outcome"]:
+            lines.append(f"             {_became(c)}")
+    return "\n".join(lines)
+
+
+def _became(candidate: Record) -> str:
+    """Say what became of a chosen candidate."""
+    outcome = candidate["outcome"]
+    said = f"{candidate['action']} {candidate['target']}  {candidate['choice']}  {outcome['status']}"
+    if outcome["expires_at"]:
+        said += f", to be approved until {outcome['expires_at']}"
+    if outcome["execution_seconds"] is not None:
+        said += f" in {outcome['execution_seconds']:.1f} s"
+    if outcome["error"]:
+        said += f": {outcome['error']}"
+    if outcome["worth_it"] is not None:
+        measured = "" if outcome["impact"] is None else f" ({outcome['impact']:+g} {outcome['unit']})"
+        said += f"; {'worth it' if outcome['worth_it'] else 'not worth it'}{measured}"
+    return said
+
+
+def decision_status(seen: Record) -> str:
+    """Render `decisions.status`."""
+    lines = [switch(seen["autonomy"])]
+    for name, spent in seen["budget"].items():
+        lines.append(
+            f"last {name:<6} {spent['spent_cpu_seconds']:,.0f} s of processor time spent, "
+            f"{spent['left_cpu_seconds']:,.0f} s left"
+        )
+    lines += ["", *map(_proposal, seen["proposals"])] if seen["proposals"] else []
+    if seen["latest"]:
+        lines += ["", decisions([seen["latest"]])]
+    lines += [""] if seen["beliefs"] else []
+    lines += [
+        f"{b['action']:<12} {b['context']:<11} worth it {b['successes']} of {b['measured']} times measured, "
+        f"chosen {b['chosen']} times"
+        for b in seen["beliefs"]
+    ]
+    return "\n".join(lines)
+
+
+def switch(standing: Record) -> str:
+    """Render `decisions.switch_record`."""
+    since = f", said {standing['by']} at {standing['since']}" if standing["since"] else ""
+    return ("It decides for itself" if standing["is_on"] else "It does not decide for itself") + since
+
+
+def _proposal(intent: Record) -> str:
+    what = f"{intent['id']}  {intent['action']} {intent['target']}"
+    return f"proposed, to be approved until {intent['expires_at']}: {what}: {intent['reason']}"
+
+
 def _balls(draw: Record) -> str:
     return f"{' '.join(map(str, sorted(draw['whites'])))} + {draw['bonus']}"

@@ -241,6 +241,7 @@ def intent_record(intent: Intent) -> dict[str, Any]:
         "attempt": intent.attempt,
         "requested_at": iso(intent.created_us),
         "due_at": iso(intent.due_us),
+        "expires_at": iso(intent.expires_us) if intent.state == "proposed" and intent.expires_us else None,
         "changed_at": iso(intent.changed_us),
         "error": intent.error,
         "result": intent.result,

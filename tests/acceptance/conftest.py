@@ -213,7 +213,7 @@ class Daemon:
                 i
                 for i in status["under_way"]
                 if i["state"] == "running"
-                or (i["state"] != "paused" and datetime.fromisoformat(i["due_at"]) <= soon)
+                or (i["state"] not in ("paused", "proposed") and datetime.fromisoformat(i["due_at"]) <= soon)
             ]
 
         self.wait_for(idle, "the agent to be idle")

@@ -3,14 +3,17 @@
 import json
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helios_agent.actions import knowledge
+from helios_agent.actions import knowledge, records
+from helios_agent.agent import Ports, open_agent
 from helios_agent.clock import VirtualClock, from_us
 from helios_agent.config import Config
-from helios_agent.journal import draws, events, rebuild
+from helios_agent.decisions import replay
+from helios_agent.journal import draws, events, rebuild, snapshot
 from helios_agent.journal import knowledge as stored
 from helios_agent.journal.journal import Event, Journal, Transaction
 from helios_agent.journal.knowledge import StoredFragment
@@ -18,6 +21,8 @@ from helios_agent.lottery import calendar
 from helios_agent.lottery.draws import Draw
 from helios_agent.lottery.games import POWERBALL
 from helios_agent.metacognition.knowledge import YEAR_US, costs, priors
+from tests.acceptance.conftest import settle
+from tests.conftest import START
 from tests.journal.story import score
 
 CONFIG = Config.model_validate({"games": {"powerball": {"feeds": []}, "simulated": {"feeds": []}}})
@@ -206,6 +211,42 @@ async def test_a_decision_about_a_new_game_is_lent_what_others_learned_and_that_
     for kind in ("effect", "cost"):
         found = await life.known(kind)
         assert (found.uses, found.used_us) == (1, life.clock.now_us())
+
+
+async def test_decide_itself_takes_what_was_learned_elsewhere_and_the_open_goals_and_says_so(
+    tmp_path: Path,
+) -> None:
+    config = {"paths": {"state": tmp_path, "models": tmp_path / "models"},
+              "games": {"powerball": {"feeds": []}, "simulated": {"feeds": []}}}  # fmt: skip
+    async with open_agent(Config.model_validate(config), Ports(VirtualClock(START))) as agent:
+        life = Life(agent.journal, VirtualClock(START))
+        for success in (0, 0, 1, 0, 0, 0, 0, 0):
+            await life.choose(success)
+        for _ in range(3):
+            await life.spend(60.0, f"i-{life.number}")
+        await life.assess()
+        goal = {"id": "g", "name": "g", "metric": "skill", "target": 1.0, "direction": "at least"}
+        wanted = {"priority": "high", "deadline_us": None, "after": [], "source": "configuration"}
+        for game, goal_id in (("simulated", "g"), ("powerball", "other")):
+            await agent.journal.append("goal.set", {**goal, **wanted, "id": goal_id, "game": game})
+        for goal_id in ("g", "other"):
+            open_now = {"id": goal_id, "state": "open", "start": 0.0, "value": 0.0, "progress": 0.0}
+            await agent.journal.append("goal.measured", open_now)
+        await agent.request("assess", "simulated", {}, by="test")
+        await settle(agent)
+        decision = await events.latest(agent.store, "decision.made")
+        known = await stored.stored(agent.store, GAME)
+        with snapshot.opened(agent.config.database) as database:
+            again = list(replay.unlike(records.recorded(database, agent.config.archives)))
+    assert decision is not None
+    assert again == []
+    made = decision.payload
+    assert made["game"] == "simulated"
+    assert made["knowledge"] == sorted(f.id for f in known if f.kind in ("effect", "cost"))
+    assert made["inputs"]["lent"] == [["train", "quiet", 0.5, 3.5]]
+    assert made["inputs"]["costs"]["train"] == 60.0
+    assert made["inputs"]["goals"] == [["g", "skill", "high"]]
+    assert [f.uses for f in known] == [1, 1]
 
 
 async def forget(life: Life) -> list[str]:

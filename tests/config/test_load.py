@@ -109,7 +109,7 @@ def test_an_empty_file_is_told_what_it_lacks(write: Any) -> None:
         ),
         (
             "http: {prot: 1}",
-            "2: http.prot: there is no such setting; known here: host, port, hosts, token_file",
+            "2: http.prot: there is no such setting; known here: host, port, hosts, public_url, token_file",
         ),
         (
             "htpp: {port: 1}",

@@ -458,3 +458,23 @@ def test_a_decision_can_be_made_again_from_what_is_journaled_of_it(it: Situation
     assert Policy.from_record(policy.to_record()) == policy
     assert Policy.from_record(policy.to_record()).digest() == policy.digest()
     assert engine.decide(again, policy) == engine.decide(it, policy)
+
+
+def test_what_other_games_lend_counts_as_cases_and_is_said_apart() -> None:
+    signals, lent = {"staleness": 26.0}, {("train", "quiet"): Belief(0.5, 3.5)}
+    alone, advised = (named(decide(signals, lent=given), "train") for given in ({}, lent))
+    both = named(decide(signals, lent=lent, beliefs={("train", "quiet"): Belief(1.0, 0.0)}), "train")
+    own = CATALOGUE["train"].prior
+    assert own is not None
+    assert advised.mean == (own.wins + 0.5) / (own.wins + own.losses + 4)
+    assert both.mean == (own.wins + 1.5) / (own.wins + own.losses + 5)
+    assert advised.reason == f"{alone.reason}, and other games lend it 0.5 of 4"
+    assert named(decide(signals | {"evidence_peak": 9.0}, lent=lent), "train").mean == alone.mean
+
+
+def test_a_situation_with_what_is_lent_comes_back_from_its_record_and_so_does_one_without() -> None:
+    it = stands(lent={("train", "quiet"): Belief(1 / 3, 11 / 3)})
+    assert Situation.from_record(it.to_record()) == it
+    earlier = it.to_record()
+    del earlier["lent"]
+    assert Situation.from_record(earlier) == stands()

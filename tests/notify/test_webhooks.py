@@ -1,4 +1,5 @@
 import asyncio
+import hmac
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from email.utils import format_datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -18,7 +20,7 @@ from helios_agent.config.model import Webhooks
 from helios_agent.errors import ConfigError, StoreError
 from helios_agent.journal import events, outbox
 from helios_agent.journal.journal import Event, Journal, Transaction
-from helios_agent.notify import webhooks
+from helios_agent.notify import links, webhooks
 from helios_agent.notify.webhooks import Endpoint, Sender
 from helios_agent.store import Store
 
@@ -40,9 +42,9 @@ class Post:
         self.journal = Journal(store, clock, "boot-1", [webhooks.queueing(lambda: [target])])
 
     @asynccontextmanager
-    async def sending(self, *targets: Endpoint) -> AsyncIterator[None]:
+    async def sending(self, *targets: Endpoint, public_url: str | None = None) -> AsyncIterator[None]:
         async with httpx.AsyncClient(trust_env=False) as http:
-            sender = Sender(self.journal, http, self.settings, targets, pulse_s=60)
+            sender = Sender(self.journal, http, self.settings, targets, 60, public_url)
             task = asyncio.create_task(sender.run())
             try:
                 yield
@@ -379,3 +381,64 @@ def test_endpoints_are_configured_with_their_keys(tmp_path: Path) -> None:
     (tmp_path / "secret").unlink()
     with pytest.raises(ConfigError, match="cannot be read"):
         webhooks.endpoints(config)
+
+
+PUBLIC = "https://helios.example.org/here/"
+PROPOSAL: dict[str, Any] = {
+    "id": "0123456789abcdef",
+    "action": "train",
+    "target": "powerball",
+    "expires_us": 1_800_000_000_999_999,
+}
+
+
+async def test_a_message_about_a_proposal_says_beside_the_event_where_to_answer_it(
+    store: Store, clock: VirtualClock, receiver: Any
+) -> None:
+    told = replace(endpoint(receiver.url), patterns=("intent.*",))
+    post = Post(store, clock, told)
+    event = await post.journal.append(links.PROPOSED, PROPOSAL | {"args": {}, "max_attempt": 3, "due_us": 1})
+    await post.journal.append("intent.approved", {"id": PROPOSAL["id"], "by": "http"})
+    async with post.sending(told, public_url=PUBLIC):
+        await post.after_attempts(2)
+    bodies = {json.loads(message.body)["type"]: json.loads(message.body) for message in receiver.received}
+    record = event.as_record()
+    assert bodies["intent.proposed"].keys() - record.keys() == {"type", "approve_url", "reject_url"}
+    assert {name: bodies["intent.proposed"][name] for name in record} == json.loads(json.dumps(record))
+    assert bodies["intent.approved"].keys() - record.keys() == {"type"}
+    for answer in ("approve", "reject"):
+        url = urlsplit(bodies["intent.proposed"][f"{answer}_url"])
+        assert (url.scheme, url.netloc) == ("https", "helios.example.org")
+        assert url.path == "/here/proposals/0123456789abcdef"
+        assert dict(parse_qsl(url.query)) == {
+            "answer": answer,
+            "expires": "1800000000",
+            "signature": links.signature("receiver", KEY, PROPOSAL["id"], answer, 1_800_000_000),
+        }
+    kept = "".join(row["payload"] for row in await store.rows("SELECT payload FROM event"))
+    assert "signature" not in kept
+    assert "proposals/" not in kept
+
+
+async def test_a_message_about_a_proposal_is_its_event_alone_where_nobody_can_reach_the_agent(
+    store: Store, clock: VirtualClock, receiver: Any
+) -> None:
+    told = replace(endpoint(receiver.url), patterns=("intent.*",))
+    post = Post(store, clock, told)
+    event = await post.journal.append(links.PROPOSED, PROPOSAL | {"args": {}, "max_attempt": 3, "due_us": 1})
+    async with post.sending(told):
+        await post.after_attempts(1)
+    assert json.loads(receiver.received[0].body) == {"type": "intent.proposed", **event.as_record()}
+
+
+def test_a_signature_is_of_one_answer_to_one_proposal_until_one_moment_by_one_endpoint() -> None:
+    same: tuple[Any, ...] = ("receiver", KEY, "0123456789abcdef", "approve", 1_800_000_000)
+    changed = [
+        (*same[:place], other, *same[place + 1 :])
+        for place, other in enumerate(("other", KEY[::-1], "1123456789abcdef", "reject", 1_800_000_001))
+    ]
+    signatures = {links.signature(*what) for what in (same, *changed)}
+    assert len(signatures) == 6
+    key = hmac.digest(KEY, b"helios/proposal-link/1\nreceiver", "sha256")
+    told = b"0123456789abcdef\napprove\n1800000000"
+    assert links.signature(*same) == hmac.digest(key, told, "sha256").hex()
