@@ -36,7 +36,7 @@ from helios_agent.lottery import games
 from helios_agent.notify import webhooks
 from helios_agent.store import Connection, backup, lock
 from helios_agent.systemd import Notifier
-from helios_agent.web import server, text, views
+from helios_agent.web import analytics_text, reflections, server, text, views
 from helios_agent.web.api import LAST
 from helios_agent.web.guard import read_token
 
@@ -191,6 +191,19 @@ def tune(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
     """Search for the network that forecasts best, train it and wait for it."""
     settings = terminal.load(config)
     terminal.act(settings, "tune", views.chosen_game(settings, game).name)
+
+
+@app.command()
+def reflect(
+    config: ConfigPath = DEFAULT_CONFIG, game: GameName = None, limit: Limit = 1, as_json: AsJson = False
+) -> None:
+    """Show what the agent said, when it last reflected, of what had happened."""
+    settings = terminal.load(config)
+    rules = views.chosen_game(settings, game)
+    found = terminal.read(settings, lambda store: reflections.listed(store, rules.name, limit))
+    if not found:
+        raise NotFound(f"The agent has not reflected on {rules.title} yet.")
+    terminal.show(found, analytics_text.reflections, as_json)
 
 
 @app.command()

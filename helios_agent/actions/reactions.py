@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from helios_agent.clock import SECOND_US
-from helios_agent.journal import draws, intents
+from helios_agent.journal import draws, intents, reflections
 from helios_agent.journal.journal import Event, Transaction
 
 
@@ -52,6 +52,16 @@ def _changed(event: Event) -> Iterable[Wish]:
     yield Wish("forecast", event.payload["game"])
 
 
+def _promoted(event: Event) -> Iterable[Wish]:
+    yield Wish("reflect", event.payload["game"])
+
+
+def _alarmed(event: Event) -> Iterable[Wish]:
+    game, _, what = event.payload["about"].partition("/")
+    if what in reflections.ALARMS:  # a reflection raises no alert, so this comes to an end
+        yield Wish("reflect", game)
+
+
 def _goal_set(event: Event) -> Iterable[Wish]:
     if event.payload["source"] == "person":  # who wants to see where it begins
         yield Wish("assess", event.payload["game"])
@@ -68,9 +78,11 @@ REACTIONS: Mapping[str, Callable[[Event], Iterable[Wish]]] = {
     "score.completed": _scored,
     "model.trained": _trained,
     "model.imported": _trained,
+    "model.promoted": _promoted,
     "model.rolled-back": _changed,
     "model.retired": _changed,
     "assessment.completed": _assessed,
+    "alert.raised": _alarmed,
     "goal.set": _goal_set,
 }
 

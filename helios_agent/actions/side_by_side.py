@@ -19,7 +19,7 @@ async def facts(store: Reader, found: Sequence[Model]) -> list[Facts]:
     epochs, summaries = await trainings.epochs(store, jobs), await trainings.summaries(store, jobs)
     spent = await trainings.cpu_seconds(store, jobs)
     gains: dict[str, dict[str, float]] = {}
-    for game, era in {(model.game, model.era) for model in found}:
+    for game, era in dict.fromkeys((model.game, model.era) for model in found):
         named = [model.forecaster for model in found if (model.game, model.era) == (game, era)]
         gains |= await forecasts.gains(store, game, era, named)
     return [

@@ -77,8 +77,9 @@ Bytes = Annotated[
 ]
 GameName = Literal["powerball", "megamillions", "simulated"]
 ActionName = Literal[
-    "ingest", "score", "forecast", "train", "tune", "assess", "decide", "backup", "verify", "compact"
-]
+    "ingest", "score", "forecast", "train", "tune", "assess", "decide", "reflect", "backup", "verify",
+    "compact",
+]  # fmt: skip
 """What a schedule or a request can ask for."""
 UPKEEP_ACTIONS = ("backup", "verify", "compact")
 """Those of them that concern the journal; the others concern one game."""

@@ -27,6 +27,7 @@ COMPLETIONS: Mapping[str, str] = {
     "score": "score.completed",
     "assess": "assessment.completed",
     "decide": "decision.made",
+    "reflect": "reflection.completed",
     "alert": "alert.raised",
     "backup": "backup.completed",
     "compact": "compact.completed",

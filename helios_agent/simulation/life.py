@@ -49,6 +49,7 @@ SCHEDULES: tuple[Mapping[str, Any], ...] = (
     },
     {"name": "forecast", "action": "forecast", "cron": "15 0,12 * * *"},
     {"name": "assess", "action": "assess", "cron": "30 2 * * *", "jitter": "10m"},
+    {"name": "reflect", "action": "reflect", "cron": "45 2 * * sun"},
     {"name": "backup", "action": "backup", "every": "2d", "catch_up": "none"},
     {"name": "verify", "action": "verify", "cron": "42 4 * * sun"},
     {"name": "compact", "action": "compact", "cron": "5 3 * * 0,3"},

@@ -1,6 +1,6 @@
 """Forecasters side by side, and what the agent reflected on, as text for a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Record = Mapping[str, Any]
@@ -64,6 +64,11 @@ def ensemble(found: Record) -> str:
             for p in found["versus"]
         ]
     return "\n".join(lines)
+
+
+def reflections(found: Sequence[Record]) -> str:
+    """Render `reflections.listed`."""
+    return "\n\n".join(f"{item['at']}  event {item['seq']}\n{item['text']}" for item in found)
 
 
 def _account(account: Record, prefix: str = "") -> str:

@@ -28,6 +28,7 @@ from helios_agent.web import (
     page,
     predictions_api,
     proposals,
+    reflections_api,
     searches_api,
 )
 from helios_agent.web.guard import guard, problem
@@ -74,6 +75,7 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.include_router(searches_api.router)
     app.include_router(memory_api.router)
     app.include_router(analytics_api.router)
+    app.include_router(reflections_api.router)
     app.include_router(decisions_api.router)
     app.include_router(proposals.router)
     app.include_router(goals_api.router)

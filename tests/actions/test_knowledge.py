@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from helios_agent.actions import knowledge, records
+from helios_agent.actions import knowledge, records, runner
 from helios_agent.agent import Ports, open_agent
 from helios_agent.clock import VirtualClock, from_us
 from helios_agent.config import Config
 from helios_agent.decisions import replay
-from helios_agent.journal import draws, events, rebuild, snapshot
+from helios_agent.journal import draws, events, intents, rebuild, snapshot
 from helios_agent.journal import knowledge as stored
 from helios_agent.journal.journal import Event, Journal, Transaction
 from helios_agent.journal.knowledge import StoredFragment
@@ -275,6 +275,27 @@ async def test_what_says_little_is_forgotten_after_a_year_and_comes_back_only_wi
     await life.choose(1)
     (learned,) = await life.assess()
     assert learned.payload["evidence"]["wins"] == 3
+
+
+async def test_compaction_forgets(tmp_path: Path) -> None:
+    config = {"paths": {"state": tmp_path, "models": tmp_path / "models"}, "games": {GAME: {"feeds": []}}}
+    clock = VirtualClock(START)
+    async with open_agent(Config.model_validate(config), Ports(clock)) as agent:
+        learned = {"game": GAME, "kind": "effect", "content": "It helped.", "evidence": {}}
+        for relevance in (0.1, 0.9):
+            await agent.journal.append(
+                "knowledge.learned",
+                {**learned, "id": f"{relevance}", "subject": f"{relevance}", "relevance": relevance},
+            )
+        left = []
+        for years in (0.9, 0.2, 2.0):
+            await clock.advance(years * YEAR_US / 1e6)
+            await agent.request("compact", "journal", {}, by="test")
+            intent = await agent.journal.record(lambda tx: intents.claim(tx, ("compact",)))
+            assert intent is not None
+            await runner.carry_out(agent.context(), intent)
+            left.append([f.id for f in await stored.stored(agent.store)])
+    assert left == [["0.9", "0.1"], ["0.9"], []]
 
 
 async def test_what_is_used_is_kept(life: Life) -> None:

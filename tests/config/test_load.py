@@ -42,6 +42,7 @@ def test_the_shipped_file_is_valid_by_itself() -> None:
         "ingest",
         "forecast",
         "assess",
+        "reflect",
         "train",
         "backup",
         "verify",

@@ -63,6 +63,8 @@ async def live(agent: Agent) -> list[str]:
         await train(agent, NEW, 2, (9.5, 9.4), None),
     ]
     for number in range(DRAWS):
-        scored: dict[str, Any] = story.score(day(number), made(number))
+        gains = made(number)
+        scored: dict[str, Any] = story.score(day(number), gains)
+        scored["ledger"]["standings"] = {name: {"prior": 0.2, "gain_nats": g} for name, g in gains.items()}
         await agent.journal.append("history.scored", scored)
     return jobs
