@@ -6,7 +6,7 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-bookworm AS build
 # Where pip finds torch without CUDA; the default index would bring gigabytes of it.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# Optional parts of Helios, separated by commas: EXTRAS=cluster brings Ray.
+# Optional parts of Helios, separated by commas: cluster brings Ray, parquet brings pyarrow.
 ARG EXTRAS=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/helios

@@ -17,7 +17,17 @@ from loguru import logger
 from helios_agent import agent, logs, oneshot, timetable
 from helios_agent.actions.goals import check as check_goals
 from helios_agent.clock import SystemClock, from_us, iso, to_us
-from helios_agent.commands import analytics, backtest, decisions, goals, jobs, knowledge, models, terminal
+from helios_agent.commands import (
+    analytics,
+    backtest,
+    decisions,
+    goals,
+    jobs,
+    knowledge,
+    memory,
+    models,
+    terminal,
+)
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName, Limit
 from helios_agent.config import Config
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
@@ -48,6 +58,7 @@ app.add_typer(schedule_app, name="schedule")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(goals.app, name="goals")
+app.add_typer(memory.app, name="memory")
 app.add_typer(analytics.app, name="analytics")
 app.add_typer(decisions.app, name="decisions")
 app.command("backtest")(backtest.walk_back)

@@ -459,6 +459,7 @@ class Webhooks(Section):
 
 class Retention(Section):
     age: Seconds = Field(1825 * 86_400, ge=30 * 86_400)
+    epochs: Seconds = Field(90 * 86_400, ge=86_400)
     size: Bytes = Field(2 * 1024**3, ge=1024**2)
     seal_key_file: Path | None = None
 

@@ -26,7 +26,8 @@ PARTIAL = "partial-"
 class Seal:
     """What an archive holds: the events from `first` to `upto`, the last of which has this hash (hex).
 
-    `sha256` is the file's, `purged` up to which event they have left the database.
+    `sha256` is the file's, `at_us` when it was sealed, `purged` up to which event they have left the
+    database.
     """
 
     first: int
@@ -34,6 +35,7 @@ class Seal:
     hash: str
     archive: str
     sha256: str
+    at_us: int
     purged: int
 
     @property
@@ -45,7 +47,9 @@ def seals(connection: Connection) -> list[Seal]:
     """Return every seal, the oldest first."""
     if not chain.knows_seals(connection):
         return []
-    rows = connection.execute("SELECT first, upto, hash, archive, sha256, purged FROM seal ORDER BY upto")
+    rows = connection.execute(
+        "SELECT first, upto, hash, archive, sha256, at_us, purged FROM seal ORDER BY upto"
+    )
     return [Seal(**dict(row)) for row in rows]
 
 

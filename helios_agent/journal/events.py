@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack
@@ -19,7 +19,7 @@ WINDOW = 10_000
 """So many events a page looks through where no index tells which of them are meant."""
 
 
-class Filters(TypedDict, total=False):
+class Asked(TypedDict, total=False):
     """What is asked of events: see `tail`."""
 
     kinds: Sequence[str]
@@ -44,7 +44,7 @@ async def page(
     limit: int,
     before: int | None = None,
     after: int | None = None,
-    **filters: Unpack[Filters],
+    **filters: Unpack[Asked],
 ) -> Page:
     """Return events as `tail` does, but look through so many at the most.
 
@@ -85,48 +85,93 @@ async def tail(
     it is of the job that trained it: `training.*`, and the job's `intent.*`. Raises NotFound for an
     unknown model.
     """
-    filters: list[tuple[str, tuple[Any, ...]]] = [
-        ("seq < ?", () if before is None else (before,)),
-        ("seq > ?", () if after is None else (after,)),
-        (" OR ".join(["kind GLOB ?"] * len(kinds)), tuple(kinds)),
-        ("cause = ?", () if cause is None else (cause,)),
-        ("at_us >= ?", () if since_us is None else (since_us,)),
-        ("at_us < ?", () if until_us is None else (until_us,)),
-        ("payload LIKE ? ESCAPE '\\'", () if text is None else (f"%{_LITERAL.sub(_ESCAPED, text)}%",)),
-        (_CONCERNS, () if model is None else await _of_model(store, model)),
-    ]
-    chosen = [(sql, parameters) for sql, parameters in filters if parameters]
-    where = " AND ".join(f"({sql})" for sql, _ in chosen) or "1"
-    parameters = [parameter for _, some in chosen for parameter in some]
-    sql = f"SELECT {COLUMNS} FROM event WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608
-    rows = await store.rows(sql, (*parameters, limit))
+    filters = Filters(before, after, tuple(kinds), cause, since_us, until_us, model, text)
+    models = [] if model is None else [dict(row) for row in await store.rows(MODELS)]
+    sql, parameters = newest(filters, models, limit)
+    rows = await store.rows(sql, parameters)
     return await asyncio.to_thread(lambda: [Event.from_row(row) for row in rows])
 
 
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What events must pass, as `tail` explains it; what is None or empty is not asked about."""
+
+    before: int | None = None
+    after: int | None = None
+    kinds: tuple[str, ...] = ()
+    cause: int | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    model: str | None = None
+    text: str | None = None
+
+
+def newest(filters: Filters, models: Sequence[Mapping[str, Any]], limit: int) -> tuple[str, dict[str, Any]]:
+    """Return the query, with its parameters, for the newest events that pass.
+
+    `models` are as `MODELS` finds them. Raises NotFound for one that is not among them.
+    """
+    text = None if filters.text is None else f"%{_LITERAL.sub(_ESCAPED, filters.text)}%"
+    conditions: list[tuple[str, Mapping[str, Any]]] = [
+        (sql, {name: value})
+        for sql, name, value in (
+            ("seq < :before", "before", filters.before),
+            ("seq > :after", "after", filters.after),
+            ("cause = :cause", "cause", filters.cause),
+            ("at_us >= :since", "since", filters.since_us),
+            ("at_us < :until", "until", filters.until_us),
+            ("payload LIKE :text ESCAPE '\\'", "text", text),
+        )
+        if value is not None
+    ]
+    if filters.kinds:
+        conditions.append(of_kinds("kind", filters.kinds))
+    if filters.model is not None:
+        conditions.append(concerning(models, filters.model))
+    where = " AND ".join(f"({sql})" for sql, _ in conditions) or "1"
+    parameters = {name: value for _, some in conditions for name, value in some.items()}
+    sql = f"SELECT {COLUMNS} FROM event WHERE {where} ORDER BY seq DESC LIMIT :limit"  # noqa: S608
+    return sql, parameters | {"limit": limit}
+
+
 _LITERAL, _ESCAPED = re.compile(r"[%_\\]"), r"\\\g<0>"
-_CONCERNS = (
-    "instr(payload, ?) OR CASE WHEN kind IN ('training.started', 'training.epoch')"
-    " THEN payload->>'job' IN (SELECT value FROM json_each(?))"
-    " WHEN kind GLOB 'intent.*' THEN payload->>'id' IN (SELECT value FROM json_each(?))"
-    " WHEN kind GLOB 'model.*' THEN EXISTS (SELECT 1 FROM json_each(?) WHERE value"
+CONCERNS = (
+    "instr(payload, :forecaster) OR CASE"
+    " WHEN kind GLOB 'training.*' THEN payload->>'job' IN (SELECT value FROM json_each(:jobs))"
+    " WHEN kind GLOB 'intent.*' THEN payload->>'id' IN (SELECT value FROM json_each(:jobs))"
+    " WHEN kind GLOB 'model.*' THEN EXISTS (SELECT 1 FROM json_each(:versions) WHERE value"
     " IN (payload->>'version', payload->>'in_place_of', payload->>'back_to')) END"
 )
+MODELS = "SELECT name, version, job FROM model ORDER BY seq"
 
 
-async def _of_model(store: Reader, model: str) -> tuple[str, str, str, str]:
-    """Return what `_CONCERNS` is to look for."""
-    rows = await store.rows("SELECT name, version, job FROM model ORDER BY seq")
-    for text, matches in (
-        ("{name}@", lambda row: model == row["name"]),
-        ("@{version}", lambda row: model == row["version"]),
-        ("{name}@{version}", lambda row: model == f"{row['name']}@{row['version']}"),
-    ):
-        found = [row for row in rows if matches(row)]
+def of_kinds(kind: str, patterns: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return the condition, with its parameters, that `kind`, which is SQL, matches any of the patterns."""
+    parameters = {f"kind{n}": pattern for n, pattern in enumerate(patterns)}
+    return " OR ".join(f"{kind} GLOB :{name}" for name in parameters), parameters
+
+
+def concerning(models: Sequence[Mapping[str, Any]], model: str) -> tuple[str, dict[str, str]]:
+    """Return the condition, with its parameters, of events that concern a model (see `tail`).
+
+    `models` are as `MODELS` finds them. Raises NotFound for one that is not among them.
+    """
+    found = versions_meant(models, model)
+    name, version = found[0]["name"], found[0]["version"]
+    forecaster = f"{name}@" if model == name else f"@{version}" if model == version else model
+    jobs = json.dumps([row["job"] for row in found])
+    return CONCERNS, {
+        "forecaster": forecaster, "jobs": jobs, "versions": json.dumps([row["version"] for row in found])
+    }  # fmt: skip
+
+
+def versions_meant(models: Sequence[Mapping[str, Any]], model: str) -> list[Mapping[str, Any]]:
+    """Return the models that a name, version or name@version means. Raises NotFound where there is none."""
+    for form in ("{name}", "{version}", "{name}@{version}"):
+        found = [row for row in models if model == form.format(**dict(row))]
         if found:
-            jobs = json.dumps([row["job"] for row in found])
-            versions = json.dumps([row["version"] for row in found])
-            return text.format(**dict(found[0])), jobs, jobs, versions
-    known = ", ".join(f"{row['name']}@{row['version']}" for row in rows[-3:]) or "none"
+            return found
+    known = ", ".join(f"{row['name']}@{row['version']}" for row in models[-3:]) or "none"
     raise NotFound(
         f"model is {model!r}; expected a name, a version or name@version of one that was trained: {known}"
     )

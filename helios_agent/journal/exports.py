@@ -19,6 +19,8 @@ from helios_agent.store import Connection, Row
 
 COMPRESSED = ".gz"
 LEVEL = 6
+PAGE = 1000
+"""Events that are read at a time."""
 _PAYLOAD = ',"payload":'
 
 
@@ -61,9 +63,15 @@ class Entry:
 
 
 def stored(connection: Connection, first: int, last: int) -> Iterator[Entry]:
-    """Yield the events of an open database from `first` to `last`, in order."""
-    rows = connection.execute("SELECT * FROM event WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last))
-    return map(Entry.from_row, rows)
+    """Yield the events of an open database from `first` to `last`, in order.
+
+    A query returns a page of them and has ended before they are yielded: who takes long over them holds
+    nothing up.
+    """
+    sql = "SELECT * FROM event WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
+    while rows := connection.execute(sql, (first, last, PAGE)).fetchall():
+        yield from map(Entry.from_row, rows)
+        first = rows[-1]["seq"] + 1
 
 
 def write(entries: Iterable[Entry], file: IO[bytes], *, compress: bool) -> None:

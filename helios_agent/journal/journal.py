@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from helios_agent.clock import Clock, iso
 from helios_agent.journal import chain
-from helios_agent.store import Connection, Row, Store, Tip, backup
+from helios_agent.store import Connection, Pace, Row, Store, Tip, backup
 
 T = TypeVar("T")
 
@@ -120,12 +120,17 @@ class Journal:
         self.boot = boot
         self._hooks = hooks
 
-    async def record(self, change: Callable[[Transaction], T]) -> T:
-        """Run `change` in one transaction; return its result after the commit."""
+    async def record(self, change: Callable[[Transaction], T], pace: Pace | None = None) -> T:
+        """Run `change` in one transaction; return its result after the commit.
+
+        Where it is one step of many, `pace` is told how long it took.
+        """
 
         def work(connection: Connection) -> T:
             return change(Transaction(connection, self.clock, self.boot, self._hooks, self.store.tip))
 
+        if pace is not None:
+            return await self.store.timed(work, self.clock, pace)
         return await self.store.write(work)
 
     async def append(self, kind: str, payload: Mapping[str, Any], cause: int | None = None) -> Event:

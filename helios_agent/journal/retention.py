@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from helios_agent.clock import SECOND_US, from_us
+from helios_agent.journal import summaries
 from helios_agent.journal.journal import Transaction
 from helios_agent.store import Connection, Reader
 
@@ -18,8 +19,8 @@ FILLED = 0.8
 """To what part of its allowed size a database that has outgrown it is brought back."""
 ROW_BYTES = 170
 """What an event takes in the database besides its payload, measured over 300,000 events."""
-CHUNK = 500
-"""Events that leave the database in one transaction, so that nobody waits long for it."""
+CHUNK = 1000
+"""Events that leave the database in one transaction, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +94,19 @@ _USED = (
 )
 
 
-def purge(tx: Transaction, upto: int, games: Collection[str], cause: int) -> int:
+def purge(tx: Transaction, upto: int, games: Collection[str], cause: int, chunk: int | None = None) -> int:
     """Remove the next of the oldest events up to `upto`, which is sealed; return how many.
 
-    What waits to be done or sent keeps its events; so does a draw of these games that was forecast within
-    the last `KEPT_US` and is not scored yet.
+    They are `chunk` at most, by default `CHUNK`. Of the trainings whose intents go with them summaries
+    stay. What waits to be done or sent keeps its events; so does a draw of these games that was forecast
+    within the last `KEPT_US` and is not scored yet.
     """
     first = tx.rows("SELECT min(seq) AS seq FROM event")[0]["seq"]
     needed = tx.rows(_NEEDED, _open(games, tx.now_us()))[0]["seq"]
-    last = min(upto, first + CHUNK - 1, upto if needed is None else needed - 1)
+    last = min(upto, first + (chunk or CHUNK) - 1, upto if needed is None else needed - 1)
     if last < first:
         return 0
+    summaries.summarise(tx, summaries.leaving(tx, last), cause)
     tx.append("journal.purged", {"from": first, "upto": last}, cause)
     return int(last - first + 1)
 

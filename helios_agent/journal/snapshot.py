@@ -13,13 +13,20 @@ from helios_agent.store.readers import read_only
 def opened(database: Path) -> Iterator[Connection]:
     """Open a database for reading at one moment.
 
-    Raises StoreError when it cannot be read, StoreCorrupt when it is damaged, also from within.
+    While it is open the write-ahead log can but grow. Raises StoreError when the database cannot be read,
+    StoreCorrupt when it is damaged, also from within.
     """
+    with following(database) as connection, one_moment(connection):
+        yield connection
+
+
+@contextmanager
+def following(database: Path) -> Iterator[Connection]:
+    """Open a database for reading, each query at its own moment. Raises as `opened`."""
     try:
         with closing(sqlite3.connect(read_only(database), uri=True)) as connection:
             connection.row_factory = sqlite3.Row
-            with one_moment(connection):
-                yield connection
+            yield connection
     except sqlite3.Error as error:
         raise failures.as_ours(error, f"{database} cannot be read") or error from error
 

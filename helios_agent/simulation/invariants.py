@@ -35,7 +35,9 @@ COMPLETIONS: Mapping[str, str] = {
 }
 """What an action that was carried out leaves behind, exactly once."""
 AT_MOST_ONCE = (*COMPLETIONS.values(), "forecast.registered", "model.trained")
-UNDER_WAY = ("training.started", "training.epoch", "journal.sealed", "journal.purged")
+UNDER_WAY = (
+    "training.started", "training.epoch", "training.summarised", "journal.sealed", "journal.purged"
+)  # fmt: skip
 """What is told before an action is done: it may be told again by the next attempt."""
 SLACK_S = 60.0
 """How much later an outcome may stand in the journal than it was reckoned."""

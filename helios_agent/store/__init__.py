@@ -6,8 +6,9 @@ that are verified on the copy, and the lock that keeps a state folder to one dae
 
 from sqlite3 import Connection, Row
 
+from helios_agent.store.pace import Pace
 from helios_agent.store.readers import Reader, Readers
 from helios_agent.store.store import Store
 from helios_agent.store.writer import Tip
 
-__all__ = ["Connection", "Reader", "Readers", "Row", "Store", "Tip"]
+__all__ = ["Connection", "Pace", "Reader", "Readers", "Row", "Store", "Tip"]

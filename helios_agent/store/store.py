@@ -5,18 +5,21 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from helios_agent.clock import Clock
 from helios_agent.errors import StoreCorrupt, StoreError
 from helios_agent.store import backup, failures, migrations
+from helios_agent.store.pace import Pace
 from helios_agent.store.readers import Reader, Readers
 from helios_agent.store.writer import Tip, Writer
 
 T = TypeVar("T")
 
 VACUUM_PAGES = 256
-"""How many free pages are given back at a time."""
+"""How many free pages are given back at a time, at most."""
 ANALYSIS_ROWS = 400
 """How many rows of an index are looked at to learn how it is best used."""
 
@@ -75,6 +78,19 @@ class Store:
         """Run a function of the connection as one durable transaction (see `Writer.write`)."""
         return await self._writer.write(work)
 
+    async def timed(self, work: Callable[[sqlite3.Connection], T], clock: Clock, pace: Pace) -> T:
+        """Run `work` as a transaction, and tell the pace how long it took from its begin to its commit."""
+        begun_us = 0
+
+        def begin(connection: sqlite3.Connection) -> T:
+            nonlocal begun_us
+            begun_us = clock.mono_us()
+            return work(connection)
+
+        outcome = await self.write(begin)
+        pace.took(clock.mono_us() - begun_us)
+        return outcome
+
     async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
         """Return all rows of one read-only query."""
         return await self._readers.rows(sql, parameters)
@@ -113,14 +129,14 @@ class Store:
         log = self.path.with_name(f"{self.path.name}-wal")
         return log.stat().st_size if log.exists() else 0
 
-    async def tidy(self) -> int:
+    async def tidy(self, clock: Clock) -> int:
         """Give free pages back, refresh the planner's statistics, empty the log; return the bytes given back.
 
-        Takes short steps, so that other changes go between them. A reader in the midst of a long query
-        keeps the log from being emptied; then the next tidying does it.
+        Takes short steps by this clock, so that other changes go between them. A reader in the midst of a
+        long query keeps the log from being emptied; then the next tidying does it.
         """
-        freed = 0
-        while step := await self.write(_give_back):
+        freed, pace = 0, Pace(VACUUM_PAGES)
+        while step := await self.timed(partial(_give_back, pages=pace.size), clock, pace):
             freed += step
         await self.write(_optimize)
         await asyncio.get_running_loop().run_in_executor(self._executor, _empty_log, self._connection)
@@ -140,10 +156,10 @@ class Store:
                 self._executor.shutdown()
 
 
-def _give_back(connection: sqlite3.Connection) -> int:
+def _give_back(connection: sqlite3.Connection, pages: int) -> int:
     """Give some free pages back to the file system; return how many bytes."""
     before: int = connection.execute("PRAGMA page_count").fetchone()[0]
-    for _ in range(VACUUM_PAGES):  # Python would take but the first step of incremental_vacuum(256)
+    for _ in range(pages):  # Python would take but the first step of incremental_vacuum(256)
         connection.execute("PRAGMA incremental_vacuum(1)")
     after, size = connection.execute("SELECT * FROM pragma_page_count, pragma_page_size").fetchone()
     freed: int = (before - after) * size
@@ -186,6 +202,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA journal_size_limit = 16777216")
+    # What is removed is in archives all the same: to overwrite its pages would but write them once more.
+    connection.execute("PRAGMA secure_delete = OFF")
     connection.execute(f"PRAGMA analysis_limit = {ANALYSIS_ROWS}")
     if 0 < present < migrations.newest():
         backup.keep_before_migration(path, migrations.newest())

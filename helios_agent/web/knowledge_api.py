@@ -1,10 +1,10 @@
-"""The HTTP API of what the agent remembers: what was learned, how much room it takes, and making room."""
+"""The HTTP API of what the agent has learned."""
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 
-from helios_agent.web import knowledge, views
+from helios_agent.web import knowledge
 from helios_agent.web.api import Served
 
 router = APIRouter()
@@ -23,17 +23,3 @@ async def list_knowledge(
 ) -> list[dict[str, Any]]:
     """List what the agent has learned and not forgotten, what was learned last first."""
     return await knowledge.listed(agent.store, game, kind, text)
-
-
-@router.get("/api/memory/stats")
-async def show_stats(agent: Served) -> dict[str, Any]:
-    """Show how much the agent remembers, and how much room that takes."""
-    return await knowledge.stats(agent.store, agent.config)
-
-
-@router.post("/api/memory/compact", status_code=202)
-async def compact(agent: Served, response: Response) -> dict[str, Any]:
-    """Ask for old events to be archived, and for what was of no use to be forgotten."""
-    intent = await agent.request("compact", "journal", {}, by="http")
-    response.headers["location"] = f"/api/intents/{intent.id}"
-    return views.intent_record(intent)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from helios_agent.actions import import_model
 from helios_agent.agent import Agent
 from helios_agent.errors import ArtefactInvalid, Refused
-from helios_agent.journal import events
+from helios_agent.journal import events, summaries
 from helios_agent.journal import models as stored
 from helios_agent.registry import bundles, names
 from helios_agent.web import answers, models, views
@@ -58,14 +58,15 @@ async def model_journal(
     The header `link` says where to look on.
     """
     named = names.name_or_ref(name)
-    epochs = None
+    epochs, summary = None, None
     if isinstance(named, names.Ref):
         model = await stored.find(agent.store, named.name, named.version)
         epochs = await stored.epochs(agent.store, model.job) if model.job else []
+        summary = await summaries.find(agent.store, model.job) if model.job else None
     async with searching(request):
         found = await events.page(agent.store, limit=limit, before=before, model=str(named))
     records = [event.as_record() for event in found.events]
-    seen = {"model": str(named), "epochs": epochs, "events": records}
+    seen = {"model": str(named), "epochs": epochs, "summary": summary, "events": records}
     return await answers.rendered(seen, answers.further(request, found.following))
 
 

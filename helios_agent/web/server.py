@@ -23,6 +23,7 @@ from helios_agent.web import (
     decisions_api,
     goals_api,
     knowledge_api,
+    memory_api,
     metacognition_api,
     models_api,
     page,
@@ -33,6 +34,7 @@ from helios_agent.web import (
     self_knowledge,
 )
 from helios_agent.web.guard import guard, problem
+from helios_agent.web.memory import Memory
 from helios_agent.web.predictions import Predictions
 
 GRACE_S = 3
@@ -69,11 +71,13 @@ def application(agent: Agent, token: str | None) -> FastAPI:
     app.state.agent, app.state.predictions = agent, Predictions(agent)
     app.state.models = self_knowledge.Models()
     app.state.searching = asyncio.Semaphore(1)
+    app.state.memory = Memory(agent.config.paths.state)
     app.include_router(api.router)
     app.include_router(models_api.router)
     app.include_router(predictions_api.router)
     app.include_router(backtests_api.router)
     app.include_router(searches_api.router)
+    app.include_router(memory_api.router)
     app.include_router(metacognition_api.router)
     app.include_router(analytics_api.router)
     app.include_router(reflections_api.router)

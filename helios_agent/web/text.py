@@ -140,6 +140,32 @@ def event(record: Record) -> str:
     return f"{record['seq']:>7}  {record['at']}  {record['kind']:<22} {shown}"
 
 
+def found(seen: Record) -> str:
+    """Render `takeout.Search.answer`."""
+    lines = [event(record) for record in seen["events"]] or ["Nothing was found."]
+    if seen["before"] is not None:
+        lines.append(f"There may be more: --before {seen['before']}")
+    return "\n".join(lines)
+
+
+def room(seen: Record) -> str:
+    """Render `room.stats`."""
+    database, archives, models = seen["database"], seen["archives"], seen["models"]
+    oldest, kept = seen["oldest_event"], seen["retention"]
+    lines = [
+        f"database   {database['used_bytes']:,} bytes in use of {kept['size_bytes']:,} that it may have;"
+        f" the file has {database['file_bytes']:,}, its log {database['log_bytes']:,}",
+        f"oldest     event {oldest['seq']}, {oldest['at']}" if oldest else "oldest     no event yet",
+        f"archives   {archives['archives']:,} of {archives['events']:,} events, {archives['bytes']:,} bytes",
+        f"models     {sum(models['versions'].values()):,} versions, {models['bytes']:,} bytes",
+        "",
+    ]
+    for table in sorted(seen["tables"], key=lambda table: (-(table["bytes"] or 0), table["table"])):
+        size = "" if table["bytes"] is None else f"{table['bytes']:>16,} bytes"
+        lines.append(f"{table['table']:<18} {table['rows']:>12,} rows{size}")
+    return "\n".join(lines)
+
+
 def jobs(found: Sequence[Record]) -> str:
     """Render `views.jobs`, or intents."""
     return "\n".join(map(_job, found)) or "No job has been asked for yet."

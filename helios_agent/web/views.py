@@ -14,7 +14,7 @@ from helios_agent.errors import NotFound, Refused
 from helios_agent.forecasting import served
 from helios_agent.forecasting.evidence import e_bh
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.journal import draws, events, forecasts, intents, models, outbox, parameters
+from helios_agent.journal import draws, events, forecasts, intents, models, outbox, parameters, summaries
 from helios_agent.journal.forecasts import Registered
 from helios_agent.journal.intents import Intent
 from helios_agent.lottery import calendar, prizes
@@ -161,7 +161,10 @@ async def evidence(store: Reader, rules: Game) -> list[dict[str, Any]]:
 
 
 async def job(store: Reader, intent: Intent, clock: Clock) -> dict[str, Any]:
-    """Return a training job: its state, its epochs, how long it may still take, its result."""
+    """Return a training job: its state, its epochs, how long it may still take, its result.
+
+    Of one that ended long ago `summary` is what is left of its epochs.
+    """
     epochs = await models.epochs(store, check_training(intent).id)
     waiting = await _queue(store, clock) if intent.state == "ready" else []
     return {
@@ -170,13 +173,15 @@ async def job(store: Reader, intent: Intent, clock: Clock) -> dict[str, Any]:
         "place": waiting.index(intent.id) + 1 if intent.id in waiting else None,
         "eta_seconds": epochs[-1]["eta_seconds"] if epochs and intent.state == "running" else None,
         "epochs": epochs,
+        "summary": None if epochs else await summaries.find(store, intent.id),
     }
 
 
 async def jobs_of(store: Reader, game_name: str, limit: int, before: int | None) -> list[dict[str, Any]]:
     """Return the trainings of a game, those asked for last first, each with the number of its epochs."""
     found = await intents.asked_for(store, ("train",), target=game_name, before=before, limit=limit)
-    return [{**_job_record(intent), "epochs": len(await models.epochs(store, intent.id))} for intent in found]
+    counts = await summaries.counts(store, [intent.id for intent in found])
+    return [{**_job_record(intent), "epochs": counts.get(intent.id, 0)} for intent in found]
 
 
 async def jobs(store: Reader, clock: Clock, limit: int) -> list[dict[str, Any]]:

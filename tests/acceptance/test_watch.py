@@ -16,7 +16,7 @@ import pytest
 
 from helios_agent import agent as agents
 from helios_agent.agent import STALE_PULSES, Agent, Ports, open_agent
-from helios_agent.clock import VirtualClock
+from helios_agent.clock import SystemClock, VirtualClock
 from helios_agent.config import Config
 from helios_agent.errors import Refused
 from helios_agent.journal import draws, events, intents
@@ -94,7 +94,7 @@ async def test_a_log_that_a_reader_keeps_from_being_emptied_is_an_incident_while
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agents, "WAL_LIMIT_BYTES", 200_000)
-    await agent.store.tidy()
+    await agent.store.tidy(SystemClock())
     with closing(sqlite3.connect(f"file:{agent.store.path}?mode=ro", uri=True)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM event").fetchone()
@@ -102,7 +102,7 @@ async def test_a_log_that_a_reader_keeps_from_being_emptied_is_an_incident_while
         await asyncio.gather(*(agent.journal.append("test.filled", payload) for _ in range(300)))
         await pulses(agent, 1)
         assert await incidents(agent) == ["wal-too-large"]
-    await agent.store.tidy()
+    await agent.store.tidy(SystemClock())
     await pulses(agent, 1)
     assert await incidents(agent) == []
 

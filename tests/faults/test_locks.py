@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from helios_agent.clock import SystemClock
 from helios_agent.errors import StoreError
 from helios_agent.journal import chain, events
 from helios_agent.journal.journal import Journal
@@ -199,7 +200,7 @@ async def test_a_reader_that_does_not_end_keeps_the_log_from_being_emptied_but_n
     await journal.append("test.happened", {"text": "x" * 10_000})
     async with another_process(HOLDER, store.path, "BEGIN", "SELECT * FROM event"):
         await journal.append("test.happened", {"text": "x" * 10_000})
-        await store.tidy()
+        await store.tidy(SystemClock())
         assert store.wal_bytes() > 10_000
         now = datetime(2026, 9, 18, tzinfo=UTC)
         check = chain.verify_database
@@ -208,7 +209,7 @@ async def test_a_reader_that_does_not_end_keeps_the_log_from_being_emptied_but_n
         )
         assert backup.verify(copy, check).seq == 2
         await journal.append("test.happened", {})
-    await store.tidy()
+    await store.tidy(SystemClock())
     assert store.wal_bytes() == 0
 
 
@@ -258,7 +259,7 @@ async def test_nothing_that_we_do_ourselves_is_taken_for_another_process(
         await store.write(lambda connection: [connection.execute("INSERT INTO note VALUES ('x')"), 1 // 0])
     await store.write(lambda connection: connection.execute("DROP TABLE note"))
     await store.write(lambda connection: connection.execute("ANALYZE").fetchall())
-    await store.tidy()
+    await store.tidy(SystemClock())
     await store.rows("SELECT * FROM event")
     now = datetime(2026, 9, 18, tzinfo=UTC)
     await asyncio.to_thread(

@@ -213,7 +213,7 @@ def test_an_archive_that_ends_early_is_not_what_was_sealed(
         path = folder / str(sealed["archive"])
         with path.open("wb") as file:
             exports.write(exports.stored(database, 1, 6), file, compress=True)
-    seal = Seal(1, 7, sealed["hash"], path.name, sealed["sha256"], 0)
+    seal = Seal(1, 7, sealed["hash"], path.name, sealed["sha256"], 0, 0)
     with pytest.raises(StoreCorrupt, match=r"is damaged: it ends with event 6, \w{12}…, not with event 7"):
         archives.check(folder, seal, chain.BEGINNING)
 

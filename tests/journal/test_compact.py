@@ -1,5 +1,6 @@
 """The action that archives and removes old events, on a real agent."""
 
+import asyncio
 import errno
 import json
 import os
@@ -7,13 +8,14 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helios_agent import files
-from helios_agent.actions import runner
+from helios_agent.actions import compact, runner
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
@@ -174,6 +176,123 @@ async def test_a_size_that_cannot_be_kept_is_an_incident_until_it_can(tmp_path: 
     async with awake(larger) as agent:
         await compacted(agent)
         assert await draws.open_incidents(agent.store) == []
+    sound(config)
+
+
+def train(tx: Transaction, epochs: int = 3) -> str:
+    """Let a training come and go; return its job."""
+    intents.request(tx, "train", "powerball", {}, tx.append("test.noticed", {}).seq)
+    intent = intents.claim(tx, ("train",))
+    assert intent is not None
+    for number in range(1, epochs + 1):
+        told = {
+            "epoch": number,
+            "epochs": epochs,
+            "loss": 19.5,
+            "validation_loss": 19.0 + number,
+            "seconds": 1,
+        }
+        measured = {"validation_gain_nats": 0.5 - number, "eta_seconds": 1.5}
+        tx.append("training.epoch", {"job": intent.id, **told, **measured}, intent.seq)
+    intents.finish(tx, intent, {})
+    return intent.id
+
+
+async def summarised(agent: Agent) -> dict[str, int]:
+    """Return the trainings that were summarised, with how many epochs each had."""
+    rows = await agent.store.rows("SELECT job, epochs FROM training_summary ORDER BY seq")
+    return {row["job"]: row["epochs"] for row in rows}
+
+
+async def test_the_epochs_of_trainings_that_ended_long_ago_become_one_summary_each(tmp_path: Path) -> None:
+    config = configured(tmp_path, epochs="10d")
+    jobs = []
+    for days_later in (-30, -20, -5):
+        async with awake(config, days_later) as agent:
+            jobs.append(await agent.journal.record(train))
+    async with awake(config) as agent:
+        result = await compacted(agent)
+        assert (result["epochs"], result["events"]) == (6, 0)
+        assert await summarised(agent) == {jobs[0]: 3, jobs[1]: 3}
+        left = await agent.store.rows("SELECT DISTINCT job FROM epoch")
+        assert [row["job"] for row in left] == jobs[2:]
+        (first, _) = await told(agent, "training.summarised")
+        assert first.payload == {
+            "job": jobs[0], "epochs": 3, "first_loss": 19.5, "final_loss": 19.5, "best_loss": 20.0,
+            "best_epoch": 1, "best_gain_nats": -0.5, "instability": 1.0, "seconds": 3.0,
+        }  # fmt: skip
+        assert len(await told(agent, "training.epoch")) == 9, "the events stay"
+        assert (await compacted(agent))["epochs"] == 0
+    sound(config)
+
+
+async def test_many_trainings_are_summarised_in_several_transactions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compact, "EPOCHS", 8)
+    config = configured(tmp_path, epochs="1d")
+    async with awake(config, -30) as agent:
+        jobs = [await agent.journal.record(partial(train, epochs=n)) for n in (1, 20, 3, 3, 3, 3)]
+    async with awake(config) as agent:
+        assert (await compacted(agent))["epochs"] == 33
+        assert list(await summarised(agent)) == jobs
+    sound(config)
+
+
+async def test_a_summary_stays_when_the_training_leaves_the_database(tmp_path: Path) -> None:
+    config = configured(tmp_path, age="30d", epochs="60d")
+    async with awake(config, -100) as agent:
+        long_ago = await agent.journal.record(train)
+    async with awake(config, -45) as agent:
+        job = await agent.journal.record(train)
+    async with awake(config) as agent:
+        result = await compacted(agent)
+        assert result["epochs"] == 3, "of the one that was due"
+        assert await summarised(agent) == {long_ago: 3, job: 3}
+        for table in ("epoch", "intent WHERE action = 'train'"):
+            assert await agent.store.rows(f"SELECT 1 FROM {table}") == []  # noqa: S608
+    sound(config)
+
+
+async def test_what_was_freed_is_measured(tmp_path: Path) -> None:
+    config = configured(tmp_path, age="60d")
+    await live_for(config, 400, size=5000)
+    config.paths.models.mkdir()
+    (config.paths.models / "weights").write_bytes(bytes(1000))
+    async with awake(config) as agent:
+        before = config.database.stat().st_size
+        result = await compacted(agent)
+        after = config.database.stat().st_size
+    assert result["before"]["file_bytes"] == before
+    assert result["after"]["file_bytes"] == after
+    assert result["before"]["used_bytes"] - result["after"]["used_bytes"] > 1_000_000
+    assert result["after"]["used_bytes"] == result["used_bytes"] <= after
+    assert result["after"]["log_bytes"] < result["before"]["log_bytes"]
+    assert result["before"]["models_bytes"] == result["after"]["models_bytes"] == 1000
+
+
+async def test_a_journal_that_grows_while_it_is_compacted_is_measured_at_the_end(tmp_path: Path) -> None:
+    config = configured(tmp_path, size="2MiB")
+    await live_for(config, 600, size=5000)
+    async with awake(config) as agent:
+        grown = 0
+
+        async def grow() -> None:
+            nonlocal grown
+            while True:
+                await agent.journal.append("test.happened", {"text": "x" * 500_000})
+                grown += 1
+                await asyncio.sleep(0)
+
+        growing = asyncio.create_task(grow())
+        result = await compacted(agent)
+        growing.cancel()
+        await asyncio.gather(growing, return_exceptions=True)
+        assert grown > 4
+        assert result["events"] > 300
+        assert result["used_bytes"] > config.retention.size
+        (incident,) = await draws.open_incidents(agent.store)
+        assert f"holds {result['used_bytes']:,} bytes" in incident.message
     sound(config)
 
 

@@ -100,8 +100,8 @@ def edit_history(path: Path) -> None:
 
 
 def spoil_text(path: Path) -> None:
-    """Make a payload something that is no text, in a file that SQLite finds sound."""
-    path.write_bytes(path.read_bytes().replace(b"xxxx", b"\xff\xfe\xfd\xfc", 1))
+    """Make payloads something that is no text, in a file that SQLite finds sound."""
+    path.write_bytes(path.read_bytes().replace(b"xxxx", b"\xff\xfe\xfd\xfc"))
 
 
 DAMAGES = [flip_bits, truncate, zero_header, garbage, edit_history, spoil_text]

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from helios_agent.clock import SystemClock
 from helios_agent.store import Connection, Store
 from helios_agent.store import store as store_module
 
@@ -17,16 +18,16 @@ def size(store: Store) -> int:
 
 async def test_what_was_deleted_is_given_back_to_the_file_system(store: Store) -> None:
     await store.write(fill)
-    await store.tidy()
+    await store.tidy(SystemClock())
     full = size(store)
     assert full > 100 * BLOB
     await store.write(lambda connection: connection.execute("DELETE FROM heap WHERE rowid % 2"))
-    freed = await store.tidy()
+    freed = await store.tidy(SystemClock())
     assert freed > 49 * BLOB
     assert size(store) == full - freed
     assert (await store.rows("PRAGMA freelist_count"))[0][0] == 0
     assert [row[0] for row in await store.rows("PRAGMA integrity_check")] == ["ok"]
-    assert await store.tidy() == 0
+    assert await store.tidy(SystemClock()) == 0
 
 
 async def test_others_write_between_the_steps_of_a_tidying(store: Store) -> None:
@@ -35,7 +36,7 @@ async def test_others_write_between_the_steps_of_a_tidying(store: Store) -> None
     free = (await store.rows("PRAGMA freelist_count"))[0][0]
     commits: list[str] = []
     await store.write(lambda connection: connection.set_trace_callback(commits.append))
-    await store.tidy()
+    await store.tidy(SystemClock())
     await store.write(lambda connection: connection.set_trace_callback(None))
     steps = free / store_module.VACUUM_PAGES
     assert steps > 5
@@ -45,7 +46,7 @@ async def test_others_write_between_the_steps_of_a_tidying(store: Store) -> None
 async def test_the_size_of_the_log_is_known_and_tidying_empties_it(store: Store) -> None:
     await store.write(fill)
     assert store.wal_bytes() > 100 * BLOB
-    await store.tidy()
+    await store.tidy(SystemClock())
     assert store.wal_bytes() == 0
     await store.write(lambda connection: connection.execute("INSERT INTO heap VALUES (zeroblob(10))"))
     assert 0 < store.wal_bytes() < BLOB
@@ -59,7 +60,7 @@ async def test_tidying_teaches_the_planner_what_is_in_the_tables(store: Store) -
         connection.execute("SELECT name FROM animal WHERE kind = 'cat'").fetchall()
 
     await store.write(ask)
-    await store.tidy()
+    await store.tidy(SystemClock())
     known = await store.rows("SELECT stat FROM sqlite_stat1 WHERE tbl = 'animal'")
     assert len(known) == 1
 

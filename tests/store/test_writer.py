@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from helios_agent.clock import SystemClock
 from helios_agent.errors import StoreCorrupt, StoreError
 from helios_agent.store import Connection, Store, writer
 
@@ -290,7 +291,7 @@ async def test_nothing_is_written_to_a_file_that_was_moved_or_deleted(notes: Sto
 async def test_damage_that_shows_itself_while_writing_is_called_damage(notes: Store, tmp_path: Path) -> None:
     await notes.write(lambda connection: connection.execute("CREATE INDEX note_text ON note(text)"))
     root = (await notes.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'note_text'"))[0][0]
-    await notes.tidy()
+    await notes.tidy(SystemClock())
     with notes.path.open("r+b") as file:
         file.seek((root - 1) * 4096)
         file.write(b"\xff" * 4096)
@@ -419,7 +420,7 @@ async def test_the_store_works_without_a_thread_where_it_is_given_another_execut
     with pytest.raises(ZeroDivisionError):
         await store.write(lambda connection: 1 // 0)
     assert await store.rows("SELECT count(*) FROM note") == [(300,)]
-    assert await store.tidy() == 0
+    assert await store.tidy(SystemClock()) == 0
     assert threading.active_count() == threads
     await store.close()
 

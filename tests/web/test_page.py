@@ -14,7 +14,7 @@ import pytest
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
-from helios_agent.journal import draws, intents
+from helios_agent.journal import draws, intents, summaries
 from helios_agent.journal.journal import Transaction
 from helios_agent.metacognition import signals
 from helios_agent.web import page, server, text, views
@@ -220,6 +220,31 @@ async def test_a_training_shows_how_far_it_is(tmp_path: Path) -> None:
         answer = await shown(agent)
     assert "Running , epoch 3 of at most 40. About 1 min 35 s left" in said(answer)
     assert '<progress max="40" value="3"' in answer.text
+
+
+async def test_a_training_that_ended_long_ago_shows_what_is_left_of_it(tmp_path: Path) -> None:
+    def end(tx: Transaction, intent: intents.Intent) -> None:
+        for number in (1, 2, 3):
+            epoch(tx, intent.id, number)
+        intents.finish(tx, intent, {})
+        summaries.summarise(tx, [intent.id], intent.seq)
+
+    async with living(tmp_path) as agent:
+        await training(agent, end)
+        words = said(await shown(agent))
+        (listed,) = (await shown(agent, "/api/train/history")).json()
+        job = (await shown(agent, f"/api/train/{listed['job_id']}")).json()
+    assert ", after 3 epochs." in words
+    assert "It ended long ago: of its epochs this is left." in words
+    assert "Epochs 3, the best was epoch 1" in words
+    assert "19.5000, a gain of −0.0100 nats a draw" in words
+    assert "No epoch has ended yet." not in words
+    assert listed["epochs"] == 3
+    assert job["epochs"] == []
+    assert job["summary"] == {
+        "epochs": 3, "first_loss": 19.4, "final_loss": 19.4, "best_loss": 19.5, "best_epoch": 1,
+        "best_gain_nats": -0.01, "instability": 0.0, "seconds": 6.0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

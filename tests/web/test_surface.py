@@ -85,23 +85,3 @@ async def test_the_journal_of_a_model_has_two_names(name: str, tmp_path: Path) -
                 await client.get(path) for path in (f"/api/models/{name}/journal", f"/api/journal/{name}")
             ]
     assert (one.status_code, one.json()) == (other.status_code, other.json())
-
-
-async def test_what_is_remembered_is_counted_and_room_is_asked_for(tmp_path: Path) -> None:
-    async with living(tmp_path) as agent:
-        learned = {"game": "powerball", "kind": "feed", "content": "It is quick.", "relevance": 0.5}
-        for place in range(2):
-            more = {"id": f"k-{place}", "subject": f"of {place}", "evidence": {}}
-            await agent.journal.append("knowledge.learned", learned | more)
-        used = await agent.journal.append("decision.made", {"game": "powerball", "knowledge": ["k-0"]})
-        transport = httpx.ASGITransport(server.application(agent, None))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            stats = (await client.get("/api/memory/stats")).json()
-            asked = await client.post("/api/memory/compact")
-            intent = (await client.get(asked.headers["location"])).json()
-    assert stats["events"] == {"first": 1, "last": used.seq}
-    assert stats["archives"] == {"files": 0, "upto": None}
-    assert stats["knowledge"] == [{"kind": "feed", "fragments": 2, "uses": 1}]
-    assert 0 < stats["used_bytes"] < stats["allowed_bytes"]
-    assert asked.status_code == 202
-    assert (intent["action"], intent["target"], intent["state"]) == ("compact", "journal", "ready")
