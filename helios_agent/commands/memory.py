@@ -81,8 +81,7 @@ def export(
     asked = takeout.Export(settings.database, table, form, filters)
     asked.check()
     with audit.output(output) as file:
-        count = asked.write(file)
-    print(f"{table}: {count:,} rows", file=sys.stderr)
+        print(f"{table}: {asked.write(file):,} rows", file=sys.stderr)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """What Helios remembers as tables of plain values: what they hold, and which rows a question is about."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -407,7 +407,7 @@ def find(name: str) -> Table:
     raise NotFound(f"table is {name!r}; expected one of: {', '.join(NAMES)}")
 
 
-def rows(connection: Connection, table: Table, filters: Filters) -> Iterator[Row]:
+def rows(connection: Connection, table: Table, filters: Filters) -> Generator[Row, None, None]:
     """Yield the rows of a table, in its order. Raises Refused for a filter that means nothing there."""
     conditions = _conditions(connection, table, filters)
     where = " AND ".join(f"({sql})" for sql, _ in conditions) or "1"

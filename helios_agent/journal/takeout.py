@@ -7,6 +7,7 @@ from its standard input and writes the answer to its standard output.
 import json
 import os
 import sys
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -37,8 +38,11 @@ class Export:
     def write(self, file: IO[bytes]) -> int:
         """Write the table as it is at one moment; return how many rows. Raises NotFound and Refused."""
         table = tables.find(self.table)
-        with snapshot.opened(self.database) as connection:
-            return formats.write(table.columns, tables.rows(connection, table, self.filters), self.form, file)
+        with (
+            snapshot.opened(self.database) as connection,
+            closing(tables.rows(connection, table, self.filters)) as rows,
+        ):
+            return formats.write(table.columns, rows, self.form, file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,3 +216,17 @@ async def test_the_commands_do_the_same_without_a_daemon(tmp_path: Path) -> None
     assert (refused.returncode, (tmp_path / "x").exists()) == (66, False)
     compacted = await run(helios, state, "compact")
     assert json.loads(compacted.stdout)["events"] == 0
+
+
+async def test_whoever_reads_only_the_beginning_of_an_export_ends_it_quietly(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        await happen(agent, 500)
+    words = f"exec {sys.executable} -m helios_agent memory export -t events -f jsonl -o -"
+    environment = os.environ | {
+        "HELIOS_PATHS__STATE": str(tmp_path / "state"), "HELIOS_GAMES": '{"powerball": {"feeds": []}}'
+    }  # fmt: skip
+    read = await asyncio.to_thread(
+        subprocess.run, ["bash", "-c", f"({words}) | true"], cwd=ROOT, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert read.stderr == ""
