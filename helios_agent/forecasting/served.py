@@ -25,10 +25,11 @@ Floats = NDArray[np.float64]
 def probabilities(record: Mapping[str, Any]) -> tuple[Floats, Floats]:
     """Return the mixture's probability of each main ball to be drawn, (N,), and of each bonus ball, (B,).
 
-    `record` is a registered forecast. Weight of forecasters that say nothing of this draw counts as uniform.
+    `record` is a registered forecast. Weight of forecasters that say nothing of this draw counts as uniform;
+    one that has none, since an earlier release knew it, counts for nothing.
     """
-    made = {name: Forecast.from_record(r) for name, r in record["forecasters"].items()}
     weights = mixture.effective(record["weights"], record.get("shares", {}))
+    made = {name: Forecast.from_record(r) for name, r in record["forecasters"].items() if name in weights}
     silent = sum(weight for name, weight in weights.items() if name not in made)
     first = next(iter(made.values()))
     uniform = Forecast.uniform(first.white.size, first.bonus.size, first.pick)

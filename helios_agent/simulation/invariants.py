@@ -36,9 +36,12 @@ COMPLETIONS: Mapping[str, str] = {
 """What an action that was carried out leaves behind, exactly once."""
 AT_MOST_ONCE = (*COMPLETIONS.values(), "forecast.registered", "model.trained")
 UNDER_WAY = (
-    "training.started", "training.epoch", "training.summarised", "journal.sealed", "journal.purged"
+    "training.started", "training.epoch", "training.summarised", "journal.sealed", "journal.purged",
+    "backtest.progress", "search.trial", "search.completed",
 )  # fmt: skip
 """What is told before an action is done: it may be told again by the next attempt."""
+SPENT = "work.spent"
+"""What an attempt cost, told in the transaction that ends it, whatever its end."""
 SLACK_S = 60.0
 """How much later an outcome may stand in the journal than it was reckoned."""
 LATEST_S = 300.0
@@ -150,9 +153,14 @@ def _effects(events: Sequence[Told]) -> Iterator[str]:
     """
     created = {event.seq: event for event in events if event.kind in ASKED}
     done = {event.cause: event for event in events if event.kind == "intent.done" and event.cause in created}
+    ended = {(event.cause, event.at_us) for event in events if event.kind in (*ENDS, *BACK, "intent.paused")}
     effects: dict[int | None, Counter[str]] = defaultdict(Counter)
     for event in events:
         if event.cause not in created or event.kind.startswith("intent.") or event.kind in UNDER_WAY:
+            continue
+        if event.kind == SPENT:
+            if (event.cause, event.at_us) not in ended:
+                yield f"event {event.seq}, {event.kind}, is not in one transaction with the end of an attempt"
             continue
         effects[event.cause][event.kind] += 1
         if event.cause not in done or done[event.cause].at_us != event.at_us:
