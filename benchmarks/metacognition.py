@@ -47,6 +47,7 @@ from helios_agent.lottery.games import game
 from helios_agent.metacognition import series, signals
 from helios_agent.simulation.inline import InlineEngine
 from helios_agent.store import Store
+from helios_agent.work.metering import Meter
 
 GAME = game("powerball")
 FIRST, LAST = date(2016, 9, 17), datetime(2026, 9, 17, 12, tzinfo=UTC)
@@ -245,7 +246,7 @@ async def benchmark(folder: Path, rounds: int, seed: int) -> None:
     store = await Store.open(folder / "helios.db")
     async with httpx.AsyncClient() as http:
         journal = Journal(store, clock, boot="0123456789ab")
-        context = Context(config, journal, http, InlineEngine("benchmark", clock))
+        context = Context(config, journal, http, InlineEngine("benchmark", clock), Meter())
         begun = time.perf_counter()
         await live(context, clock, np.random.default_rng(seed))
         (told,) = await store.rows("SELECT count(*) AS events, count(DISTINCT kind) AS kinds FROM event")

@@ -61,8 +61,8 @@ async def pulses(agent: Agent, count: int) -> None:
     await all_asleep(agent)
 
 
-async def all_asleep(agent: Agent) -> None:
-    while agent.journal.clock.sleepers < TASKS:  # type: ignore[attr-defined]
+async def all_asleep(agent: Agent, tasks: int = TASKS) -> None:
+    while agent.journal.clock.sleepers < tasks:  # type: ignore[attr-defined]
         await agent.store.rows("SELECT 1")  # real threads answer: let them
 
 
@@ -190,6 +190,7 @@ async def test_a_writer_that_does_not_answer_is_named_even_if_the_disk_had_been_
     try:
         for _ in range(STALE_PULSES + 2):  # the first one still sees the answers to the last ones
             await clock.advance(PULSE_S)
+            await all_asleep(agent, TASKS - 1)  # the probe waits for the writer
         assert agent.store.answers == answers
         assert agent.health().reasons[0].startswith("the writer has given no sign of life")
         assert not agent.health().alive
