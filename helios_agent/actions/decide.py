@@ -53,7 +53,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         limits = policy(context.config, rules, from_us(tx.now_us()))
         on_trial = outcomes.measure(tx, rules, limits, cause)
         signals = assessed.payload["signals"]
-        seed = _seed(context.config.learning.seed, rules.name, assessed.seq)
+        seed = _seed(context.config.learning.seed, rules.name, signals)
         stands = situation(tx, rules, signals, seed, on_trial)
         state = situations.context(stands, limits)
         fragments = knowledge.for_decision(tx, rules.name, state, CATALOGUE)
@@ -204,8 +204,9 @@ def _borne_out(it: Situation, decision: Decision, fragments: Sequence[Fragment],
     return used
 
 
-def _seed(seed: int, name: str, assessment: int) -> int:
-    text = f"{seed}:{name}:{assessment}"
+def _seed(seed: int, name: str, signals: Mapping[str, float | None]) -> int:
+    """Return what chance begins from: the same until the next draw, however often it is decided till then."""
+    text = f"{seed}:{name}:{signals.get('draws_known')}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
 
 
