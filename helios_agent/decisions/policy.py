@@ -68,7 +68,7 @@ class Policy:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Policy":
-        """Read a policy back from its record. Raises TypeError where a field is missing or not known."""
+        """Read a policy back from its record. Raises KeyError where a field is missing."""
         quiet = record["quiet_hours"]
         known = {f.name: record[f.name] for f in fields(cls)}
         return cls(**{**known, "quiet_hours": QuietHours(**quiet) if quiet else None})

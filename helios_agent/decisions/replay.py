@@ -53,7 +53,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Difference:
-    """A decision that comes out otherwise. `kept` are the keys chosen both times in the same way."""
+    """A decision that comes out otherwise: what was chosen then and not now, or now and not then."""
 
     seq: int
     at_us: int
