@@ -68,9 +68,12 @@ class Policy:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Policy":
-        """Read a policy back from its record. Raises KeyError where a field is missing."""
-        quiet = record["quiet_hours"]
-        known = {f.name: record[f.name] for f in fields(cls)}
+        """Read a policy back from its record. Raises TypeError where a field without default is missing.
+
+        What is not in the record had not been thought of: its default is what was done then.
+        """
+        known = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+        quiet = known.get("quiet_hours")
         return cls(**{**known, "quiet_hours": QuietHours(**quiet) if quiet else None})
 
     def digest(self) -> str:
