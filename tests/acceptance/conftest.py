@@ -29,6 +29,11 @@ ROOT = Path(__file__).parents[2]
 SECRET = "whsec_aGVsaW9zLWFjY2VwdGFuY2UtdGVzdC1zZWNyZXQtMDE="
 PACKAGED = (resources.files("helios_agent.lottery.history") / "powerball.csv").read_text().splitlines()[1:]
 
+WHILE_TICKETS_ARE_SOLD = "2026-11-26T12:00:00+00:00"
+"""Long before a draw of Powerball, and after the last one that is packaged."""
+WHILE_NONE_ARE = "2026-11-26T03:30:00+00:00"
+"""Half an hour before a draw."""
+
 SMALL_NETWORK = {
     "sequence": 8, "hidden": 8, "layers": 1, "heads": 2, "embedding": 4, "dropout": 0.0
 }  # fmt: skip
@@ -159,6 +164,10 @@ class Daemon:
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stderr
         return done
+
+    def start_at(self, moment: str) -> "Daemon":
+        """Start with the wall clock at a moment: what can be done at it depends on the next draw."""
+        return self.start(("-m", "tests.acceptance.at", moment))
 
     def start(self, program: tuple[str, ...] = ("-m", "helios_agent")) -> "Daemon":
         with self.log.open("ab") as log:

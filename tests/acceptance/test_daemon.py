@@ -22,7 +22,14 @@ import pytest
 from standardwebhooks import Webhook
 
 from helios_agent.forecasting.experts import PRIORS
-from tests.acceptance.conftest import PACKAGED, SECRET, Daemon, World
+from tests.acceptance.conftest import (
+    PACKAGED,
+    SECRET,
+    WHILE_NONE_ARE,
+    WHILE_TICKETS_ARE_SOLD,
+    Daemon,
+    World,
+)
 
 NewDaemon = Callable[..., Daemon]
 TRAINS: dict[str, Any] = {"DECISIONS__AUTONOMY": {}}
@@ -40,7 +47,7 @@ def facts(daemon: Daemon) -> dict[str, Any]:
 
 
 def test_the_first_start_lives_through_the_whole_path(new_daemon: NewDaemon) -> None:
-    daemon = new_daemon(**TRAINS).start()
+    daemon = new_daemon(**TRAINS).start_at(WHILE_TICKETS_ARE_SOLD)
     daemon.wait_until_idle()
     status = daemon.get("/api/status").json()
     game = status["games"][0]
@@ -63,7 +70,7 @@ def test_the_first_start_lives_through_the_whole_path(new_daemon: NewDaemon) -> 
 def test_a_forecast_is_in_the_journal_before_its_draw_and_its_digest_can_be_recomputed(
     new_daemon: NewDaemon,
 ) -> None:
-    daemon = new_daemon().start()
+    daemon = new_daemon().start_at(WHILE_TICKETS_ARE_SOLD)
     daemon.wait_until_idle()
     found = daemon.get("/api/forecasts").json()[0]
     assert found["registered_at"] < found["forecast"]["draw_at"]
@@ -71,6 +78,20 @@ def test_a_forecast_is_in_the_journal_before_its_draw_and_its_digest_can_be_reco
     assert hashlib.sha256(text.encode()).hexdigest() == found["digest"]
     assert sum(found["forecast"]["weights"].values()) == pytest.approx(1, abs=1e-8)
     assert sum(found["white_probabilities"]) == pytest.approx(5, abs=1e-4)
+
+
+def test_what_is_first_started_when_sales_are_closed_registers_no_forecast_of_that_draw(
+    new_daemon: NewDaemon,
+) -> None:
+    daemon = new_daemon().start_at(WHILE_NONE_ARE)
+    daemon.wait_until_idle()
+    assert daemon.get("/api/forecasts").json() == []
+    status = daemon.get("/api/status").json()["games"][0]
+    assert status["next_forecast"] is None
+    assert status["assessment"]["verdict"].startswith("No sign that Powerball can be predicted, after 1,408")
+    [late] = daemon.events("forecast.late")
+    assert late["payload"]["day"] == "2026-11-25"
+    assert daemon.stop() == 0
 
 
 def test_a_second_start_copies_nothing(new_daemon: NewDaemon) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.acceptance.conftest import ROOT, Daemon
+from tests.acceptance.conftest import ROOT, WHILE_TICKETS_ARE_SOLD, Daemon
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
@@ -58,7 +58,7 @@ def new_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 @pytest.fixture(scope="module")
 def daemon(browser: Browser, new_daemon: Callable[..., Daemon]) -> Daemon:
     """A daemon that has scored the real Powerball, trained a small network and decided."""
-    made = new_daemon(DECISIONS__AUTONOMY={}).start()
+    made = new_daemon(DECISIONS__AUTONOMY={}).start_at(WHILE_TICKETS_ARE_SOLD)
     made.wait_until_idle()
     return made
 
