@@ -91,7 +91,7 @@ async def _score_era(
     state = await forecasts.ledger(context.store, rules.name, era.name)
     ledger = await history.ledger_of(context.store, rules, era)
     after = state.day if state else ""
-    scored_days = {s.day for s in await forecasts.scores(context.store, rules.name, era.name)}
+    scored_days = await forecasts.scored_days(context.store, rules.name, era.name)
     passed_over = sum(day <= after and day not in scored_days for day in known.days)
     pending = []
     for index, day in enumerate(known.days):

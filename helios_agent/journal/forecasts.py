@@ -50,13 +50,14 @@ async def registered(store: Reader, game: str, day: str, before_us: int | None =
 
 async def recent(store: Reader, game: str, limit: int, before: int | None = None) -> list[Registered]:
     """Return up to `limit` registered forecasts, newest first; `before` is an exclusive bound on seq."""
-    return await _registered(store, "f.game = ? AND f.seq < ?", (game, before or FOREVER), limit)
+    # "+": found by seq from the newest on, not all of the game's and then sorted.
+    return await _registered(store, "+f.game = ? AND f.seq < ?", (game, before or FOREVER), limit)
 
 
 async def _registered(store: Reader, where: str, parameters: tuple[Any, ...], limit: int) -> list[Registered]:
     rows = await store.rows(
-        "SELECT f.seq, f.at_us, f.game, f.day, f.digest, e.payload FROM forecast f JOIN event e USING (seq)"  # noqa: S608
-        f" WHERE {where} ORDER BY f.seq DESC LIMIT ?",
+        "SELECT f.seq, f.at_us, f.game, f.day, f.digest, e.payload FROM forecast f"  # noqa: S608
+        f" CROSS JOIN event e ON e.seq = f.seq WHERE {where} ORDER BY f.seq DESC LIMIT ?",
         (*parameters, limit),
     )
     return [
@@ -99,7 +100,13 @@ async def scores(store: Reader, game: str, era: str) -> list[Score]:
         f"SELECT {SCORE_COLUMNS} FROM score WHERE game = ? AND era = ? ORDER BY day",  # noqa: S608
         (game, era),
     )
-    return [Score(**dict(row)) for row in rows]
+    return [Score(*row) for row in rows]
+
+
+async def scored_days(store: Reader, game: str, era: str) -> set[str]:
+    """Return the days of an era whose draws were scored."""
+    rows = await store.rows("SELECT day FROM score WHERE game = ? AND era = ?", (game, era))
+    return {row["day"] for row in rows}
 
 
 async def overstated(store: Reader, game: str, era: str, limit: int) -> list[float]:

@@ -5,6 +5,7 @@ keeps the day it was announced for.
 """
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from helios_agent.lottery import games
@@ -43,8 +44,11 @@ def era_now(game: games.Game, now: datetime) -> games.Era:
 
 def draw_days(game: games.Game, first: date, last: date) -> list[date]:
     """Return the draw days from `first` to `last`, both included, ascending."""
-    span = range(first.toordinal(), last.toordinal() + 1)
-    return [day for day in map(date.fromordinal, span) if is_draw_day(game, day)]
+    found = []
+    for (start, weekdays), (end, _) in pairwise((*game.days, (date.max, ()))):
+        span = range(max(first, start).toordinal(), min(last, end - DAY).toordinal() + 1)
+        found += [date.fromordinal(day) for day in span if (day - 1) % 7 in weekdays]  # day 1 was a Monday
+    return found
 
 
 def expected_days(game: games.Game, first: date, now: datetime) -> list[date]:

@@ -76,7 +76,7 @@ class Hands:
     schedules: Sequence[Mapping[str, Any]] = ()
 
 
-RARELY = {"backup_after": "30d", "verify_after": "180d"}
+RARELY = {"backup_after": "60d", "verify_after": "180d"}
 """Both take longer the longer the journal is, and neither is in question here."""
 UNLIMITED = {
     "budget": {"cpu_per_day": 1e9, "cpu_per_month": 1e9}, "cpu_price": 0.0, "disk_price": 0.0,
