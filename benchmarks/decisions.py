@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -25,11 +25,16 @@ from helios_agent.simulation.careers import Career, Plan
 
 CORES = 2
 MEMORY = Path("/dev/shm")  # noqa: S108  (a file system in memory: what is synced to disk is not in question)
-LIVED = {
-    "fair": ("agent", "unlimited", "weekly", "always"),
-    "one ball x3": ("agent", "unlimited"),
-    "log-sd 0.4": ("agent", "unlimited"),
-}
+LIVED = (
+    ("fair", "agent"),
+    ("one ball x3", "agent"), ("one ball x3", "unlimited"),
+    ("log-sd 0.4", "agent"), ("log-sd 0.4", "unlimited"),
+    ("fair", "always"), ("fair", "weekly"),
+)  # fmt: skip
+FEWEST_YEARS = 4
+FIXED = ("always", "weekly")
+FEWER = 5
+"""What trains by the calendar costs about the same in every life, and much to live: fewer lives will do."""
 
 
 def lived(plan: Plan) -> tuple[Career, float]:
@@ -67,15 +72,40 @@ def told(machine: str, policy: str, years: int, found: Sequence[tuple[Career, fl
     return f"{machine:<14}{policy:<11}" + "".join(f"{cell:>11}" for cell in cells)
 
 
+def compared(found: Mapping[tuple[str, str], Sequence[Career]], years: int) -> Iterator[str]:
+    """Yield what the agent's lives are beside others, life by life."""
+    late = (years // 2 + 1, years)
+    always = statistics.mean(career.per_draw(*late) for career in found["fair", "always"])
+    shares = [career.per_draw(*late) / always for career in found["fair", "agent"]]
+    yield "\nby life, in order; fair: CPU seconds a draw in the later years, of those of always (bar: 0.1)"
+    yield _listed(shares)
+    for machine in ("one ball x3", "log-sd 0.4"):
+        pairs = zip(found[machine, "agent"], found[machine, "unlimited"], strict=True)
+        ratios = [a.delay / b.delay if a.delay and b.delay else float("inf") for a, b in pairs]
+        yield f"{machine}: the alarm's delay, of that with an unlimited budget (bar: 1.2)\n{_listed(ratios)}"
+        half = years // 2
+        growth = [
+            career.per_draw(half, years) / career.per_draw(1, half - 1) for career in found[machine, "agent"]
+        ]
+        yield f"{machine}: CPU seconds a draw since the change, of those before it\n{_listed(growth)}"
+
+
+def _listed(values: Iterable[float]) -> str:
+    return "  " + " ".join(f"{value:.3f}" for value in sorted(values))
+
+
 def main() -> None:
     arguments = [int(word) for word in sys.argv[1:]]
     seeds, years, first = (*arguments, *(3, 10, 1)[len(arguments) :])
-    plans = [
-        Plan(machine, policy, seed, years, years // 2)
-        for machine, policies in LIVED.items()
-        for policy in policies
-        for seed in range(first, first + seeds)
-    ]
+    if years < FEWEST_YEARS:
+        sys.exit(f"YEARS is {years}; expected {FEWEST_YEARS} or more: two before a change, and two after it")
+    plans = {
+        (machine, policy): [
+            Plan(machine, policy, seed, years, years // 2)
+            for seed in range(first, first + (max(1, seeds // FEWER) if policy in FIXED else seeds))
+        ]
+        for machine, policy in LIVED
+    }
     half = years // 2
     print(f"{seeds} seeds, {years} years; a machine that changes does so when year {half} begins\n")
     heads = (
@@ -83,11 +113,15 @@ def main() -> None:
         "broken", "s a life",
     )  # fmt: skip
     print(f"{'machine':<14}{'policy':<11}" + "".join(f"{head:>11}" for head in heads))
+    found: dict[tuple[str, str], list[Career]] = {}
     with ProcessPoolExecutor(CORES) as pool:
-        results = pool.map(lived, plans)
-        for machine, policies in LIVED.items():
-            for policy in policies:
-                print(told(machine, policy, years, [next(results) for _ in range(seeds)]), flush=True)
+        results = pool.map(lived, [plan for some in plans.values() for plan in some])
+        for of, some in plans.items():
+            ended = [next(results) for _ in some]
+            found[of] = [career for career, _ in ended]
+            print(told(*of, years, ended), flush=True)
+    for line in compared(found, years):
+        print(line)
     print(
         "\ns/draw: CPU seconds of trainings, searches and backtests a draw. false: careers with an alarm"
         "\nbefore any change. delay: draws until the alarm, the median of those found. leads: draws until a"
