@@ -126,6 +126,7 @@ def _kept_us(config: Config) -> int:
     slowest_s = max(
         config.decisions.cooldown,
         config.decisions.backup_after,
+        config.decisions.verify_after,
         config.expected.assessment,
         config.expected.backup,
     )
