@@ -103,6 +103,10 @@ class FeedMalformed(FeedError):
     """A source of draws gave an answer that cannot be read."""
 
 
+DIVERGED = "training diverged"
+"""How the message of a JobFailed begins where the loss of a training was no longer a finite number."""
+
+
 class JobFailed(HeliosError):
     """A computation in a worker process did not succeed."""
 

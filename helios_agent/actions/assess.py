@@ -42,7 +42,10 @@ def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
     seen, upkeep = gathered.facts, gathered.facts.upkeep
     policy = decide.policy(config, rules, from_us(seen.now_us))
     measured = signals.assess(seen)
-    unhealthy = signals.unhealthy(measured)
+    healthy = signals.healthy(
+        policy.retrain_after_draws, policy.backup_after_hours, policy.verify_after_hours
+    )
+    unhealthy = signals.unhealthy(measured, healthy)
     found = gaps.find(seen, gathered.seen, measured, policy.fewest_draws, policy.alarm_level)
     chosen = strategy.choose(
         measured,
@@ -63,7 +66,7 @@ def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
         },
         "signals": measured,
         "units": {signal.name: signal.unit for signal in signals.SIGNALS},
-        "healthy": {signal.name: list(signal.healthy) for signal in signals.SIGNALS},
+        "healthy": {name: list(bounds) for name, bounds in healthy.items()},
         "unhealthy": unhealthy,
         "verdict": signals.verdict(rules.title, measured, policy.alarm_level),
         "confidence": measured["confidence"],

@@ -1,6 +1,5 @@
 """Gather what the journal's tables say about a game: the facts of an assessment."""
 
-import calendar as names
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from helios_agent.journal.assessments import DAY_US, MESSAGES_US, WINDOW_US
 from helios_agent.journal.forecasts import Score
 from helios_agent.journal.models import Model
 from helios_agent.lottery import calendar
-from helios_agent.lottery.games import Era, Game
+from helios_agent.lottery.games import WEEKDAY_NAMES, Era, Game
 from helios_agent.metacognition.facts import Facts, Networks, Upkeep
 from helios_agent.metacognition.gaps import Seen
 from helios_agent.metacognition.series import LENGTH, STEADY, Past
@@ -185,6 +184,6 @@ def _conditions(scores: Sequence[Score]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = defaultdict(list)
     bases = {"registered": "forecast before they were held", "walk-forward": "replayed"}
     for score in scores:
-        found[f"on a {names.day_name[date.fromisoformat(score.day).weekday()]}"].append(score.mixture_gain)
+        found[f"on a {WEEKDAY_NAMES[date.fromisoformat(score.day).weekday()]}"].append(score.mixture_gain)
         found[bases[score.basis]].append(score.mixture_gain)
     return dict(found)

@@ -312,12 +312,11 @@ SignalName = Literal[
     "draws_registered", "skill", "skill_low", "skill_high", "calibration_error", "confidence",
     "leader_weight", "expert_disagreement", "regret", "change", "change_clearest", "change_age",
     "challenger", "challenger_trial", "challenger_gain", "champion_gain", "challenger_loss", "champion_loss",
-    "validation_gap", "live_gap",
-    "learning_progress", "smallest_visible_factor", "staleness", "failed_trainings", "draws_since_search",
-    "draws_since_backtest", "decision_effectiveness", "missing_draws", "draw_overdue", "feed_silence",
-    "feed_disagreement", "open_incidents", "compute_day", "compute_month", "compute_left_day",
-    "compute_left_month", "storage_used", "schedule_lateness", "webhook_failures", "backup_age",
-    "verification_age",
+    "validation_gap", "live_gap", "learning_progress", "smallest_visible_factor", "staleness",
+    "failed_trainings", "diverged_trainings", "draws_since_search", "draws_since_backtest",
+    "decision_effectiveness", "missing_draws", "draw_overdue", "feed_silence", "feed_disagreement",
+    "open_incidents", "compute_day", "compute_month", "compute_left_day", "compute_left_month",
+    "storage_used", "schedule_lateness", "webhook_failures", "backup_age", "verification_age",
 ]  # fmt: skip
 """What an assessment measures of a game, see `metacognition.signals`: what a goal can be about."""
 

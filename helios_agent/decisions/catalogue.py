@@ -20,7 +20,7 @@ FAILURES = 3
 """So many trainings that failed in a row are a matter for a person."""
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 8.0
 RESTORED_AFTER_HOURS = 90 * 24.0
-"""After so long without a failure a learning rate that was lowered is raised again."""
+"""After so long without one that diverged a learning rate that was lowered is raised again."""
 GOOD_PART = 0.25
 """A challenger that has shown this part of what a promotion asks for stays …"""
 PATIENCE = 8.0
@@ -151,14 +151,14 @@ def _ask(it: Situation, policy: Policy) -> Iterable[Option]:
 def _train(it: Situation, policy: Policy) -> Iterable[Option]:
     stale, known = it.signals.get("staleness"), it.signals.get("draws_known")
     limit = policy.retrain_after_draws * it.factor("retrain_after_draws")
-    failed, blocked = it.signals.get("failed_trainings") or 0.0, None
+    diverged, blocked = it.signals.get("diverged_trainings") or 0.0, None
     if known is not None and known < policy.fewest_draws:
         blocked = f"this era has too few draws to train on: {known:.0f} of {policy.fewest_draws}"
     elif it.on_trial is not None:
         blocked = f"the newest network is on trial for {it.on_trial} more draws"
     elif _is_promising(it, policy) and (stale or 0.0) < PATIENCE * limit:
         blocked = "the challenger is on its way to promotion, and another would have to begin again"
-    elif failed and it.factor("learning_rate") > max(LEAST_FACTOR, 0.5**failed):
+    elif diverged and it.factor("learning_rate") > max(LEAST_FACTOR, 0.5**diverged):
         blocked = "its learning rate is to be lowered first"
     blocked = _failing(it) or blocked
     yield Option(
@@ -289,16 +289,16 @@ def _adjust(it: Situation, policy: Policy) -> Iterable[Option]:
 def _learning_rate(it: Situation) -> Iterable[Option]:
     name = "learning_rate"
     target, factor = f"{it.game}/{name}", it.factor(name)
-    failed = it.signals.get("failed_trainings")
-    # As many halvings as failures in a row: one that has been answered is not answered again.
-    if factor > max(LEAST_FACTOR, 0.5 ** (failed or 0.0)):
-        reason = f"trainings that failed in a row: {failed or 0.0:.0f}; a smaller learning rate may do better"
+    diverged = it.signals.get("diverged_trainings")
+    # As many halvings as trainings that diverged: one that has been answered is not answered again.
+    if diverged is None or factor > max(LEAST_FACTOR, 0.5**diverged):
+        reason = f"trainings that diverged: {diverged or 0.0:.0f}; a smaller learning rate may do better"
         yield Option(
-            target, failed, reason, None, _unknown(it, "failed_trainings"), _factor(factor / 2, reason),
+            target, diverged, reason, None, _unknown(it, "diverged_trainings"), _factor(factor / 2, reason),
         )  # fmt: skip
-    if factor < 1.0 and failed == 0.0:
+    if factor < 1.0 and diverged == 0.0:
         hours = _hours_since(it, "adjust", target)
-        reason = f"no training failed since the learning rate was lowered, {hours / 24:.0f} days ago"
+        reason = f"no training diverged since the learning rate was lowered, {hours / 24:.0f} days ago"
         yield Option(target, hours / RESTORED_AFTER_HOURS, reason, args=_factor(factor * 2, reason))
 
 

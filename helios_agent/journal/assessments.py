@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from helios_agent.clock import SECOND_US
+from helios_agent.errors import DIVERGED
 from helios_agent.journal.journal import Event, Transaction
 from helios_agent.store import Reader
 
@@ -52,33 +53,36 @@ async def effects(store: Reader, game: str) -> dict[str, tuple[int, int]]:
 
 
 async def trainings(store: Reader, game: str, since_us: int) -> list[str]:
-    """Return how a game's trainings and searches asked for since an instant ended, the last first."""
+    """Return how a game's trainings and searches asked for since an instant ended, the last first.
+
+    `done`, `failed`, `dead`, or `diverged` where that is why it failed.
+    """
     rows = await store.rows(
-        "SELECT state FROM intent WHERE action IN ('train', 'tune') AND target = ? AND created_us >= ?"
+        "SELECT iif(state = 'failed' AND error GLOB ?, 'diverged', state) AS how FROM intent"
+        " WHERE action IN ('train', 'tune') AND target = ? AND created_us >= ?"
         " AND state IN ('done', 'failed', 'dead') ORDER BY seq DESC",
-        (game, since_us),
+        (f"{DIVERGED}*", game, since_us),
     )
-    return [row["state"] for row in rows]
+    return [row["how"] for row in rows]
 
 
 async def firings(store: Reader, since_us: int) -> list[tuple[int, int]]:
     """Return when each schedule was last due and when that was seen to, of those seen to since an instant."""
     rows = await store.rows(
-        "SELECT last.due_us, event.at_us FROM schedule"
+        "SELECT last.due_us, (SELECT at_us FROM event WHERE event.seq = last.seq) AS seen_us FROM schedule"
         " CROSS JOIN firing AS last ON last.schedule = schedule.name"
         " AND last.due_us = (SELECT max(f.due_us) FROM firing AS f WHERE f.schedule = schedule.name)"
-        " CROSS JOIN event ON event.seq = last.seq WHERE event.at_us >= ?",
+        " WHERE seen_us >= ?",
         (since_us,),
     )
-    return [(row["due_us"], row["at_us"]) for row in rows]
+    return [(row["due_us"], row["seen_us"]) for row in rows]
 
 
 async def unsent(store: Reader, since_us: int) -> int:
     """Return how many messages about events since an instant failed to be delivered and still are not."""
     rows = await store.rows(
-        "SELECT count(*) AS n FROM outbox JOIN event ON event.seq = outbox.event"
-        " WHERE outbox.state <> 'sent' AND (outbox.state = 'dead' OR outbox.attempt > 0)"
-        " AND event.at_us >= ?",
+        "SELECT count(*) AS n FROM outbox WHERE state <> 'sent' AND (state = 'dead' OR attempt > 0)"
+        " AND (SELECT at_us FROM event WHERE event.seq = outbox.event) >= ?",
         (since_us,),
     )
     return int(rows[0]["n"])

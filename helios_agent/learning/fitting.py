@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from helios_agent.errors import JobFailed, JobStopped
+from helios_agent.errors import DIVERGED, JobFailed, JobStopped
 from helios_agent.learning import data, scoring
 from helios_agent.learning.adam import Adam
 from helios_agent.learning.checkpoints import Checkpoint, State
@@ -192,6 +192,6 @@ class Fitting:
 
     def _diverged(self, name: str, value: float) -> JobFailed:
         return JobFailed(
-            f"training diverged after {self.epoch} epochs: {name} is {value};"
+            f"{DIVERGED} after {self.epoch} epochs: {name} is {value};"
             f" lower training.learning_rate (now {self._how.learning_rate:g})"
         )

@@ -3,11 +3,9 @@
 Each recommendation rests on signals, and tells what came of it when decisions chose it before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from helios_agent.metacognition.signals import is_well
 
 Measured = Mapping[str, float | None]
 Effects = Mapping[str, tuple[int, int]]
@@ -32,14 +30,14 @@ class Recommendation:
         return asdict(self)
 
 
-def make(measured: Measured, effects: Effects) -> list[Recommendation]:
-    """Return one recommendation about each thing that can be changed."""
+def make(measured: Measured, unhealthy: Collection[str], effects: Effects) -> list[Recommendation]:
+    """Return one recommendation about each thing that can be changed, by which signals are out of range."""
     return [
-        _made("learning rate", *_learning_rate(measured), measured, effects),
-        _made("focus", *_focus(measured), measured, effects),
-        _made("exploration", *_exploration(measured), measured, effects),
-        _made("memory", *_memory(measured), measured, effects),
-        _made("evaluation frequency", *_evaluation(measured), measured, effects),
+        _made("learning rate", *_learning_rate(measured, unhealthy), measured, effects),
+        _made("focus", *_focus(unhealthy), measured, effects),
+        _made("exploration", *_exploration(unhealthy), measured, effects),
+        _made("memory", *_memory(unhealthy), measured, effects),
+        _made("evaluation frequency", *_evaluation(unhealthy), measured, effects),
     ]
 
 
@@ -64,48 +62,48 @@ def _effect(action: str | None, effects: Effects) -> str:
 Advice = tuple[str, str | None, tuple[str, ...]]
 
 
-def _learning_rate(measured: Measured) -> Advice:
-    names = ("failed_trainings", "validation_gap", "learning_progress")
-    if not is_well("failed_trainings", measured):
-        return "lower it: trainings fail", "adjust", names
-    if not is_well("validation_gap", measured):
+def _learning_rate(measured: Measured, unhealthy: Collection[str]) -> Advice:
+    names = ("diverged_trainings", "validation_gap", "learning_progress")
+    if "diverged_trainings" in unhealthy:
+        return "lower it: trainings diverge", "adjust", names
+    if "validation_gap" in unhealthy:
         return "lower it: the newest network knows its draws by heart", "adjust", names
     if measured.get("validation_gap") is None:
-        return "leave it: no training failed", None, names
+        return "leave it: no training diverged", None, names
     return "leave it: the newest network gains on new draws about what it does on those it knows", None, names
 
 
-def _focus(measured: Measured) -> Advice:
+def _focus(unhealthy: Collection[str]) -> Advice:
     names = ("draw_overdue", "change_clearest", "staleness")
-    if not is_well("draw_overdue", measured):
+    if "draw_overdue" in unhealthy:
         return "on the feeds: draws are missing", "ingest", names
-    if not is_well("change_clearest", measured):
+    if "change_clearest" in unhealthy:
         return "on the newest draws: the machine may have changed", "train", names
-    if not is_well("staleness", measured):
+    if "staleness" in unhealthy:
         return "on the draws that the newest network has not seen", "train-warm", names
     return "on nothing in particular", None, names
 
 
-def _exploration(measured: Measured) -> Advice:
+def _exploration(unhealthy: Collection[str]) -> Advice:
     names = ("evidence", "learning_progress", "compute_left_day", "compute_left_month")
-    if not (is_well("compute_left_day", measured) and is_well("compute_left_month", measured)):
+    if "compute_left_day" in unhealthy or "compute_left_month" in unhealthy:
         return "less: the budget is spent", None, names
-    if not is_well("learning_progress", measured):
+    if "learning_progress" in unhealthy:
         return "more: the newest network is worse than the one before", "tune", names
     return "as it is: nothing says that other networks would gain more", None, names
 
 
-def _memory(measured: Measured) -> Advice:
+def _memory(unhealthy: Collection[str]) -> Advice:
     names = ("storage_used",)
-    if not is_well("storage_used", measured):
+    if "storage_used" in unhealthy:
         return "archive what is old: the database is near its allowed size", "compact", names
     return "leave it: there is room", None, names
 
 
-def _evaluation(measured: Measured) -> Advice:
+def _evaluation(unhealthy: Collection[str]) -> Advice:
     names = ("calibration_error", "live_gap", "draws_since_backtest")
-    if not is_well("calibration_error", measured):
+    if "calibration_error" in unhealthy:
         return "evaluate sooner: forecasts promise what they do not keep", "backtest", names
-    if not is_well("live_gap", measured):
+    if "live_gap" in unhealthy:
         return "evaluate sooner: the newest network gains less than it did in validation", "backtest", names
     return "leave it: what is foretold is about what comes", None, names

@@ -111,9 +111,9 @@ def _schedule_lateness(facts: Facts) -> float | None:
     return max(late_us) / HOUR_US if late_us else None
 
 
-def _failed_trainings(facts: Facts) -> float:
+def _failed(facts: Facts) -> Sequence[str]:
     ended = [*facts.trainings, "done"]
-    return float(ended.index("done"))
+    return ended[: ended.index("done")]
 
 
 SCORES = "forecast.scored and history.scored of the game's current era (that of its newest draw)"
@@ -349,7 +349,15 @@ SIGNALS: tuple[Signal, ...] = (
         (None, 1.0),
         "intent.created or .proposed of train or tune for the game within 30 days, the last first, with "
         "their intent.done, .failed or .dead: how many before the first that is done.",
-        _failed_trainings,
+        lambda f: float(len(_failed(f))),
+    ),
+    Signal(
+        "diverged_trainings", "trainings",
+        "Those of failed_trainings that failed because their loss was no longer a finite number.",
+        (None, 0.0),
+        "As failed_trainings: those of them whose intent.failed has an error that begins with «training "
+        "diverged».",
+        lambda f: float(_failed(f).count("diverged")),
     ),
     Signal(
         "draws_since_search", "draws",
@@ -481,16 +489,28 @@ SIGNALS: tuple[Signal, ...] = (
 BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in SIGNALS}
 
 
-def unhealthy(measured: Mapping[str, float | None]) -> list[str]:
-    """Return the signals that are outside their healthy range."""
-    return [name for name in BY_NAME if not is_well(name, measured)]
+def healthy(
+    retrain_after_draws: float, backup_after_hours: float, verify_after_hours: float
+) -> dict[str, Range]:
+    """Return the healthy range of every signal; what is due by these limits may be a little late.
+
+    Those of SIGNALS are the ranges under the limits that a policy has by default.
+    """
+    return {signal.name: signal.healthy for signal in SIGNALS} | {
+        "staleness": (None, 3.0 * retrain_after_draws),
+        "backup_age": (None, backup_after_hours * 4 / 3),
+        "verification_age": (None, verify_after_hours * 11 / 10),
+    }
 
 
-def is_well(name: str, measured: Mapping[str, float | None]) -> bool:
-    """Return whether a signal is within its healthy range, or not known."""
-    value = measured.get(name)
-    low, high = BY_NAME[name].healthy
-    return value is None or ((low is None or value >= low) and (high is None or value <= high))
+def unhealthy(measured: Mapping[str, float | None], ranges: Mapping[str, Range]) -> list[str]:
+    """Return the signals that are known and outside their healthy range."""
+    return [
+        name
+        for name, (low, high) in ranges.items()
+        if (value := measured.get(name)) is not None
+        and ((low is not None and value < low) or (high is not None and value > high))
+    ]
 
 
 def assess(facts: Facts) -> dict[str, float | None]:

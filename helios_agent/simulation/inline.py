@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from helios_agent.clock import Clock
-from helios_agent.errors import JobFailed, JobStopped, StoreError, WorkerLost
+from helios_agent.errors import DIVERGED, JobFailed, JobStopped, StoreError, WorkerLost
 from helios_agent.forecasting import experts, panel
 from helios_agent.forecasting.history import History
 from helios_agent.forecasting.panel import Panel
@@ -236,7 +236,7 @@ class InlineEngine:
         if kind == "forecast":
             return self._experts.forecast(spec)
         if kind == "train" and self.diverging:
-            raise JobFailed("training diverged after 1 epochs: loss is nan; expected a finite number")
+            raise JobFailed(f"{DIVERGED} after 1 epochs: loss is nan; expected a finite number")
         if kind == "model-forecast":
             return self._networks.forecast(spec)
         compute = _named(JOBS[kind])

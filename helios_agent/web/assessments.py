@@ -49,7 +49,7 @@ async def recommended(store: Reader, rules: Game) -> dict[str, Any]:
     """Return what follows from the last assessment of a game. Raises NotFound before the first."""
     event = await _latest(store, rules)
     effects = await assessments.effects(store, rules.name)
-    made = recommendations.make(event.payload["signals"], effects)
+    made = recommendations.make(event.payload["signals"], event.payload.get("unhealthy", []), effects)
     return {
         "seq": event.seq,
         "at": iso(event.at_us),

@@ -32,7 +32,8 @@ QUIET: dict[str, float | None] = {
     "staleness": 0.0, "draws_known": 1400.0, "backup_age": 1.0, "verification_age": 1.0, "evidence": 0.0,
     "evidence_peak": 0.0, "change": 0.0, "change_clearest": 0.0, "change_age": 0.0, "challenger": 0.0,
     "challenger_trial": 1.0, "challenger_loss": 0.0, "champion_loss": 0.0, "draw_overdue": 0.0,
-    "storage_used": 0.1, "failed_trainings": 0.0, "draws_since_search": 10.0, "draws_since_backtest": 10.0,
+    "storage_used": 0.1, "failed_trainings": 0.0, "diverged_trainings": 0.0, "draws_since_search": 10.0,
+    "draws_since_backtest": 10.0,
 }  # fmt: skip
 NAMES = sorted(QUIET)
 
@@ -105,7 +106,7 @@ DUE: list[tuple[str, str, dict[str, float | None]]] = [
     ("promote", f"{GAME}/powerballnet@bbb", {"challenger": 5.11}),
     ("rollback", f"{GAME}/powerballnet@aaa", {"champion_loss": 4.6052}),
     ("retire", f"{GAME}/powerballnet@bbb", {"challenger_loss": 4.6052}),
-    ("adjust", f"{GAME}/learning_rate", {"failed_trainings": 1.0}),
+    ("adjust", f"{GAME}/learning_rate", {"diverged_trainings": 1.0}),
     ("backup", "journal", {"backup_age": 36.0}),
     ("verify", "journal", {"verification_age": 240.0}),
 ]
@@ -360,7 +361,9 @@ def test_what_is_to_be_approved_is_proposed() -> None:
 def test_a_signal_that_cannot_be_said_presses_for_nothing_and_the_decision_says_so() -> None:
     decision = decide(dict.fromkeys(NAMES, None))
     assert decision.chosen == ()
-    assert set(decision.without) >= {"staleness", "backup_age", "draw_overdue", "failed_trainings"}
+    assert set(decision.without) >= {
+        "staleness", "backup_age", "draw_overdue", "failed_trainings", "diverged_trainings",
+    }  # fmt: skip
     assert "Decided without " in decision.rationale
     train = named(decision, "train")
     assert (train.score, train.blocked) == (None, "it cannot be weighed: staleness unknown")
@@ -381,14 +384,16 @@ def test_without_a_network_none_is_improved_and_none_is_promoted() -> None:
     assert named(decision, "train").chosen
 
 
-def test_trainings_that_fail_lower_the_learning_rate_and_then_ask_a_person() -> None:
-    once = decide({"failed_trainings": 1.0, "staleness": 26.0})
+def test_trainings_that_diverge_lower_the_learning_rate_and_then_ask_a_person() -> None:
+    once = decide({"diverged_trainings": 1.0, "staleness": 26.0})
     assert named(once, "adjust", f"{GAME}/learning_rate").args["factor"] == 0.5
-    again = decide({"failed_trainings": 2.0}, factors={"learning_rate": 0.5})
+    again = decide({"diverged_trainings": 2.0}, factors={"learning_rate": 0.5})
     assert named(again, "adjust", f"{GAME}/learning_rate").args["factor"] == 0.25
-    answered = decide({"failed_trainings": 1.0, "staleness": 26.0}, factors={"learning_rate": 0.5},
+    answered = decide({"diverged_trainings": 1.0, "staleness": 26.0}, factors={"learning_rate": 0.5},
                       beliefs=sure("train"))  # fmt: skip
-    assert [c.action for c in answered.chosen] == ["train"], "one failure halves it once"
+    assert [c.action for c in answered.chosen] == ["train"], "it is halved once"
+    lost = decide({"failed_trainings": 1.0, "staleness": 26.0}, beliefs=sure("train"))
+    assert [c.action for c in lost.chosen] == ["train"], "a worker that was killed says nothing of the rate"
     assert named(once, "train").blocked == "its learning rate is to be lowered first"
     thrice = decide({"failed_trainings": 3.0, "staleness": 99.0, "draws_since_search": 999.0},
                     beliefs=sure("train", "tune"))  # fmt: skip
@@ -547,6 +552,16 @@ def test_a_decision_can_be_made_again_from_what_is_journaled_of_it(it: Situation
     assert Policy.from_record(policy.to_record()) == policy
     assert Policy.from_record(policy.to_record()).digest() == policy.digest()
     assert engine.decide(again, policy) == engine.decide(it, policy)
+
+
+def test_a_policy_that_was_journaled_before_a_limit_was_thought_of_had_none() -> None:
+    record = POLICY.to_record()
+    assert Policy.from_record({**record, "of_a_later_release": 1}) == POLICY
+    del record["quiet_hours"]
+    assert Policy.from_record(record) == replace(POLICY, quiet_hours=None)
+    del record["alarm_level"]
+    with pytest.raises(TypeError, match="alarm_level"):
+        Policy.from_record(record)
 
 
 def test_what_other_games_lend_counts_as_cases_and_is_said_apart() -> None:

@@ -96,7 +96,8 @@ def configuration(folder: Path) -> Config:
             "paths": {"state": folder / "state", "models": folder / "models"},
             "games": {GAME: {"feeds": []}},
             "schedules": [],
-            "decisions": {"autonomy": {"train": "observe"}},
+            # Nothing is trained, and no learning rate changed, but by who asks for pairs of trainings.
+            "decisions": {"autonomy": {"train": "observe", "adjust": "observe"}},
             "learning": {
                 "network": {"sequence": 8, "hidden": 8, "layers": 1, "heads": 2, "embedding": 4},
                 "training": {"epochs": EPOCHS, "patience": EPOCHS, "batch": 8, "segments": 4},

@@ -39,7 +39,7 @@ FACTS = Facts(
     ),
     draws_since_search=4,
     draws_since_backtest=2,
-    trainings=["failed", "dead", "done", "failed"],
+    trainings=["diverged", "dead", "done", "failed"],
     successes=[True, False, True, True],
     missing_since_us=(NOW_US - 10 * HOUR_US, NOW_US - 58 * HOUR_US),
     feed_read_us=NOW_US - HOUR_US // 2,

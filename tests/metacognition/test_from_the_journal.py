@@ -7,7 +7,7 @@ A life of the real agent, short but eventful, leaves a journal. Here nothing is 
 import json
 import math
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,6 +22,7 @@ import pytest
 
 from helios_agent.actions import facts
 from helios_agent.agent import Agent
+from helios_agent.clock import to_us
 from helios_agent.config import Config
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.journal import intents
@@ -33,7 +34,7 @@ from helios_agent.simulation.faults import Turn
 from helios_agent.simulation.life import HISTORY, Life
 from helios_agent.simulation.loop import WEEK_S
 from helios_agent.simulation.world import Numbers, World
-from helios_agent.store.readers import Readers
+from helios_agent.store.readers import Reader, Readers
 from tests.journal.story import progress
 
 GAME, ERA = "simulated", "2000-01-01"
@@ -122,7 +123,7 @@ async def fail(agent: Agent) -> None:
         intents.request(tx, "train", GAME, {}, tx.append("action.requested", {"by": "http"}).seq)
         intent = intents.claim(tx, ("train",))
         if intent is not None:
-            intents.fail(tx, intent, "The training diverged.")
+            intents.fail(tx, intent, "training diverged after 3 epochs: loss is nan")
 
     await agent.journal.record(change)
 
@@ -389,19 +390,31 @@ def staleness(past: Past) -> float:
     return float(len(past.draws) - max((e.payload["draws"] for e in past.joined), default=0))
 
 
-def failed_trainings(past: Past) -> float:
+def failed(past: Past) -> list[Event]:
+    """Return how the trainings ended that failed since the last that succeeded."""
     asked = [
         e.payload["id"]
         for e in past.since(30, "intent.created", "intent.proposed", target=GAME)
         if e.payload["action"] in ("train", "tune")
     ]
-    ends = {e.payload["id"]: e.kind for e in past.of("intent.done", "intent.failed", "intent.dead")}
-    failed = 0
+    ends = {e.payload["id"]: e for e in past.of("intent.done", "intent.failed", "intent.dead")}
+    failed = []
     for intent in reversed([intent for intent in asked if intent in ends]):
-        if ends[intent] == "intent.done":
+        if ends[intent].kind == "intent.done":
             break
-        failed += 1
-    return float(failed)
+        failed.append(ends[intent])
+    return failed
+
+
+def failed_trainings(past: Past) -> float:
+    return float(len(failed(past)))
+
+
+def diverged_trainings(past: Past) -> float:
+    return float(sum(
+        end.kind == "intent.failed" and end.payload["error"].startswith("training diverged")
+        for end in failed(past)
+    ))  # fmt: skip
 
 
 def draws_since(past: Past, kind: str) -> float:
@@ -483,6 +496,7 @@ RECOMPUTED: Mapping[str, Callable[[Past], float | None]] = {
     "smallest_visible_factor": smallest_visible_factor,
     "staleness": staleness,
     "failed_trainings": failed_trainings,
+    "diverged_trainings": diverged_trainings,
     "draws_since_search": lambda p: draws_since(p, "search.completed"),
     "draws_since_backtest": lambda p: draws_since(p, "backtest.completed"),
     "decision_effectiveness": effectiveness,
@@ -599,3 +613,32 @@ async def test_the_series_are_what_the_events_alone_give(lived: Config, events: 
     assert len(ours) > 20
     assert told.costs == {action: pytest.approx(costs) for action, costs in training_costs(past).items()}
     assert told.costs
+
+
+class Explained:
+    """A reader that keeps how SQLite goes about each query."""
+
+    def __init__(self, store: Reader) -> None:
+        self._store = store
+        self.plans: dict[str, list[str]] = {}
+
+    async def rows(self, sql: str, parameters: Iterable[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        plan = await self._store.rows(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        self.plans[sql] = [step["detail"] for step in plan]
+        return await self._store.rows(sql, parameters)
+
+
+async def test_no_query_of_an_assessment_goes_through_the_whole_journal(lived: Config) -> None:
+    readers = await Readers.open(lived.database)
+    async with readers.moment() as store:
+        explained = Explained(store)
+        await facts.gather(explained, lived, game(GAME), to_us(world.midnight(date(2026, 6, 1))))
+    await readers.close()
+    through_all = [
+        (sql, step)
+        for sql, plan in explained.plans.items()
+        for step in plan
+        if step.startswith(("SCAN event", "BLOOM FILTER ON event"))
+        and "ORDER BY seq" not in sql.rpartition(" LIMIT 1")[0]  # the first or the last event of all
+    ]
+    assert through_all == []

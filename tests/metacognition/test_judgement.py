@@ -134,10 +134,11 @@ def test_whatever_makes_trying_more_useless_is_a_signal() -> None:
 
 
 def advice(changes: dict[str, float | None], effects: dict[str, tuple[int, int]]) -> dict[str, Any]:
-    quiet = signals.assess(KNOWING) | dict.fromkeys(
-        ("failed_trainings", "draw_overdue", "change_clearest", "staleness", "storage_used", "live_gap"), 0.0
-    ) | {"validation_gap": 0.01, "learning_progress": 0.0, "compute_left_month": 9.0}  # fmt: skip
-    return {r.about: r for r in recommendations.make(quiet | changes, effects)}
+    none = ("diverged_trainings", "draw_overdue", "change_clearest", "staleness", "storage_used", "live_gap")
+    some = {"validation_gap": 0.01, "learning_progress": 0.0, "compute_left_month": 9.0}
+    measured = signals.assess(KNOWING) | dict.fromkeys(none, 0.0) | some | changes
+    unhealthy = signals.unhealthy(measured, {signal.name: signal.healthy for signal in signals.SIGNALS})
+    return {r.about: r for r in recommendations.make(measured, unhealthy, effects)}
 
 
 def test_where_all_is_well_nothing_is_to_be_changed() -> None:
@@ -153,14 +154,14 @@ def test_what_is_not_known_is_not_called_well() -> None:
         "leave it: what is foretold is about what comes, as far as is known; not known: live_gap"
     )
     assert made["learning rate"].advice == (
-        "leave it: no training failed, as far as is known; not known: validation_gap"
+        "leave it: no training diverged, as far as is known; not known: validation_gap"
     )
 
 
 @pytest.mark.parametrize(
     ("about", "signal", "value", "action"),
     [
-        ("learning rate", "failed_trainings", 2.0, "adjust"),
+        ("learning rate", "diverged_trainings", 2.0, "adjust"),
         ("learning rate", "validation_gap", 0.2, "adjust"),
         ("learning rate", "validation_gap", None, None),
         ("focus", "draw_overdue", 30.0, "ingest"),

@@ -4,10 +4,14 @@ from typing import get_args
 
 import pytest
 
+from helios_agent.actions import decide
+from helios_agent.clock import from_us
+from helios_agent.config import Config
 from helios_agent.config.model import SignalName
 from helios_agent.forecasting import evidence
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.forecasting.mixture import Standing
+from helios_agent.lottery.games import game
 from helios_agent.metacognition import signals
 from helios_agent.metacognition.facts import Facts
 from tests.metacognition.facts import FACTS, HOUR_US, NOTHING, NOW_US
@@ -51,6 +55,7 @@ EXPECTED = {
     "smallest_visible_factor": None,  # see the test of its own
     "staleness": 8.0,
     "failed_trainings": 2.0,
+    "diverged_trainings": 1.0,
     "draws_since_search": 4.0,
     "draws_since_backtest": 2.0,
     "decision_effectiveness": 0.75,
@@ -125,13 +130,30 @@ def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
     assert signals.assess(replace(FACTS, upkeep=early))["schedule_lateness"] == 0.0
 
 
+RANGES = {signal.name: signal.healthy for signal in signals.SIGNALS}
+
+
 def test_what_is_outside_its_range_is_unhealthy_and_what_is_not_known_is_not() -> None:
-    assert signals.unhealthy(signals.assess(FACTS)) == [
-        "validation_gap", "live_gap", "learning_progress", "failed_trainings", "missing_draws",
-        "draw_overdue", "feed_disagreement", "open_incidents", "compute_left_month", "schedule_lateness",
-        "webhook_failures", "verification_age",
+    assert signals.unhealthy(signals.assess(FACTS), RANGES) == [
+        "validation_gap", "live_gap", "learning_progress", "failed_trainings", "diverged_trainings",
+        "missing_draws", "draw_overdue", "feed_disagreement", "open_incidents", "compute_left_month",
+        "schedule_lateness", "webhook_failures", "verification_age",
     ]  # fmt: skip
-    assert signals.unhealthy(signals.assess(NOTHING)) == []
+    assert signals.unhealthy(signals.assess(NOTHING), RANGES) == []
+
+
+def test_the_ranges_of_the_registry_are_those_of_the_limits_that_decisions_have_by_default() -> None:
+    config = Config.model_validate({"games": {"powerball": {"feeds": []}}})
+    limits = decide.policy(config, game("powerball"), from_us(NOW_US))
+    old = (limits.backup_after_hours, limits.verify_after_hours)
+    assert signals.healthy(limits.retrain_after_draws, *old) == RANGES
+
+
+def test_what_is_stale_or_old_follows_from_the_limits_of_decisions() -> None:
+    monthly = signals.healthy(40, 24 * 30, 24 * 180)
+    old = {"staleness": 121.0, "backup_age": 800.0, "verification_age": 24 * 190.0}
+    assert signals.unhealthy(old, RANGES) == ["staleness", "backup_age", "verification_age"]
+    assert signals.unhealthy(old, monthly) == ["staleness"]
 
 
 def test_too_few_draws_say_nothing_of_a_network_or_of_promises() -> None:
@@ -146,16 +168,22 @@ def test_a_network_that_was_trained_before_its_training_was_measured_has_no_gap(
 
 
 @pytest.mark.parametrize(
-    ("ended", "failed"),
-    [(["done"], 0), (["failed"], 1), (["dead", "failed", "failed"], 3), (["done", "dead"], 0)],
-)
-def test_failed_trainings_are_counted_back_to_the_last_that_succeeded(ended: list[str], failed: int) -> None:
-    assert signals.assess(replace(FACTS, trainings=ended))["failed_trainings"] == failed
+    ("ended", "failed", "diverged"),
+    [
+        (["done"], 0, 0), (["failed"], 1, 0), (["dead", "failed", "diverged"], 3, 1),
+        (["diverged", "diverged", "done", "diverged"], 2, 2), (["done", "dead"], 0, 0),
+    ],
+)  # fmt: skip
+def test_failed_trainings_are_counted_back_to_the_last_that_succeeded(
+    ended: list[str], failed: int, diverged: int
+) -> None:
+    measured = signals.assess(replace(FACTS, trainings=ended))
+    assert (measured["failed_trainings"], measured["diverged_trainings"]) == (failed, diverged)
 
 
 def test_one_unlucky_draw_of_a_network_is_not_unhealthy() -> None:
     unlucky = replace(FACTS.networks, champion_gains=[-1.0], challenger_gains=[-1.0])
-    found = signals.unhealthy(signals.assess(replace(FACTS, networks=unlucky, successes=[False] * 9)))
+    found = signals.unhealthy(signals.assess(replace(FACTS, networks=unlucky, successes=[False] * 9)), RANGES)
     assert {"champion_gain", "challenger_gain", "decision_effectiveness"}.isdisjoint(found)
 
 

@@ -91,7 +91,10 @@ async def test_recommendations_tell_what_their_action_achieved(tmp_path: Path) -
     }  # fmt: skip
     async with living(tmp_path) as agent, client(agent) as http:
         await judge(agent)
-        payload = {"game": "powerball", "signals": {"learning_progress": -0.5}}
+        payload = {
+                "game": "powerball", "signals": {"learning_progress": -0.5},
+                "unhealthy": ["learning_progress"],
+            }  # fmt: skip
         await agent.journal.append("assessment.completed", payload)
         before = (await http.post("/api/metacognitive/recommendations")).json()
         await agent.journal.append("choice.made", choice)
