@@ -14,8 +14,9 @@ import httpx
 import typer
 from loguru import logger
 
-from helios_agent import agent, logs, oneshot, timetable
+from helios_agent import lifecycle, logs, oneshot, timetable
 from helios_agent.actions.goals import check as check_goals
+from helios_agent.agent import Ports
 from helios_agent.clock import SystemClock, from_us, iso, to_us
 from helios_agent.commands import (
     analytics,
@@ -87,7 +88,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
         logger.bind(action="start").info("Helios is starting; it will answer at {}", url)
         door = server.Door(listener, read_token(settings.http))
         notifier = Notifier(os.environ)
-        asyncio.run(agent.run(settings, agent.Ports(), door.serve, notifier, lambda: terminal.load(config)))
+        asyncio.run(lifecycle.run(settings, Ports(), door.serve, notifier, lambda: terminal.load(config)))
 
 
 @app.command("check-config")

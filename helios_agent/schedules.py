@@ -16,7 +16,8 @@ from loguru import logger
 
 from helios_agent.clock import SECOND_US, Reading, from_us, to_us, wait_for
 from helios_agent.config.cron import Trigger
-from helios_agent.config.model import UPKEEP_ACTIONS, Config, Schedule
+from helios_agent.config.kinds import UPKEEP_ACTIONS
+from helios_agent.config.model import Config, Schedule
 from helios_agent.journal import intents
 from helios_agent.journal.journal import Journal, Transaction
 from helios_agent.store import Reader

@@ -15,7 +15,7 @@ from helios_agent.config import Config
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
-from helios_agent.metacognition import gaps, series, signals, strategy
+from helios_agent.metacognition import gaps, measures, series, signals, strategy
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -70,7 +70,7 @@ def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
         "unhealthy": unhealthy,
         "verdict": signals.verdict(rules.title, measured, policy.alarm_level),
         "confidence": measured["confidence"],
-        "leader": signals.leader(seen.weights),
+        "leader": measures.leader(seen.weights),
         "predicted_performance": {"mean": measured["skill"], "low": low, "high": high},
         "uncertainty": {
             "width": None if low is None or high is None else signals.rounded(high - low),

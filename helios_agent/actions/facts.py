@@ -28,8 +28,8 @@ from helios_agent.lottery import calendar
 from helios_agent.lottery.games import WEEKDAY_NAMES, Era, Game
 from helios_agent.metacognition.facts import Facts, Networks, Upkeep
 from helios_agent.metacognition.gaps import Seen
+from helios_agent.metacognition.measures import HOUR_US, RECENT
 from helios_agent.metacognition.series import LENGTH, STEADY, Past
-from helios_agent.metacognition.signals import HOUR_US, RECENT
 from helios_agent.store import Reader
 
 BETS = tuple(spec.name for spec in CATALOGUE.values() if spec.prior is not None)

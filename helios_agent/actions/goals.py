@@ -8,7 +8,7 @@ from loguru import logger
 
 from helios_agent.clock import to_us
 from helios_agent.config import Config
-from helios_agent.config.model import Goal as Setting
+from helios_agent.config.decisions import Goal as Setting
 from helios_agent.errors import ConfigError, NotFound, Refused
 from helios_agent.journal import goals as stored
 from helios_agent.journal.goals import StoredGoal

@@ -14,7 +14,8 @@ from helios_agent.actions import goals as actions
 from helios_agent.agent import Agent
 from helios_agent.commands import terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName
-from helios_agent.config import Config, model
+from helios_agent.config import Config
+from helios_agent.config.decisions import Goal
 from helios_agent.errors import Refused
 from helios_agent.journal.journal import Transaction
 from helios_agent.web import goals, text, views
@@ -65,7 +66,7 @@ def set_goal(
         "priority": priority, "deadline": deadline, "after": after or [],
     }  # fmt: skip
     try:
-        wanted = model.Goal.model_validate(said)
+        wanted = Goal.model_validate(said)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
         raise Refused("; ".join(faults)) from None

@@ -1,4 +1,4 @@
-"""Every setting: its type, bounds and default in `model.py`, how it is read in `load.py`."""
+"""Every setting: its type, bounds and default in `model` and `decisions`, how it is read in `load`."""
 
 from helios_agent.config.load import load
 from helios_agent.config.model import Config

@@ -4,116 +4,34 @@ The settings are explained, with their defaults, in `config/helios.yaml`.
 """
 
 import re
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     HttpUrl,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from helios_agent.config import cron
 from helios_agent.config.cron import Trigger
+from helios_agent.config.decisions import Decisions
+from helios_agent.config.kinds import (
+    ActionName,
+    Bytes,
+    GameName,
+    Name,
+    Seconds,
+    Section,
+    TimeZone,
+    distinct_names,
+)
 
 SHORTEST_EVERY_S = 60
 LONGEST_EVERY_S = 366 * 86_400
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-DURATION = r"^(\d+(\.\d+)?[smhd])+$"
-
-
-def _parse_duration(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(DURATION, value):
-        raise ValueError('a duration is written like "90s", "15m", "1h30m" or "7d"')
-    return sum(float(n) * _UNITS[unit] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd])", value))
-
-
-Seconds = Annotated[
-    float,
-    BeforeValidator(_parse_duration, json_schema_input_type=float | Annotated[str, Field(pattern=DURATION)]),
-]
-CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
-
-
-def _known_zone(zone: str) -> str:
-    try:
-        ZoneInfo(zone)
-    except (OSError, ValueError, ZoneInfoNotFoundError):
-        message = 'a time zone is named as in the IANA database, like "America/New_York"'
-        raise ValueError(message) from None
-    return zone
-
-
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
-_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-SIZE = r"^\d+(\.\d+)?(KiB|MiB|GiB)$"
-
-
-def _parse_size(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(SIZE, value):
-        raise ValueError('a size is a number of bytes, or written like "64MiB" or "1.5GiB"')
-    return int(float(value[:-3]) * _BYTES[value[-3:]])
-
-
-Bytes = Annotated[
-    int,
-    BeforeValidator(_parse_size, json_schema_input_type=int | Annotated[str, Field(pattern=SIZE)]),
-]
-GameName = Literal["powerball", "megamillions", "simulated"]
-ActionName = Literal[
-    "ingest", "score", "forecast", "train", "tune", "assess", "decide", "reflect", "backup", "verify",
-    "compact",
-]  # fmt: skip
-"""What a schedule or a request can ask for."""
-UPKEEP_ACTIONS = ("backup", "verify", "compact")
-"""Those of them that concern the journal; the others concern one game."""
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
-
-
-def _distinct_names(items: tuple[N, ...]) -> tuple[N, ...]:
-    names = [item.name for item in items]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"names must differ; used more than once: {', '.join(twice)}")
-    return items
-
-
-class Section(BaseModel):
-    """A group of settings: frozen, and refusing what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _yes_is_no_number(cls, value: object, field: ValidationInfo) -> object:
-        """Refuse what YAML reads as true or false (yes, no, on, off) where that is not meant."""
-        if isinstance(value, bool) and cls.model_fields[str(field.field_name)].annotation is not bool:
-            raise ValueError("true and false (yes, no, on, off) mean nothing here")
-        return value
 
 
 class Paths(Section):
@@ -162,7 +80,7 @@ class GameFeeds(Section):
     @field_validator("feeds")
     @classmethod
     def _distinct(cls, feeds: tuple[Feed, ...]) -> tuple[Feed, ...]:
-        return _distinct_names(feeds)
+        return distinct_names(feeds)
 
 
 class Feeds(Section):
@@ -279,122 +197,6 @@ def draws_needed(sequence: int, validation: float) -> int:
         draws += 1
 
 
-Chosen = Literal[
-    "ingest", "train", "train-warm", "tune", "backtest", "promote", "rollback", "retire", "adjust",
-    "compact", "backup", "verify", "alert", "ask",
-]  # fmt: skip
-"""What a decision can choose, besides waiting."""
-
-
-class Budget(Section):
-    """The most processor time that decisions may spend on jobs."""
-
-    cpu_per_day: Seconds = Field(7200, ge=0)
-    cpu_per_month: Seconds = Field(72_000, ge=0)
-
-
-class QuietHours(Section):
-    """When no long computation is begun: from start to end, on the clocks of timezone."""
-
-    start: Annotated[str, Field(pattern=CLOCK)]
-    end: Annotated[str, Field(pattern=CLOCK)]
-    timezone: TimeZone = "UTC"
-
-    @model_validator(mode="after")
-    def _end_sometime(self) -> "QuietHours":
-        if self.start == self.end:
-            raise ValueError(f"start and end are both {self.start}: there would be no other hours")
-        return self
-
-
-SignalName = Literal[
-    "evidence", "evidence_peak", "fairness_p", "evidence_registered", "draws_known", "draws_scored",
-    "draws_registered", "skill", "skill_low", "skill_high", "calibration_error", "confidence",
-    "leader_weight", "expert_disagreement", "regret", "change", "change_clearest", "change_age",
-    "challenger", "challenger_trial", "challenger_gain", "champion_gain", "challenger_loss", "champion_loss",
-    "validation_gap", "live_gap", "learning_progress", "smallest_visible_factor", "staleness",
-    "failed_trainings", "diverged_trainings", "draws_since_search", "draws_since_backtest",
-    "decision_effectiveness", "missing_draws", "draw_overdue", "feed_silence", "feed_disagreement",
-    "open_incidents", "compute_day", "compute_month", "compute_left_day", "compute_left_month",
-    "storage_used", "schedule_lateness", "webhook_failures", "backup_age", "verification_age",
-]  # fmt: skip
-"""What an assessment measures of a game, see `metacognition.signals`: what a goal can be about."""
-
-
-LATEST_DEADLINE = date(2200, 1, 1)
-
-
-class Goal(Section):
-    """A value that a signal of a game is to reach."""
-
-    id: Name
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    game: GameName
-    metric: SignalName
-    target: float
-    direction: Literal["at least", "at most"]
-    priority: Literal["critical", "high", "medium", "low"] = "medium"
-    deadline: Annotated[date, Field(le=LATEST_DEADLINE)] | None = None
-    after: tuple[Name, ...] = ()
-
-
-class Decisions(Section):
-    """The policy by which decisions are made."""
-
-    autonomy: dict[Chosen, Literal["observe", "propose", "act"]] = {}
-    retrain_after_draws: int = Field(13, ge=1)
-    tune_after_draws: int = Field(312, ge=1)
-    backtest_after_draws: int = Field(156, ge=1)
-    evaluation_draws: int = Field(13, ge=1, le=1000)
-    ingest_after: Seconds = Field(28_800, ge=60)
-    backup_after: Seconds = Field(129_600, ge=60)
-    verify_after: Seconds = Field(864_000, ge=60)
-    compact_at: float = Field(0.9, gt=0, le=1)
-    alarm_level: float = Field(0.01, gt=0, lt=0.5)
-    change_alarm_years: float = Field(20, ge=1, le=10_000)
-    cooldown: Seconds = Field(86_400, ge=0)
-    cooldowns: dict[Chosen, Annotated[Seconds, Field(ge=0)]] = {"ask": 604_800}
-    budget: Budget = Budget()
-    cpu_price: float = Field(0.1, ge=0, le=1000)
-    disk_price: float = Field(0.1, ge=0, le=1000)
-    quiet_hours: QuietHours | None = None
-    approval: Seconds = Field(604_800, ge=60)
-    goals: tuple[Goal, ...] = ()
-
-    @field_validator("autonomy")
-    @classmethod
-    def _tells_or_does_not(cls, autonomy: dict[str, str]) -> dict[str, str]:
-        for action in ("alert", "ask"):
-            if autonomy.get(action) == "propose":
-                raise ValueError(f"{action} only tells a person something: it can act or observe")
-        return autonomy
-
-    @field_validator("goals")
-    @classmethod
-    def _can_be_reached(cls, goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
-        return _without_cycles(goals)
-
-
-def _without_cycles(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
-    """Return goals, each of which can come after those it names. Raises ValueError with every mistake."""
-    mistakes = []
-    ids = [goal.id for goal in goals]
-    mistakes += [f"two goals have the id {twice}" for twice in sorted({i for i in ids if ids.count(i) > 1})]
-    after = {goal.id: goal.after for goal in goals}
-    for goal in goals:
-        mistakes += [
-            f"{goal.id} comes after {name}, which is no goal" for name in goal.after if name not in after
-        ]
-    left = {name: {before for before in befores if before in after} for name, befores in after.items()}
-    while ready := [name for name, befores in left.items() if not befores]:
-        left = {name: befores - set(ready) for name, befores in left.items() if befores}
-    if left:
-        mistakes.append(f"these goals wait for each other: {', '.join(sorted(left))}")
-    if mistakes:
-        raise ValueError("; ".join(mistakes))
-    return goals
-
-
 class Schedule(Section):
     name: Name
     action: ActionName
@@ -453,7 +255,7 @@ class Webhooks(Section):
     @field_validator("endpoints")
     @classmethod
     def _distinct(cls, endpoints: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
-        return _distinct_names(endpoints)
+        return distinct_names(endpoints)
 
 
 class Retention(Section):
@@ -502,7 +304,7 @@ class Config(Section):
     @field_validator("schedules")
     @classmethod
     def _distinct(cls, schedules: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
-        return _distinct_names(schedules)
+        return distinct_names(schedules)
 
     @model_validator(mode="after")
     def _lets_a_search_end(self) -> "Config":

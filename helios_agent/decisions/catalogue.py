@@ -407,4 +407,4 @@ CATALOGUE: dict[str, Spec] = {
         ),
     )
 }  # fmt: skip
-"""By name: those of config.model.Chosen."""
+"""By name: those of config.decisions.Chosen."""

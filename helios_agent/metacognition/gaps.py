@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from helios_agent.forecasting import evidence
 from helios_agent.metacognition.facts import Facts
-from helios_agent.metacognition.signals import LEAST_CALIBRATED, LEAST_LIVE
+from helios_agent.metacognition.measures import LEAST_CALIBRATED, LEAST_LIVE
 
 PRIOR_DRAWS = 200.0
 """How strongly it is believed that a ball is near its fair share: as after so many draws that said so."""

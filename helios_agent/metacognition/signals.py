@@ -4,21 +4,13 @@ Pure: facts in, values out. Each fact is a query of the journal's tables (see ac
 value can be computed again from the journal alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from helios_agent.forecasting import evidence, mixture
-from helios_agent.forecasting.experts import single_ball_hypotheses
+from helios_agent.forecasting import evidence
+from helios_agent.metacognition import measures
 from helios_agent.metacognition.facts import Facts
-
-VISIBLE_ALPHA = 0.01
-HOUR_US = 3_600_000_000
-RECENT = 50
-"""How many of the last draws, or choices, a mean is taken over."""
-LEAST_CALIBRATED = 30
-"""Fewest draws whose forecasts can be told to promise too much or too little."""
-LEAST_LIVE = 6
-"""Fewest draws that tell whether a network gains what it did in validation: two weeks of them."""
+from helios_agent.metacognition.measures import LEAST_CALIBRATED, LEAST_LIVE, RECENT
 
 Range = tuple[float | None, float | None]
 """Lowest and highest value at which all is well; None where there is no such bound."""
@@ -39,81 +31,6 @@ class Signal:
     healthy: Range
     source: str
     measure: Callable[[Facts], float | None]
-
-
-def _skill(bound: str) -> Callable[[Facts], float | None]:
-    def measure(facts: Facts) -> float | None:
-        value: float | None = getattr(evidence.skill_interval(facts.gains, evidence.SKILL_ALPHA), bound)
-        return value
-
-    return measure
-
-
-def _smallest_visible_factor(facts: Facts) -> float | None:
-    ball = facts.standings.get("ball")
-    if ball is None:
-        return None
-    hypotheses = single_ball_hypotheses(facts.white_count, ball.prior)
-    return evidence.smallest_visible_factor(
-        len(facts.gains), facts.white_count, facts.pick, VISIBLE_ALPHA, hypotheses
-    )
-
-
-def _hours_since(us: int | None, facts: Facts) -> float | None:
-    return None if us is None else max(0, facts.now_us - us) / HOUR_US
-
-
-def _mean(values: Sequence[float], least: int = 1) -> float | None:
-    return sum(values) / len(values) if len(values) >= least else None
-
-
-def _less(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first - second
-
-
-def _metric(metrics: Mapping[str, float] | None, name: str) -> float | None:
-    return None if metrics is None else metrics.get(name)
-
-
-def _loss(name: str | None, facts: Facts) -> float | None:
-    standing = facts.standings.get(name) if name is not None else None
-    return None if standing is None else 0.0 - standing.gain_nats
-
-
-def _validation_gap(facts: Facts) -> float | None:
-    newest = facts.networks.newest
-    return _less(_metric(newest, "training_gain_nats"), _metric(newest, "validation_gain_nats"))
-
-
-def _live_gap(facts: Facts) -> float | None:
-    networks = facts.networks
-    return _less(_metric(networks.newest, "validation_gain_nats"), _mean(networks.newest_gains, LEAST_LIVE))
-
-
-def _learning_progress(facts: Facts) -> float | None:
-    newest, before = facts.networks.newest, facts.networks.before
-    return _less(_metric(newest, "validation_gain_nats"), _metric(before, "validation_gain_nats"))
-
-
-def leader(weights: Mapping[str, float]) -> str | None:
-    """Return the forecaster that the mixture believes most, other than uniform; None if there is none."""
-    believed = {name: w for name, w in weights.items() if name not in (mixture.UNIFORM, mixture.RESERVE)}
-    return min(believed, key=lambda name: (-believed[name], name), default=None)
-
-
-def _leader_weight(facts: Facts) -> float | None:
-    name = leader(facts.weights)
-    return None if name is None else facts.weights[name]
-
-
-def _schedule_lateness(facts: Facts) -> float | None:
-    late_us = [max(0, seen_us - due_us) for due_us, seen_us in facts.upkeep.firings_us]
-    return max(late_us) / HOUR_US if late_us else None
-
-
-def _failed(facts: Facts) -> Sequence[str]:
-    ended = [*facts.trainings, "done"]
-    return ended[: ended.index("done")]
 
 
 SCORES = "forecast.scored and history.scored of the game's current era (that of its newest draw)"
@@ -175,21 +92,21 @@ SIGNALS: tuple[Signal, ...] = (
         "The mixture's mean log-score gain over uniform.",
         ANY,
         f"{SCORES}: the mean of mixture_gain.",
-        _skill("mean"),
+        measures.skill("mean"),
     ),
     Signal(
         "skill_low", "nats per draw",
         "Lower bound of the 95 % asymptotic confidence sequence of the skill.",
         ANY,
         f"{SCORES}: from number, mean and standard deviation of mixture_gain, by evidence.skill_interval.",
-        _skill("low"),
+        measures.skill("low"),
     ),
     Signal(
         "skill_high", "nats per draw",
         "Upper bound of the 95 % asymptotic confidence sequence of the skill.",
         (0.0, None),
         f"{SCORES}: as skill_low.",
-        _skill("high"),
+        measures.skill("high"),
     ),
     Signal(
         "calibration_error", "probability",
@@ -199,7 +116,7 @@ SIGNALS: tuple[Signal, ...] = (
         (-0.01, 0.01),
         f"The last {RECENT} forecast.scored of the era that have calibration: the mean of "
         "calibration.expected − calibration.drawn.",
-        lambda f: _mean(f.overstated, LEAST_CALIBRATED),
+        lambda f: measures.mean(f.overstated, LEAST_CALIBRATED),
     ),
     Signal(
         "confidence", "probability",
@@ -214,7 +131,7 @@ SIGNALS: tuple[Signal, ...] = (
         "The largest weight in the mixture of a forecaster other than uniform.",
         ANY,
         f"{LAST}: the weights as for confidence.",
-        _leader_weight,
+        measures.leader_weight,
     ),
     Signal(
         "expert_disagreement", "probability",
@@ -274,14 +191,14 @@ SIGNALS: tuple[Signal, ...] = (
         ANY,
         "forecast.scored of the era after the model.trained or model.imported of the challenger: the mean of "
         f"gains[name@version] over the last {RECENT} that have it.",
-        lambda f: _mean(f.networks.challenger_gains),
+        lambda f: measures.mean(f.networks.challenger_gains),
     ),
     Signal(
         "champion_gain", "nats per draw",
         f"The champion's mean log-score gain over uniform, over its last {RECENT} draws since its promotion.",
         ANY,
         "forecast.scored of the era after the last model.promoted of the champion: as challenger_gain.",
-        lambda f: _mean(f.networks.champion_gains),
+        lambda f: measures.mean(f.networks.champion_gains),
     ),
     Signal(
         "challenger_loss",
@@ -290,7 +207,7 @@ SIGNALS: tuple[Signal, ...] = (
         "forecasts being right.",
         (None, 4.605),
         f"{LAST}: −gain_nats of the challenger's name@version in ledger.standings, if it has one.",
-        lambda f: _loss(f.networks.challenger, f),
+        lambda f: measures.loss(f.networks.challenger, f),
     ),
     Signal(
         "champion_loss",
@@ -298,7 +215,7 @@ SIGNALS: tuple[Signal, ...] = (
         "What the champion lost to uniform in all since it joined, as challenger_loss.",
         (None, 4.605),
         f"{LAST}: −gain_nats of the champion's name@version in ledger.standings, if it has one.",
-        lambda f: _loss(f.networks.champion, f),
+        lambda f: measures.loss(f.networks.champion, f),
     ),
     Signal(
         "validation_gap", "nats per draw",
@@ -307,7 +224,7 @@ SIGNALS: tuple[Signal, ...] = (
         (None, 0.05),
         "The last model.trained or model.imported of the era: metrics.training_gain_nats − "
         "metrics.validation_gain_nats.",
-        _validation_gap,
+        measures.validation_gap,
     ),
     Signal(
         "live_gap", "nats per draw",
@@ -316,7 +233,7 @@ SIGNALS: tuple[Signal, ...] = (
         (None, 0.05),
         "The last model.trained or model.imported of the era: metrics.validation_gain_nats; forecast.scored "
         "after it: as challenger_gain.",
-        _live_gap,
+        measures.live_gap,
     ),
     Signal(
         "learning_progress", "nats per draw",
@@ -324,7 +241,7 @@ SIGNALS: tuple[Signal, ...] = (
         (-0.05, None),
         "The last two model.trained or model.imported of the era, of different versions: "
         "metrics.validation_gain_nats.",
-        _learning_progress,
+        measures.learning_progress,
     ),
     Signal(
         "smallest_visible_factor", "times",
@@ -332,7 +249,7 @@ SIGNALS: tuple[Signal, ...] = (
         ANY,
         f"{SCORES}: how many; and of the last, ledger.standings.ball.prior, by "
         "evidence.smallest_visible_factor.",
-        _smallest_visible_factor,
+        measures.smallest_visible_factor,
     ),
     Signal(
         "staleness", "draws",
@@ -349,7 +266,7 @@ SIGNALS: tuple[Signal, ...] = (
         (None, 1.0),
         "intent.created or .proposed of train or tune for the game within 30 days, the last first, with "
         "their intent.done, .failed or .dead: how many before the first that is done.",
-        lambda f: float(len(_failed(f))),
+        lambda f: float(len(measures.failed(f))),
     ),
     Signal(
         "diverged_trainings", "trainings",
@@ -357,7 +274,7 @@ SIGNALS: tuple[Signal, ...] = (
         (None, 0.0),
         "As failed_trainings: those of them whose intent.failed has an error that begins with «training "
         "diverged».",
-        lambda f: float(_failed(f).count("diverged")),
+        lambda f: float(measures.failed(f).count("diverged")),
     ),
     Signal(
         "draws_since_search", "draws",
@@ -380,7 +297,7 @@ SIGNALS: tuple[Signal, ...] = (
         ANY,
         f"The last {RECENT} decision.measured of the game, by time and id, of the actions train, train-warm, "
         "tune, backtest and ingest: the mean of success.",
-        lambda f: _mean(f.successes),
+        lambda f: measures.mean(f.successes),
     ),
     Signal(
         "missing_draws", "draws",
@@ -394,14 +311,14 @@ SIGNALS: tuple[Signal, ...] = (
         "Time since the oldest draw that is missing was held; 0 if none is missing.",
         (None, 24.0),
         "As missing_draws.",
-        lambda f: _hours_since(min(f.missing_since_us, default=f.now_us), f),
+        lambda f: measures.hours_since(min(f.missing_since_us, default=f.now_us), f),
     ),
     Signal(
         "feed_silence", "hours",
         "Time since any feed of this game last answered.",
         (None, 24.0),
         "The last feed.read of the game: its time.",
-        lambda f: _hours_since(f.feed_read_us, f),
+        lambda f: measures.hours_since(f.feed_read_us, f),
     ),
     Signal(
         "feed_disagreement", "draws",
@@ -459,7 +376,7 @@ SIGNALS: tuple[Signal, ...] = (
         (None, 1.0),
         "Of each schedule the schedule.fired with the largest due_us, but for those that a schedule.rewound "
         "took back, if it is of the last 30 days: the largest of time − due_us.",
-        _schedule_lateness,
+        measures.schedule_lateness,
     ),
     Signal(
         "webhook_failures", "messages",
@@ -474,14 +391,14 @@ SIGNALS: tuple[Signal, ...] = (
         "Time since the last verified backup, or since the journal was begun if there is none.",
         (None, 48.0),
         "The last backup.completed, else the oldest event in the database: its time.",
-        lambda f: _hours_since(f.upkeep.backup_us, f),
+        lambda f: measures.hours_since(f.upkeep.backup_us, f),
     ),
     Signal(
         "verification_age", "hours",
         "Time since the journal was last verified, or since it was begun if it never was.",
         (None, 264.0),
         "The last journal.verified, else the oldest event in the database: its time.",
-        lambda f: _hours_since(f.upkeep.verified_us, f),
+        lambda f: measures.hours_since(f.upkeep.verified_us, f),
     ),
 )  # fmt: skip
 

@@ -17,11 +17,12 @@ from typing import Any, NoReturn
 from loguru import logger
 
 from helios_agent.actions import control
-from helios_agent.agent import Agent, Health, Ports, live, open_agent
+from helios_agent.agent import Agent, Health, Ports, open_agent
 from helios_agent.clock import SECOND_US
 from helios_agent.config import Config
 from helios_agent.errors import HeliosError, Refused, StoreError
 from helios_agent.journal import intents
+from helios_agent.lifecycle import live
 from helios_agent.simulation import loop as loops
 from helios_agent.simulation import world
 from helios_agent.simulation.faults import Turn

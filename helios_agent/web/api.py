@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from helios_agent.actions.train import SCRATCH
 from helios_agent.agent import Agent, Health
 from helios_agent.clock import SECOND_US
-from helios_agent.config.model import ActionName
+from helios_agent.config.kinds import ActionName
 from helios_agent.errors import NotFound
 from helios_agent.journal import events, intents
 from helios_agent.web import answers, metrics, views

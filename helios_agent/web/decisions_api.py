@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from helios_agent.agent import Agent
-from helios_agent.config.model import Chosen
+from helios_agent.config.decisions import Chosen
 from helios_agent.journal import events
 from helios_agent.web import answers, decisions, views
 from helios_agent.web.api import LAST, GameName, Seq, Served, searching

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from helios_agent.actions import goals as actions
-from helios_agent.config import model
+from helios_agent.config.decisions import Goal
 from helios_agent.web import goals
 from helios_agent.web.api import Served
 
@@ -32,7 +32,7 @@ async def show_goal(agent: Served, goal_id: str) -> dict[str, Any]:
 
 
 @router.post("/api/goals", status_code=201)
-async def set_goal(agent: Served, body: model.Goal, response: Response) -> dict[str, Any]:
+async def set_goal(agent: Served, body: Goal, response: Response) -> dict[str, Any]:
     """Set a goal; it is measured by the next assessment, which is asked for."""
     change = partial(actions.set_out, config=agent.config, setting=body, by="http")
     goal_id = await agent.journal.record(change)

@@ -9,7 +9,7 @@ from helios_agent.actions import history, runner
 from helios_agent.actions.action import WORK
 from helios_agent.clock import Clock, from_us, iso, to_us
 from helios_agent.config import Config
-from helios_agent.config.model import UPKEEP_ACTIONS, ActionName
+from helios_agent.config.kinds import UPKEEP_ACTIONS, ActionName
 from helios_agent.errors import NotFound, Refused
 from helios_agent.forecasting import served
 from helios_agent.forecasting.evidence import e_bh

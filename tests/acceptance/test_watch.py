@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from helios_agent import agent as agents
+from helios_agent import lifecycle
 from helios_agent.agent import STALE_PULSES, Agent, Ports, open_agent
 from helios_agent.clock import SystemClock, VirtualClock
 from helios_agent.config import Config
@@ -93,7 +93,7 @@ async def test_another_process_that_writes_is_noticed_until_the_journal_was_veri
 async def test_a_log_that_a_reader_keeps_from_being_emptied_is_an_incident_while_it_lasts(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agents, "WAL_LIMIT_BYTES", 200_000)
+    monkeypatch.setattr("helios_agent.agent.WAL_LIMIT_BYTES", 200_000)
     await agent.store.tidy(SystemClock())
     with closing(sqlite3.connect(f"file:{agent.store.path}?mode=ro", uri=True)) as reader:
         reader.execute("BEGIN")
@@ -127,7 +127,7 @@ async def test_a_disk_that_takes_nothing_at_the_start_is_waited_for_with_the_doo
         await closing.wait()
 
     async with open_agent(config, Ports(clock, open_store=open_read_only)) as agent:
-        living = asyncio.create_task(agents.live(agent, door, Notifier({}), stop))
+        living = asyncio.create_task(lifecycle.live(agent, door, Notifier({}), stop))
         await asked.wait()
         while clock.sleepers < 1:
             await agent.store.rows("SELECT 1")
@@ -137,7 +137,7 @@ async def test_a_disk_that_takes_nothing_at_the_start_is_waited_for_with_the_doo
         assert await events.tail(agent.store, limit=10) == []
 
         writing[0].execute("PRAGMA query_only = OFF")
-        await clock.advance(agents.RETRY_S)
+        await clock.advance(lifecycle.RETRY_S)
         await all_asleep(agent)
         assert agent.health().ready
         assert [e.kind for e in await events.tail(agent.store, limit=9, kinds=["agent.*"])] == [

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from helios_agent.actions import goals
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
-from helios_agent.config.model import Goal
+from helios_agent.config.decisions import Goal
 from helios_agent.errors import ConfigError, NotFound, Refused
 from helios_agent.journal import events, rebuild
 from helios_agent.journal import goals as stored

@@ -7,7 +7,7 @@ import yaml
 
 import helios_agent
 from helios_agent.config import Config, load
-from helios_agent.config.model import Section
+from helios_agent.config.kinds import Section
 from helios_agent.errors import ConfigError
 
 SHIPPED = Path(helios_agent.__file__).parents[1] / "config" / "helios.yaml"

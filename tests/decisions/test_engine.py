@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helios_agent.config.model import Chosen
+from helios_agent.config.decisions import Chosen
 from helios_agent.decisions import catalogue, engine, situation
 from helios_agent.decisions.catalogue import CATALOGUE
 from helios_agent.decisions.engine import Candidate, Decision

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from loguru import logger
 
-from helios_agent.agent import Agent, Ports, live, open_agent
+from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.config import Config
 from helios_agent.journal import chain
+from helios_agent.lifecycle import live
 from helios_agent.store.readers import read_only
 from helios_agent.systemd import Notifier
 

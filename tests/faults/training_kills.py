@@ -30,7 +30,7 @@ from typing import Any
 from loguru import logger
 
 from helios_agent.actions import train, versions
-from helios_agent.agent import Agent, Ports, live, open_agent
+from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import SystemClock, from_us
 from helios_agent.config import Config
 from helios_agent.config.model import Work
@@ -38,6 +38,7 @@ from helios_agent.errors import HeliosError
 from helios_agent.journal import chain, draws, intents, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
+from helios_agent.lifecycle import live
 from helios_agent.lottery import calendar
 from helios_agent.lottery.draws import Draw
 from helios_agent.lottery.games import SIMULATED

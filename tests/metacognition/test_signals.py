@@ -7,12 +7,12 @@ import pytest
 from helios_agent.actions import decide
 from helios_agent.clock import from_us
 from helios_agent.config import Config
-from helios_agent.config.model import SignalName
+from helios_agent.config.decisions import SignalName
 from helios_agent.forecasting import evidence
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.forecasting.mixture import Standing
 from helios_agent.lottery.games import game
-from helios_agent.metacognition import signals
+from helios_agent.metacognition import measures, signals
 from helios_agent.metacognition.facts import Facts
 from tests.metacognition.facts import FACTS, HOUR_US, NOTHING, NOW_US
 
@@ -188,9 +188,9 @@ def test_one_unlucky_draw_of_a_network_is_not_unhealthy() -> None:
 
 
 def test_the_leader_is_whom_the_mixture_believes_most_besides_uniform() -> None:
-    assert signals.leader(FACTS.weights) == "recency"
-    assert signals.leader(NOTHING.weights) is None
-    assert signals.leader({"uniform": 0.5, "b": 0.25, "a": 0.25}) == "a"
+    assert measures.leader(FACTS.weights) == "recency"
+    assert measures.leader(NOTHING.weights) is None
+    assert measures.leader({"uniform": 0.5, "b": 0.25, "a": 0.25}) == "a"
 
 
 def test_a_tiny_probability_is_not_rounded_to_none() -> None:

@@ -1,0 +1,91 @@
+"""How signals follow from facts: what `signals` defines, computed. Pure; None where it cannot be said yet."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from helios_agent.forecasting import evidence, mixture
+from helios_agent.forecasting.experts import single_ball_hypotheses
+from helios_agent.metacognition.facts import Facts
+
+VISIBLE_ALPHA = 0.01
+HOUR_US = 3_600_000_000
+RECENT = 50
+"""How many of the last draws, or choices, a mean is taken over."""
+LEAST_CALIBRATED = 30
+"""Fewest draws whose forecasts can be told to promise too much or too little."""
+LEAST_LIVE = 6
+"""Fewest draws that tell whether a network gains what it did in validation: two weeks of them."""
+
+
+def skill(bound: str) -> Callable[[Facts], float | None]:
+    def measure(facts: Facts) -> float | None:
+        value: float | None = getattr(evidence.skill_interval(facts.gains, evidence.SKILL_ALPHA), bound)
+        return value
+
+    return measure
+
+
+def smallest_visible_factor(facts: Facts) -> float | None:
+    ball = facts.standings.get("ball")
+    if ball is None:
+        return None
+    hypotheses = single_ball_hypotheses(facts.white_count, ball.prior)
+    return evidence.smallest_visible_factor(
+        len(facts.gains), facts.white_count, facts.pick, VISIBLE_ALPHA, hypotheses
+    )
+
+
+def hours_since(us: int | None, facts: Facts) -> float | None:
+    return None if us is None else max(0, facts.now_us - us) / HOUR_US
+
+
+def mean(values: Sequence[float], least: int = 1) -> float | None:
+    return sum(values) / len(values) if len(values) >= least else None
+
+
+def _less(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second
+
+
+def _metric(metrics: Mapping[str, float] | None, name: str) -> float | None:
+    return None if metrics is None else metrics.get(name)
+
+
+def loss(name: str | None, facts: Facts) -> float | None:
+    standing = facts.standings.get(name) if name is not None else None
+    return None if standing is None else 0.0 - standing.gain_nats
+
+
+def validation_gap(facts: Facts) -> float | None:
+    newest = facts.networks.newest
+    return _less(_metric(newest, "training_gain_nats"), _metric(newest, "validation_gain_nats"))
+
+
+def live_gap(facts: Facts) -> float | None:
+    networks = facts.networks
+    return _less(_metric(networks.newest, "validation_gain_nats"), mean(networks.newest_gains, LEAST_LIVE))
+
+
+def learning_progress(facts: Facts) -> float | None:
+    newest, before = facts.networks.newest, facts.networks.before
+    return _less(_metric(newest, "validation_gain_nats"), _metric(before, "validation_gain_nats"))
+
+
+def leader(weights: Mapping[str, float]) -> str | None:
+    """Return the forecaster that the mixture believes most, other than uniform; None if there is none."""
+    believed = {name: w for name, w in weights.items() if name not in (mixture.UNIFORM, mixture.RESERVE)}
+    return min(believed, key=lambda name: (-believed[name], name), default=None)
+
+
+def leader_weight(facts: Facts) -> float | None:
+    name = leader(facts.weights)
+    return None if name is None else facts.weights[name]
+
+
+def schedule_lateness(facts: Facts) -> float | None:
+    late_us = [max(0, seen_us - due_us) for due_us, seen_us in facts.upkeep.firings_us]
+    return max(late_us) / HOUR_US if late_us else None
+
+
+def failed(facts: Facts) -> Sequence[str]:
+    ended = [*facts.trainings, "done"]
+    return ended[: ended.index("done")]
