@@ -23,24 +23,10 @@ def is_on(tx: Transaction) -> bool:
     return all(row["is_on"] for row in tx.rows(_SQL))
 
 
-_NOT_BEGUN = """
-    SELECT intent.id, intent.action FROM intent JOIN choice USING (id)
-    WHERE intent.state = 'ready' AND intent.expires_us IS NULL AND intent.action NOT IN ('alert', 'ask')
-"""
-"""What decisions chose and nobody approved, but for what only tells a person."""
-
-
 def switch(tx: Transaction, on: bool, by: str) -> None:
-    """Have the agent decide for itself, or stop that; journaled where it changes anything.
-
-    Stopped, what decisions chose and what has not begun is cancelled. What runs goes on, and what is proposed
-    or was approved is a person's to answer for.
-    """
-    if on == is_on(tx):
-        return
-    switched = tx.append("autonomy.switched", {"is_on": on, "by": by})
-    for row in () if on else tx.rows(_NOT_BEGUN):
-        tx.append("intent.cancelled", {"id": row["id"], "action": row["action"]}, switched.seq)
+    """Have the agent decide for itself, or stop that; journaled where it changes anything."""
+    if on != is_on(tx):
+        tx.append("autonomy.switched", {"is_on": on, "by": by})
 
 
 async def standing(store: Reader) -> Autonomy:
