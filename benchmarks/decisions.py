@@ -1,14 +1,16 @@
 """What the agent's decisions cost, and what they are worth, in careers of years under the virtual clock.
 
 The real agent lives before a machine that is fair for ever, and before two that cease to be, with the policy
-that it has by default; with the same and no limit to what it may spend; and with two that decide nothing, but
-train a network after every draw, or once a week. Told are the CPU seconds that learning took a draw, as the
-cost of each job is reckoned (`simulation.inline.cost_s`), and after how many draws of the changed machine the
-alarm came.
+that it has by default, and with the same and no limit to what it may spend. Beside them live two that decide
+nothing, but train a network after every draw, or once a week: a fifth of the lives, for they cost about the
+same and take long. Told are the CPU seconds that learning took a draw, as the cost of each job is reckoned
+(`simulation.inline.cost_s`), after how many draws of the changed machine the alarm came, and then, life by
+life, what the agent's are beside the others.
 
     python benchmarks/decisions.py [SEEDS] [YEARS] [FIRST_SEED]
 """
 
+import math
 import shutil
 import statistics
 import sys
@@ -32,6 +34,8 @@ LIVED = (
     ("fair", "always"), ("fair", "weekly"),
 )  # fmt: skip
 FEWEST_YEARS = 4
+LEAST_S = 0.001
+"""CPU seconds a draw that count as none."""
 FIXED = ("always", "weekly")
 FEWER = 5
 """What trains by the calendar costs about the same in every life, and much to live: fewer lives will do."""
@@ -81,13 +85,19 @@ def compared(found: Mapping[tuple[str, str], Sequence[Career]], years: int) -> I
     yield _listed(shares)
     for machine in ("one ball x3", "log-sd 0.4"):
         pairs = zip(found[machine, "agent"], found[machine, "unlimited"], strict=True)
-        ratios = [a.delay / b.delay if a.delay and b.delay else float("inf") for a, b in pairs]
+        ratios = [_late(a.delay) / _late(b.delay) for a, b in pairs]
         yield f"{machine}: the alarm's delay, of that with an unlimited budget (bar: 1.2)\n{_listed(ratios)}"
         half = years // 2
         growth = [
-            career.per_draw(half, years) / career.per_draw(1, half - 1) for career in found[machine, "agent"]
+            career.per_draw(half, years) / max(career.per_draw(1, half - 1), LEAST_S)
+            for career in found[machine, "agent"]
         ]
         yield f"{machine}: CPU seconds a draw since the change, of those before it\n{_listed(growth)}"
+
+
+def _late(delay: int | None) -> float:
+    """Return after how many draws the alarm came, the first counted as 1; infinity if it never did."""
+    return math.inf if delay is None else delay + 1.0
 
 
 def _listed(values: Iterable[float]) -> str:
@@ -98,7 +108,7 @@ def main() -> None:
     arguments = [int(word) for word in sys.argv[1:]]
     seeds, years, first = (*arguments, *(3, 10, 1)[len(arguments) :])
     if years < FEWEST_YEARS:
-        sys.exit(f"YEARS is {years}; expected {FEWEST_YEARS} or more: two before a change, and two after it")
+        sys.exit(f"YEARS is {years}; expected {FEWEST_YEARS} or more: machines change in the middle")
     plans = {
         (machine, policy): [
             Plan(machine, policy, seed, years, years // 2)

@@ -1,3 +1,8 @@
 """Helios: forecasts a lottery in advance, scores itself, and says honestly what it found."""
 
+import sys
+
 __version__ = "0.1.0"
+
+# httpx has a command of its own, which it loads where it can, with 5 MB of libraries for terminals.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

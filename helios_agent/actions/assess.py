@@ -12,6 +12,7 @@ from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.actions.facts import Gathered
 from helios_agent.clock import from_us
 from helios_agent.config import Config
+from helios_agent.decisions.policy import Policy
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
@@ -37,14 +38,24 @@ async def run(context: Context, intent: Intent) -> Commit:
 ACTION = Action("assess", CORE, run)
 
 
+def limits_of(policy: Policy, factors: Mapping[str, float]) -> signals.Limits:
+    """Return by which limits decisions are made: those of the policy, as decisions have changed them."""
+    return signals.Limits(
+        retrain_after_draws=policy.retrain_after_draws * factors.get("retrain_after_draws", 1.0),
+        ingest_after_hours=policy.ingest_after_hours,
+        backup_after_hours=policy.backup_after_hours,
+        verify_after_hours=policy.verify_after_hours,
+        compact_at=policy.compact_at,
+        alarm_level=policy.alarm_level,
+    )
+
+
 def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
     """Return what an assessment says of what was gathered."""
     seen, upkeep = gathered.facts, gathered.facts.upkeep
     policy = decide.policy(config, rules, from_us(seen.now_us))
     measured = signals.assess(seen)
-    healthy = signals.healthy(
-        policy.retrain_after_draws, policy.backup_after_hours, policy.verify_after_hours
-    )
+    healthy = signals.healthy(limits_of(policy, gathered.factors))
     unhealthy = signals.unhealthy(measured, healthy)
     found = gaps.find(seen, gathered.seen, measured, policy.fewest_draws, policy.alarm_level)
     chosen = strategy.choose(

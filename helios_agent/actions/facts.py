@@ -17,6 +17,7 @@ from helios_agent.journal import (
     events,
     forecasts,
     models,
+    parameters,
     retention,
     searches,
     spending,
@@ -38,11 +39,15 @@ BETS = tuple(spec.name for spec in CATALOGUE.values() if spec.prior is not None)
 
 @dataclass(frozen=True)
 class Gathered:
-    """Facts, what happened by ball, condition and draw, and up to which event they are told."""
+    """Facts, what happened by ball, condition and draw, and up to which event they are told.
+
+    factors: by which decisions have multiplied settings of the game.
+    """
 
     facts: Facts
     seen: Seen
     past: Past
+    factors: Mapping[str, float]
     seq: int
 
 
@@ -97,7 +102,7 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
         delays=await _delays(store, rules, era),
         costs=await assessments.training_costs(store, rules.name, LENGTH),
     )
-    return Gathered(facts, seen, past, head.seq)
+    return Gathered(facts, seen, past, await parameters.read(store, rules.name), head.seq)
 
 
 async def _gains(store: Reader, rules: Game, era: Era, active: Sequence[Model]) -> dict[str, list[float]]:

@@ -81,6 +81,7 @@ N = TypeVar("N", bound=Named)
 
 
 def distinct_names(items: tuple[N, ...]) -> tuple[N, ...]:
+    """Return items whose names differ. Raises ValueError."""
     names = [item.name for item in items]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

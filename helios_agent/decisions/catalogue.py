@@ -290,8 +290,8 @@ def _learning_rate(it: Situation) -> Iterable[Option]:
     name = "learning_rate"
     target, factor = f"{it.game}/{name}", it.factor(name)
     diverged = it.signals.get("diverged_trainings")
-    # As many halvings as trainings that diverged: one that has been answered is not answered again.
-    if diverged is None or factor > max(LEAST_FACTOR, 0.5**diverged):
+    # As many halvings as trainings diverged since the last success: what has been answered is not again.
+    if factor > max(LEAST_FACTOR, 0.5 ** (diverged or 0.0)):
         reason = f"trainings that diverged: {diverged or 0.0:.0f}; a smaller learning rate may do better"
         yield Option(
             target, diverged, reason, None, _unknown(it, "diverged_trainings"), _factor(factor / 2, reason),

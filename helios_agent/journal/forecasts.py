@@ -148,7 +148,7 @@ async def scores_of(store: Reader, game: str, days: list[str]) -> dict[str, Scor
         f"SELECT {SCORE_COLUMNS} FROM score WHERE game = ? AND day IN (SELECT value FROM json_each(?))",  # noqa: S608
         (game, json.dumps(days)),
     )
-    return {row["day"]: Score(**dict(row)) for row in rows}
+    return {row["day"]: Score(*row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ LEAST_LIVE = 6
 
 
 def skill(bound: str) -> Callable[[Facts], float | None]:
+    """Return what measures the mean of the skill, or a bound of its confidence sequence, nats per draw."""
+
     def measure(facts: Facts) -> float | None:
         value: float | None = getattr(evidence.skill_interval(facts.gains, evidence.SKILL_ALPHA), bound)
         return value
@@ -25,6 +27,7 @@ def skill(bound: str) -> Callable[[Facts], float | None]:
 
 
 def smallest_visible_factor(facts: Facts) -> float | None:
+    """Return how many times as heavy a single ball must be to have shown by now."""
     ball = facts.standings.get("ball")
     if ball is None:
         return None
@@ -35,10 +38,12 @@ def smallest_visible_factor(facts: Facts) -> float | None:
 
 
 def hours_since(us: int | None, facts: Facts) -> float | None:
+    """Return the hours since an instant, 0 if the clock was set back to before it."""
     return None if us is None else max(0, facts.now_us - us) / HOUR_US
 
 
 def mean(values: Sequence[float], least: int = 1) -> float | None:
+    """Return the mean of values, None of fewer than `least`."""
     return sum(values) / len(values) if len(values) >= least else None
 
 
@@ -51,21 +56,25 @@ def _metric(metrics: Mapping[str, float] | None, name: str) -> float | None:
 
 
 def loss(name: str | None, facts: Facts) -> float | None:
+    """Return what a forecaster lost to uniform in all, nats; None if it has no standing."""
     standing = facts.standings.get(name) if name is not None else None
     return None if standing is None else 0.0 - standing.gain_nats
 
 
 def validation_gap(facts: Facts) -> float | None:
+    """Return what the newest network gained more on draws that it was trained on, nats per draw."""
     newest = facts.networks.newest
     return _less(_metric(newest, "training_gain_nats"), _metric(newest, "validation_gain_nats"))
 
 
 def live_gap(facts: Facts) -> float | None:
+    """Return what the newest network gained more in validation than since, nats per draw."""
     networks = facts.networks
     return _less(_metric(networks.newest, "validation_gain_nats"), mean(networks.newest_gains, LEAST_LIVE))
 
 
 def learning_progress(facts: Facts) -> float | None:
+    """Return what the newest network gained more in validation than the one before, nats per draw."""
     newest, before = facts.networks.newest, facts.networks.before
     return _less(_metric(newest, "validation_gain_nats"), _metric(before, "validation_gain_nats"))
 
@@ -77,15 +86,18 @@ def leader(weights: Mapping[str, float]) -> str | None:
 
 
 def leader_weight(facts: Facts) -> float | None:
+    """Return the weight of the leader."""
     name = leader(facts.weights)
     return None if name is None else facts.weights[name]
 
 
 def schedule_lateness(facts: Facts) -> float | None:
+    """Return by how many hours the latest of the schedules was late when it last fired."""
     late_us = [max(0, seen_us - due_us) for due_us, seen_us in facts.upkeep.firings_us]
     return max(late_us) / HOUR_US if late_us else None
 
 
-def failed(facts: Facts) -> Sequence[str]:
+def failed_in_a_row(facts: Facts) -> Sequence[str]:
+    """Return how the trainings since the last success ended, the newest first."""
     ended = [*facts.trainings, "done"]
     return ended[: ended.index("done")]

@@ -4,6 +4,7 @@ Pure: facts in, values out. Each fact is a query of the journal's tables (see ac
 value can be computed again from the journal alone.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -266,7 +267,7 @@ SIGNALS: tuple[Signal, ...] = (
         (None, 1.0),
         "intent.created or .proposed of train or tune for the game within 30 days, the last first, with "
         "their intent.done, .failed or .dead: how many before the first that is done.",
-        lambda f: float(len(measures.failed(f))),
+        lambda f: float(len(measures.failed_in_a_row(f))),
     ),
     Signal(
         "diverged_trainings", "trainings",
@@ -274,7 +275,7 @@ SIGNALS: tuple[Signal, ...] = (
         (None, 0.0),
         "As failed_trainings: those of them whose intent.failed has an error that begins with «training "
         "diverged».",
-        lambda f: float(measures.failed(f).count("diverged")),
+        lambda f: float(measures.failed_in_a_row(f).count("diverged")),
     ),
     Signal(
         "draws_since_search", "draws",
@@ -406,17 +407,33 @@ SIGNALS: tuple[Signal, ...] = (
 BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in SIGNALS}
 
 
-def healthy(
-    retrain_after_draws: float, backup_after_hours: float, verify_after_hours: float
-) -> dict[str, Range]:
-    """Return the healthy range of every signal; what is due by these limits may be a little late.
+@dataclass(frozen=True)
+class Limits:
+    """By which decisions about a game are made; in hours what ends so."""
+
+    retrain_after_draws: float
+    ingest_after_hours: float
+    backup_after_hours: float
+    verify_after_hours: float
+    compact_at: float
+    alarm_level: float
+
+
+def healthy(limits: Limits) -> dict[str, Range]:
+    """Return the healthy range of every signal: what is due by the limits may be as late as usual.
 
     Those of SIGNALS are the ranges under the limits that a policy has by default.
     """
+    lost = (None, round(-math.log(limits.alarm_level), 3))
     return {signal.name: signal.healthy for signal in SIGNALS} | {
-        "staleness": (None, 3.0 * retrain_after_draws),
-        "backup_age": (None, backup_after_hours * 4 / 3),
-        "verification_age": (None, verify_after_hours * 11 / 10),
+        "fairness_p": (limits.alarm_level, None),
+        "challenger_loss": lost,
+        "champion_loss": lost,
+        "staleness": (None, 3.0 * limits.retrain_after_draws),
+        "draw_overdue": (None, 3.0 * limits.ingest_after_hours),
+        "storage_used": (None, limits.compact_at),
+        "backup_age": (None, limits.backup_after_hours + 12.0),
+        "verification_age": (None, limits.verify_after_hours + 24.0),
     }
 
 

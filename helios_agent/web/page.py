@@ -55,7 +55,7 @@ TITLES = {
     "smallest_visible_factor": "Smallest visible bias",
     "staleness": "Draws the network has not seen",
     "failed_trainings": "Trainings failed in a row",
-    "diverged_trainings": "Trainings diverged in a row",
+    "diverged_trainings": "Of them, diverged",
     "draws_since_search": "Draws since the last search",
     "draws_since_backtest": "Draws since the last backtest",
     "decision_effectiveness": "Choices that did what they should",

@@ -361,9 +361,7 @@ def test_what_is_to_be_approved_is_proposed() -> None:
 def test_a_signal_that_cannot_be_said_presses_for_nothing_and_the_decision_says_so() -> None:
     decision = decide(dict.fromkeys(NAMES, None))
     assert decision.chosen == ()
-    assert set(decision.without) >= {
-        "staleness", "backup_age", "draw_overdue", "failed_trainings", "diverged_trainings",
-    }  # fmt: skip
+    assert set(decision.without) >= {"staleness", "backup_age", "draw_overdue", "failed_trainings"}
     assert "Decided without " in decision.rationale
     train = named(decision, "train")
     assert (train.score, train.blocked) == (None, "it cannot be weighed: staleness unknown")
@@ -385,21 +383,27 @@ def test_without_a_network_none_is_improved_and_none_is_promoted() -> None:
 
 
 def test_trainings_that_diverge_lower_the_learning_rate_and_then_ask_a_person() -> None:
-    once = decide({"diverged_trainings": 1.0, "staleness": 26.0})
+    def diverged(times: float) -> dict[str, float | None]:
+        return {"failed_trainings": times, "diverged_trainings": times}
+
+    once = decide({**diverged(1), "staleness": 26.0})
     assert named(once, "adjust", f"{GAME}/learning_rate").args["factor"] == 0.5
-    again = decide({"diverged_trainings": 2.0}, factors={"learning_rate": 0.5})
+    again = decide(diverged(2), factors={"learning_rate": 0.5})
     assert named(again, "adjust", f"{GAME}/learning_rate").args["factor"] == 0.25
-    answered = decide({"diverged_trainings": 1.0, "staleness": 26.0}, factors={"learning_rate": 0.5},
+    answered = decide({**diverged(1), "staleness": 26.0}, factors={"learning_rate": 0.5},
                       beliefs=sure("train"))  # fmt: skip
     assert [c.action for c in answered.chosen] == ["train"], "it is halved once"
-    lost = decide({"failed_trainings": 1.0, "staleness": 26.0}, beliefs=sure("train"))
-    assert [c.action for c in lost.chosen] == ["train"], "a worker that was killed says nothing of the rate"
     assert named(once, "train").blocked == "its learning rate is to be lowered first"
-    thrice = decide({"failed_trainings": 3.0, "staleness": 99.0, "draws_since_search": 999.0},
+    thrice = decide({**diverged(3), "staleness": 99.0, "draws_since_search": 999.0},
                     beliefs=sure("train", "tune"))  # fmt: skip
     assert named(thrice, "ask", f"{GAME}/training").chosen
     for action in ("train", "train-warm", "tune"):
         assert named(thrice, action).blocked == "the last 3 trainings failed, and a person was asked"
+
+
+def test_a_worker_that_was_lost_says_nothing_of_the_learning_rate() -> None:
+    lost = decide({"failed_trainings": 1.0, "staleness": 26.0}, beliefs=sure("train"))
+    assert [c.action for c in lost.chosen] == ["train"]
 
 
 def test_a_learning_rate_is_raised_again_once_all_has_gone_well_for_long() -> None:

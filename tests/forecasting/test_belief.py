@@ -146,6 +146,6 @@ def test_as_many_worlds_can_be_predicted_as_is_believed(worlds: Worlds) -> None:
 
 
 def test_who_begins_with_another_belief_is_found_wrong(worlds: Worlds) -> None:
-    doubtful = {name: weight if name == UNIFORM else weight / 2 for name, weight in PRIORS.items()}
-    beliefs = worlds.beliefs({**doubtful, UNIFORM: PRIORS[UNIFORM] + 0.245})
+    doubtful = {name: weight / 2 for name, weight in PRIORS.items()}
+    beliefs = worlds.beliefs({**doubtful, UNIFORM: (1.0 + PRIORS[UNIFORM]) / 2 - mixture.RESERVE_PRIOR})
     assert z_of(beliefs, worlds.is_predictable, beliefs >= 0.0) > 2 * LARGEST_Z

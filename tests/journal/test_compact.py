@@ -380,6 +380,7 @@ async def test_a_size_that_was_not_kept_once_does_not_keep_later_events_from_bei
     [
         {"decisions": {"cooldown": "60d"}},
         {"decisions": {"backup_after": "60d"}},
+        {"decisions": {"verify_after": "60d"}},
         {"expected": {"assessment": "60d"}},
         {"expected": {"backup": "60d"}},
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from helios_agent.errors import JobFailed
+from helios_agent.errors import DIVERGED, JobFailed
 from helios_agent.learning import artefacts, data, objective, scoring, training
 from helios_agent.learning.likelihood import uniform_nats
 from helios_agent.learning.network import Outputs, PowerballNet
@@ -160,7 +160,7 @@ def test_a_loss_that_is_not_finite_ends_the_job_at_once_and_says_which_setting_t
 ) -> None:
     monkeypatch.setattr(objective, "FREQUENCY_WEIGHT", float("nan"))
     told: list[dict[str, Any]] = []
-    expected = r"diverged after 0 epochs: loss is nan; lower training.learning_rate \(now 0.01\)"
+    expected = rf"^{DIVERGED} after 0 epochs: loss is nan; lower training.learning_rate \(now 0.01\)"
     with pytest.raises(JobFailed, match=expected):
         training.run(job(), told.append)
     assert told == []

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from helios_agent.actions import decide
+from helios_agent.actions import assess, decide
 from helios_agent.clock import from_us
 from helios_agent.config import Config
 from helios_agent.config.decisions import SignalName
@@ -145,15 +145,19 @@ def test_what_is_outside_its_range_is_unhealthy_and_what_is_not_known_is_not() -
 def test_the_ranges_of_the_registry_are_those_of_the_limits_that_decisions_have_by_default() -> None:
     config = Config.model_validate({"games": {"powerball": {"feeds": []}}})
     limits = decide.policy(config, game("powerball"), from_us(NOW_US))
-    old = (limits.backup_after_hours, limits.verify_after_hours)
-    assert signals.healthy(limits.retrain_after_draws, *old) == RANGES
+    assert signals.healthy(assess.limits_of(limits, {})) == RANGES
+    adjusted = signals.healthy(assess.limits_of(limits, {"retrain_after_draws": 4.0}))
+    assert adjusted["staleness"] == (None, 156.0)
 
 
-def test_what_is_stale_or_old_follows_from_the_limits_of_decisions() -> None:
-    monthly = signals.healthy(40, 24 * 30, 24 * 180)
-    old = {"staleness": 121.0, "backup_age": 800.0, "verification_age": 24 * 190.0}
-    assert signals.unhealthy(old, RANGES) == ["staleness", "backup_age", "verification_age"]
-    assert signals.unhealthy(old, monthly) == ["staleness"]
+def test_what_is_healthy_follows_from_the_limits_of_decisions() -> None:
+    measured = {
+        "fairness_p": 0.005, "challenger_loss": 5.0, "champion_loss": 5.0, "staleness": 121.0,
+        "draw_overdue": 100.0, "storage_used": 0.95, "backup_age": 730.0, "verification_age": 4340.0,
+    }  # fmt: skip
+    assert signals.unhealthy(measured, RANGES) == [*measured]
+    patient = signals.Limits(40, 24 * 3, 24 * 30, 24 * 180, 0.99, 0.001)
+    assert signals.unhealthy(measured, signals.healthy(patient)) == ["staleness"]
 
 
 def test_too_few_draws_say_nothing_of_a_network_or_of_promises() -> None:
