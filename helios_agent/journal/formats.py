@@ -27,7 +27,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def check(form: Format) -> None:
     """Raise Refused where a format cannot be written here."""
     if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise Refused("format is 'parquet', which needs pyarrow: pip install 'helios-agent[parquet]'")
+        raise Refused("format is 'parquet', which needs pyarrow: install the extra 'parquet'")
 
 
 def write(columns: Sequence[Column], rows: Iterable[Row], form: Format, file: IO[bytes]) -> int:

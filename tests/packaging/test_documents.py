@@ -206,14 +206,24 @@ def test_every_setting_stands_in_the_commented_configuration(root: Path) -> None
     assert missing == []
 
 
-def test_every_link_leads_somewhere(root: Path) -> None:
-    broken = [
-        (path.name, target)
-        for path in _documents(root)
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text("utf-8"))
-        if not target.startswith("http") and not (path.parent / target).exists()
-    ]
+def _anchors(path: Path) -> set[str]:
+    """Return what the headings of a page can be linked as; raise where a block of code does not end."""
+    text = path.read_text("utf-8")
+    parts = re.split(r"^ *```.*$", text, flags=re.MULTILINE)
+    assert len(parts) % 2, f"{path.name} has a block of code that does not end"
+    headings = re.findall(r"^#+ (.*)$", "\n".join(parts[::2]), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
+
+def test_every_link_leads_somewhere(root: Path) -> None:
+    broken = []
+    for path in _documents(root):
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", path.read_text("utf-8")):
+            page = path.parent / target if target else path
+            if not target.startswith("http") and not (
+                page.exists() and (not anchor or anchor in _anchors(page))
+            ):
+                broken.append((path.name, target, anchor))
     assert broken == []
 
 
