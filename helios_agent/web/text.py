@@ -108,7 +108,7 @@ def model(seen: Record) -> str:
 
 def goals(found: Sequence[Record]) -> str:
     """Render `goals.listed`."""
-    return "\n".join(map(_goal, found)) or "There is no such goal."
+    return "\n".join(map(_goal, found)) or "No goal is set, or none like that."
 
 
 def _goal(goal: Record) -> str:
