@@ -3,6 +3,7 @@
 import asyncio
 import selectors
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from math import ceil
 from typing import Any, TypeVar
@@ -118,5 +119,8 @@ def end(loop: VirtualLoop) -> None:
         await asyncio.gather(*left, return_exceptions=True)
         await loop.shutdown_asyncgens()
 
-    loop.run_until_complete(cancel())
+    ending = loop.create_task(cancel())
+    while not ending.done():
+        with suppress(SystemExit):  # of a group of tasks of which one was killed: the others are still to end
+            loop.run_until_complete(ending)
     loop.close()

@@ -210,6 +210,6 @@ def test_a_long_table_is_written_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_without_pyarrow_parquet_is_refused_and_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(Refused, match=r"pip install 'helios-agent\[parquet\]'"):
+    with pytest.raises(Refused, match="needs pyarrow: install the extra 'parquet'"):
         formats.check("parquet")
     formats.check("csv")
