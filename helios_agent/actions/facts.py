@@ -84,7 +84,7 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
         networks=await _networks(store, rules, era, trained),
         draws_since_search=_since(scores, await searches.last_completed(store, rules.name)),
         draws_since_backtest=_since(scores, await backtests.last_completed(store, rules.name)),
-        trainings=await assessments.trainings(store, rules.name, now_us - WINDOW_US),
+        trainings=await assessments.trainings(store, rules.name),
         successes=await assessments.successes(store, rules.name, BETS, RECENT),
         missing_since_us=tuple(to_us(calendar.draw_instant(rules, day)) for day in missing),
         feed_read_us=max((f["read_us"] for f in feeds.values() if f["read_us"] is not None), default=None),

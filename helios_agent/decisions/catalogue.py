@@ -18,6 +18,8 @@ HEAT = {QUIET: 1.0, SUSPICIOUS: 2.0, ALARMED: 4.0}
 """How many times more pressing learning is in each context."""
 FAILURES = 3
 """So many trainings that failed in a row are a matter for a person."""
+TRIED_AGAIN_HOURS = 30 * 24.0
+"""So long after the last of them, another one is tried all the same."""
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 8.0
 RESTORED_AFTER_HOURS = 90 * 24.0
 """After so long without one that diverged a learning rate that was lowered is raised again."""
@@ -183,9 +185,13 @@ def _needed(it: Situation, policy: Policy) -> float:
 
 
 def _failing(it: Situation) -> str | None:
-    """Return why nothing is trained at all, where trainings fail again and again."""
+    """Return why nothing is trained for now, where trainings fail again and again."""
     failed = it.signals.get("failed_trainings") or 0.0
-    return f"the last {failed:.0f} trainings failed, and a person was asked" if failed >= FAILURES else None
+    tried_hours = min(_hours_since(it, action, it.game) for action in (*TRAINING, "tune"))
+    if failed < FAILURES or tried_hours >= TRIED_AGAIN_HOURS:
+        return None
+    told = f"the last {failed:.0f} trainings failed, and a person was asked"
+    return f"{told}; it is tried again after {TRIED_AGAIN_HOURS / 24:g} d"
 
 
 def _train_warm(it: Situation, policy: Policy) -> Iterable[Option]:

@@ -52,16 +52,16 @@ async def effects(store: Reader, game: str) -> dict[str, tuple[int, int]]:
     return {row["action"]: (row["wins"], row["n"]) for row in rows}
 
 
-async def trainings(store: Reader, game: str, since_us: int) -> list[str]:
-    """Return how a game's trainings and searches asked for since an instant ended, the last first.
+async def trainings(store: Reader, game: str) -> list[str]:
+    """Return how a game's trainings and searches ended that are in the database, the last asked for first.
 
     `done`, `failed`, `dead`, or `diverged` where that is why it failed.
     """
     rows = await store.rows(
         "SELECT iif(state = 'failed' AND error GLOB ?, 'diverged', state) AS how FROM intent"
-        " WHERE action IN ('train', 'tune') AND target = ? AND created_us >= ?"
-        " AND state IN ('done', 'failed', 'dead') ORDER BY seq DESC",
-        (f"{DIVERGED}*", game, since_us),
+        " WHERE action IN ('train', 'tune') AND target = ? AND state IN ('done', 'failed', 'dead')"
+        " ORDER BY seq DESC",
+        (f"{DIVERGED}*", game),
     )
     return [row["how"] for row in rows]
 

@@ -84,8 +84,8 @@ class Facts:
     """Draws of the era that were scored since the last search; then since the last backtest."""
     draws_since_backtest: int
     trainings: Sequence[str]
-    """How the trainings that were asked for within 30 days ended, the last asked for first: done, failed,
-    diverged (which is to fail, too) or dead."""
+    """How the trainings ended that are in the database, the last asked for first: done, failed, diverged
+    (which is to fail, too) or dead."""
     successes: Sequence[bool]
     """Which of the last choices that were measured did what they were chosen for."""
     missing_since_us: tuple[int, ...]

@@ -262,11 +262,11 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "failed_trainings", "trainings",
-        "Trainings and searches that failed, one after the other, since the last that succeeded, of those "
-        "asked for within 30 days.",
+        "Trainings and searches that failed, one after the other, since the last that succeeded, as far back "
+        "as the database goes (retention.age).",
         (None, 1.0),
-        "intent.created or .proposed of train or tune for the game within 30 days, the last first, with "
-        "their intent.done, .failed or .dead: how many before the first that is done.",
+        "intent.created or .proposed of train or tune for the game, the last first, with their intent.done, "
+        ".failed or .dead: how many before the first that is done.",
         lambda f: float(len(measures.failed_in_a_row(f))),
     ),
     Signal(

@@ -394,11 +394,15 @@ def test_trainings_that_diverge_lower_the_learning_rate_and_then_ask_a_person() 
                       beliefs=sure("train"))  # fmt: skip
     assert [c.action for c in answered.chosen] == ["train"], "it is halved once"
     assert named(once, "train").blocked == "its learning rate is to be lowered first"
-    thrice = decide({**diverged(3), "staleness": 99.0, "draws_since_search": 999.0},
-                    beliefs=sure("train", "tune"))  # fmt: skip
+    many = {**diverged(3), "staleness": 99.0, "draws_since_search": 999.0}
+    thrice = decide(many, beliefs=sure("train", "tune"), hours_since={("train", GAME): 719.0})
     assert named(thrice, "ask", f"{GAME}/training").chosen
+    told = "the last 3 trainings failed, and a person was asked; it is tried again after 30 d"
     for action in ("train", "train-warm", "tune"):
-        assert named(thrice, action).blocked == "the last 3 trainings failed, and a person was asked"
+        assert named(thrice, action).blocked == told
+    tried = {"learning_rate": 0.125}
+    later = decide(many, beliefs=sure("train", "tune"), hours_since={("train", GAME): 720.0}, factors=tried)
+    assert {c.action for c in later.chosen} >= {"ask", "train"}
 
 
 def test_a_worker_that_was_lost_says_nothing_of_the_learning_rate() -> None:

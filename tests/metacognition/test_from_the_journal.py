@@ -399,7 +399,7 @@ def failed(past: Past) -> list[Event]:
     """Return how the trainings ended that failed since the last that succeeded."""
     asked = [
         e.payload["id"]
-        for e in past.since(30, "intent.created", "intent.proposed", target=GAME)
+        for e in past.of("intent.created", "intent.proposed", target=GAME)
         if e.payload["action"] in ("train", "tune")
     ]
     ends = {e.payload["id"]: e for e in past.of("intent.done", "intent.failed", "intent.dead")}
