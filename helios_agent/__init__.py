@@ -4,5 +4,5 @@ import sys
 
 __version__ = "0.1.0"
 
-# httpx has a command of its own, which it loads where it can, with libraries for terminals: 3 MB of the idle daemon.
+# httpx loads a command of its own where it can, with libraries for terminals: 3 MB of the idle daemon.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
