@@ -171,7 +171,8 @@ def test_who_asks_for_what_is_proposed_approves_it(daemon: Daemon) -> None:
     intent = propose(daemon)
     daemon.start()
     asked = daemon.post("/api/intents", {"action": "backup"}, authorization=f"Bearer {TOKEN}").json()
-    assert (asked["id"], asked["state"]) == (intent, "ready")
+    assert asked["id"] == intent
+    assert asked["state"] in {"ready", "running", "done"}  # it may begin, and end, before the answer is read
     daemon.wait_for(lambda: state(daemon, intent) == "done", "the backup to be made")
     [approved] = daemon.events("intent.approved")
     assert approved["payload"] == {"id": intent, "by": "http"}
