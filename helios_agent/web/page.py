@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.templating import Jinja2Templates
 from jinja2 import StrictUndefined
 
+from helios_agent import wording
 from helios_agent.forecasting import mixture
 from helios_agent.forecasting.experts import WATCHES_FOR
 from helios_agent.journal import events
@@ -24,58 +25,6 @@ STATIC = HERE / "static"
 JOURNAL_LINES = 12
 DRAWS = 8
 SMALLEST_SHARE = 0.001
-TITLES = {
-    "evidence": "Evidence against fairness",
-    "evidence_peak": "Highest evidence so far",
-    "fairness_p": "p-value of fairness",
-    "evidence_registered": "Evidence registered in advance",
-    "draws_known": "Draws known",
-    "draws_scored": "Draws scored",
-    "draws_registered": "Draws forecast in advance",
-    "skill": "Skill",
-    "skill_low": "Skill, lower bound",
-    "skill_high": "Skill, upper bound",
-    "calibration_error": "Chances promised too high",
-    "confidence": "Belief in predictability",
-    "leader_weight": "Weight of the most believed forecaster",
-    "expert_disagreement": "Disagreement of the forecasters",
-    "regret": "Regret to the best forecaster",
-    "change": "Evidence for a change",
-    "change_clearest": "Evidence for a change, at its clearest",
-    "change_age": "Draws since that change",
-    "challenger": "Evidence for the challenger",
-    "challenger_trial": "Trial of a challenger",
-    "challenger_gain": "Gain of the challenger",
-    "champion_gain": "Gain of the champion",
-    "challenger_loss": "Loss of the challenger to chance",
-    "champion_loss": "Loss of the champion to chance",
-    "validation_gap": "Gap from training to validation",
-    "live_gap": "Gap from validation to new draws",
-    "learning_progress": "Progress of the newest network",
-    "smallest_visible_factor": "Smallest visible bias",
-    "staleness": "Draws the network has not seen",
-    "failed_trainings": "Trainings failed in a row",
-    "diverged_trainings": "Of them, diverged",
-    "draws_since_search": "Draws since the last search",
-    "draws_since_backtest": "Draws since the last backtest",
-    "decision_effectiveness": "Choices that did what they should",
-    "missing_draws": "Missing draws",
-    "draw_overdue": "Oldest missing draw",
-    "feed_silence": "Silence of the feeds",
-    "feed_disagreement": "Disputed draws",
-    "open_incidents": "Open incidents",
-    "compute_day": "Processor time chosen, 24 hours",
-    "compute_month": "Processor time chosen, 30 days",
-    "compute_left_day": "Processor time left of the day",
-    "compute_left_month": "Processor time left of the month",
-    "storage_used": "Storage used",
-    "schedule_lateness": "Lateness of the schedules",
-    "webhook_failures": "Messages not delivered",
-    "backup_age": "Age of the backup",
-    "verification_age": "Age of the last verification",
-}
-"""The signals' names in words."""
-
 router = APIRouter(include_in_schema=False)
 templates = Jinja2Templates(HERE / "templates")
 
@@ -97,10 +46,6 @@ def _share(value: float | None) -> str:
     if value is None:
         return "—"
     return f"{value:.1%}" if value >= SMALLEST_SHARE or not value else f"< {SMALLEST_SHARE:.1%}"
-
-
-def _in_words(name: str) -> str:
-    return TITLES.get(name, name.replace("_", " ").capitalize())
 
 
 def _amount(value: float, unit: str) -> str:
@@ -134,7 +79,7 @@ templates.env.filters |= {
     "probability": numbers.probability,
     "amount": numbers.amount,
     "sentence": lambda text: text[:1].upper() + text[1:].removesuffix(".") + ".",
-    "title_of": _in_words,
+    "title_of": wording.title,
 }
 
 
@@ -232,7 +177,7 @@ def _ranking(standings: Sequence[Mapping[str, Any]], weights: Mapping[str, float
 def _figure(signal: Signal, value: float | None) -> dict[str, Any]:
     return {
         "name": signal.name,
-        "title": _in_words(signal.name),
+        "title": wording.title(signal.name),
         "unit": signal.unit,
         "definition": signal.definition,
         "amount": None if value is None else _amount(value, signal.unit),
@@ -287,7 +232,7 @@ def _out_of_range(name: str, assessment: Mapping[str, Any]) -> dict[str, Any]:
         if bound is not None
     ]
     return {
-        "title": _in_words(name),
+        "title": wording.title(name),
         "amount": _amount(value, unit),
         "unit": unit,
         "healthy": numbers.and_(bounds),

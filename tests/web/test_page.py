@@ -11,13 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
+from helios_agent import wording
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.journal import draws, intents, summaries
 from helios_agent.journal.journal import Transaction
 from helios_agent.metacognition import signals
-from helios_agent.web import page, server, text, views
+from helios_agent.web import server, text, views
 from tests.metacognition.facts import NOTHING
 
 NOW = datetime(2026, 9, 18, 12, tzinfo=UTC)
@@ -143,7 +144,7 @@ async def test_every_signal_is_shown_with_its_unit_and_definition(tmp_path: Path
         answer = await shown(agent)
     words = said(answer)
     for signal in signals.SIGNALS:
-        assert page.TITLES[signal.name] in words
+        assert wording.TITLES[signal.name] in words
         assert signal.definition.split("(")[0].split("'")[0] in words.replace("&#39;", "'")
     assert "Silence of the feeds cannot be said yet" in words
     assert "Draws scored 2 draws" in words
