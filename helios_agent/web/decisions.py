@@ -14,7 +14,7 @@ from helios_agent.journal import autonomy, intents, spending
 from helios_agent.journal.intents import Intent
 from helios_agent.lottery.games import Game
 from helios_agent.store import Reader, Row
-from helios_agent.web import views
+from helios_agent.web import told, views
 
 Status = Literal["pending", "executing", "completed", "failed", "cancelled"]
 STATUS_OF: Mapping[str, Status] = {
@@ -312,8 +312,10 @@ async def _proposals(store: Reader) -> list[dict[str, Any]]:
         " LEFT JOIN event ON event.seq = intent.seq WHERE state = 'proposed' ORDER BY expires_us, intent.seq"
     )
     return [
-        views.intent_record(Intent.from_row(row)) | {"reason": row["reason"], "decision": row["cause"]}
+        views.intent_record(intent)
+        | {"what": told.what(intent), "reason": row["reason"], "decision": row["cause"]}
         for row in rows
+        for intent in [Intent.from_row(row)]
     ]
 
 

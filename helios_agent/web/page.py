@@ -17,7 +17,7 @@ from helios_agent.forecasting.experts import WATCHES_FOR
 from helios_agent.journal import events
 from helios_agent.lottery.games import Game, game
 from helios_agent.metacognition.signals import SIGNALS, Signal
-from helios_agent.web import chart, decisions, numbers, self_knowledge, views
+from helios_agent.web import chart, decisions, numbers, self_knowledge, told, views
 from helios_agent.web.api import Seq, Served
 
 HERE = Path(__file__).parent
@@ -80,6 +80,7 @@ templates.env.filters |= {
     "amount": numbers.amount,
     "sentence": lambda text: text[:1].upper() + text[1:].removesuffix(".") + ".",
     "title_of": wording.title,
+    "adjusted": told.adjusted,
 }
 
 

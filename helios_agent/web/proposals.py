@@ -5,7 +5,6 @@ read from the database, or written to it, for who has no valid signature.
 """
 
 import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast, get_args
@@ -19,6 +18,7 @@ from helios_agent.errors import NotFound, Refused
 from helios_agent.journal import events, intents
 from helios_agent.journal.intents import Intent
 from helios_agent.notify import links
+from helios_agent.web import told
 from helios_agent.web.api import Served
 from helios_agent.web.decisions import LONGEST_REASON
 from helios_agent.web.page import templates
@@ -65,8 +65,8 @@ async def answer(request: Request, agent: Served, intent_id: str) -> Response:
     except Refused:
         return await _page(request, agent, link)
     said = {
-        "approve": f"{answered.action} {answered.target} is approved, and done as soon as its turn comes.",
-        "reject": f"{answered.action} {answered.target} is rejected, and will not be done.",
+        "approve": f"{told.what(answered)}: this is approved, and done as soon as its turn comes.",
+        "reject": f"{told.what(answered)}: this is rejected, and will not be done.",
     }
     title = {"approve": "Approved", "reject": "Rejected"}
     return _render(request, 200, title[link.answer], said[link.answer])
@@ -102,9 +102,9 @@ async def _page(request: Request, agent: Agent, link: Link) -> Response:
     late = link.expires_us <= agent.journal.clock.now_us()
     if intent.state == "expired" or (intent.state == "proposed" and late):
         why = intent.error or intents.UNANSWERED
-        return _render(request, 410, "This proposal has expired", f"{intent.action} {intent.target}: {why}.")
+        return _render(request, 410, "This proposal has expired", f"{told.what(intent)}: {why}.")
     if intent.state != "proposed":
-        state = f"{intent.action} {intent.target} is {intent.state} since {iso(intent.changed_us)}"
+        state = f"{told.what(intent)}: this is {told.state(intent.state)} since {iso(intent.changed_us)}"
         why = f": {intent.error}." if intent.error else "."
         return _render(request, 409, "This proposal was answered already", state + why)
     title = "Approve this?" if link.answer == "approve" else "Reject this?"
@@ -115,9 +115,7 @@ async def _page(request: Request, agent: Agent, link: Link) -> Response:
 async def _proposal(agent: Agent, intent: Intent) -> dict[str, Any]:
     asked = await events.find(agent.store, intent.seq)
     return {
-        "action": intent.action,
-        "target": intent.target,
-        "args": json.dumps(intent.args, ensure_ascii=False) if intent.args else "",
+        "what": told.what(intent),
         "reason": asked.payload.get("reason") if asked else None,
         "requested_at": iso(intent.created_us),
         "expires_at": iso(intent.expires_us or 0),

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from helios_agent.web import told
+
 Record = Mapping[str, Any]
 
 
@@ -37,6 +39,8 @@ def _game(game: Record) -> list[str]:
         lines.append(f"  forecast   registered as event {forecast['seq']}, digest {forecast['digest'][:16]}")
     if game["decision"]:
         lines.append(f"  decision   {game['decision']['rationale']}")
+    if game["adjusted"]:
+        lines.append(f"  set by itself: {told.adjusted(game['adjusted'])}")
     return lines + [
         f"  {s['forecaster']:<28} {s['gain_nats']:+10.3f} nats over {s['draws']:,} draws"
         for s in game["standings"]
@@ -247,7 +251,7 @@ def switch(standing: Record) -> str:
 
 
 def _proposal(intent: Record) -> str:
-    what = f"{intent['id']}  {intent['action']} {intent['target']}"
+    what = f"{intent['id']}  {intent['what']}"
     return f"proposed, to be approved until {intent['expires_at']}: {what}: {intent['reason']}"
 
 

@@ -143,7 +143,7 @@ def test_proposals_and_the_kill_switch_at_the_terminal_with_and_without_a_daemon
     daemon.start()
     seen = daemon.cli("decisions", "status").stdout
     assert "It decides for itself" in seen
-    assert f"{backup}  backup journal: the last backup is 40 h old; the limit is 36 h" in seen
+    assert f"{backup}  Backup journal: the last backup is 40 h old; the limit is 36 h" in seen
     rejected = daemon.cli("decisions", "reject", verify, "--reason", "it was verified by hand").stdout
     assert f"{verify}  " in rejected
     assert "verify journal  refused: it was verified by hand" in rejected

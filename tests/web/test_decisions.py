@@ -337,7 +337,9 @@ async def test_the_status_says_who_switched_what_is_left_proposed_and_believed(t
     assert [seen["budget"][span]["spent_cpu_seconds"] for span in ("day", "month")] == [0.0, 5000.0]
     assert seen["budget"]["month"]["left_cpu_seconds"] == 67_000.0
     [waits] = seen["proposals"]
-    assert (waits["id"], waits["decision"], waits["reason"]) == (proposal, seq, "verify is due")
+    assert (waits["id"], waits["decision"], waits["what"], waits["reason"]) == (
+        proposal, seq, "Verify journal", "verify is due"
+    )  # fmt: skip
     assert waits["expires_at"] == "2026-09-19T13:00:01Z"
     assert seen["latest"]["seq"] == seq
     assert seen["beliefs"] == [
@@ -347,7 +349,7 @@ async def test_the_status_says_who_switched_what_is_left_proposed_and_believed(t
     assert lines[0] == "It does not decide for itself, said cli at 2026-09-19T12:00:01Z"
     assert lines[2] == "last month  5,000 s of processor time spent, 67,000 s left"
     assert (
-        f"proposed, to be approved until 2026-09-19T13:00:01Z: {proposal}  verify journal: verify is due"
+        f"proposed, to be approved until 2026-09-19T13:00:01Z: {proposal}  Verify journal: verify is due"
         in lines
     )
 

@@ -59,6 +59,11 @@ def said(answer: httpx.Response) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", body).split())
 
 
+async def overview(agent: Agent) -> dict[str, Any]:
+    """What `helios status` shows."""
+    return {**await views.overview(agent.store, agent.config, agent.journal.clock), "held_by": None}
+
+
 async def assess(agent: Agent, **changes: Any) -> None:
     found = signals.assess(replace(FACTS, **changes))
     verdict = signals.verdict("Powerball", found, 0.01)
@@ -174,11 +179,24 @@ async def test_several_games_are_judged_together(tmp_path: Path, nats: float, na
         for game, evidence in (("powerball", nats), ("megamillions", -0.5)):
             payload = {"game": game, "signals": {"evidence": evidence}, "verdict": "Something."}
             await agent.journal.append("assessment.completed", payload)
-        seen = await views.overview(agent.store, agent.config, agent.journal.clock)
+        seen = await overview(agent)
         words = said(await shown(agent))
     assert seen["unfair_among_all"] == named
     assert f"{'Powerball' if named else 'No game'} stands out when all 2 games are judged together" in words
     assert f"judged together  {'powerball' if named else 'no game'} stands out" in text.overview(seen)
+
+
+async def test_what_the_agent_has_set_by_itself_is_told_where_there_is_such(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        before = said(await shown(agent)), text.overview(await overview(agent))
+        for name, factor in (("learning_rate", 0.5), ("retrain_after_draws", 2.0)):
+            adjusted = {"game": "powerball", "name": name, "factor": factor, "before": 1.0, "reason": "x"}
+            await agent.journal.append("parameter.adjusted", adjusted)
+        words, told = said(await shown(agent)), text.overview(await overview(agent))
+    factors = "learning rate × 0.5, number of draws until the next training × 2"
+    assert "et by itself" not in "".join(before)
+    assert f"Set by itself, as factors of what is configured: {factors}." in words
+    assert f"  set by itself: {factors}" in told.splitlines()
 
 
 async def test_an_assessment_of_an_earlier_release_may_lack_signals(tmp_path: Path) -> None:

@@ -48,15 +48,13 @@ async def told(folder: Path, **http: Any) -> AsyncIterator[Agent]:
         yield agent
 
 
-async def proposed(agent: Agent, **how: Any) -> Event:
-    """Propose a backup for an hour; return the event."""
+async def proposed(agent: Agent, action: str = "backup", target: str = "journal", **how: Any) -> Event:
+    """Propose something for an hour; return the event."""
 
     def change(tx: Transaction) -> str:
         cause, expires_us = tx.append("test.decided", {}).seq, tx.now_us() + HOURS_S * SECOND_US
         how.setdefault("reason", "the last backup is 40 h old; the limit is 36 h")
-        return intents.propose(
-            tx, "backup", "journal", how.pop("args", {}), cause, expires_us=expires_us, **how
-        )
+        return intents.propose(tx, action, target, how.pop("args", {}), cause, expires_us=expires_us, **how)
 
     await agent.journal.record(change)
     event = await events.latest(agent.store, links.PROPOSED)
@@ -98,7 +96,7 @@ async def test_opening_a_link_says_what_is_proposed_and_why_and_changes_nothing(
                 words = said(page)
                 assert page.status_code == 200
                 assert f"{answer.capitalize()} this?" in words
-                assert "backup journal {&#34;deep&#34;: true} Why it is &lt;b&gt;old&lt;/b&gt;" in words
+                assert "What Backup journal Why it is &lt;b&gt;old&lt;/b&gt;" in words
                 assert "To be answered until 2026-09-18 13:00 UTC" in words
                 assert page.text.count('<form method="post">') == 1
         assert await state(agent) == ("proposed", None)
@@ -108,13 +106,23 @@ async def test_opening_a_link_says_what_is_proposed_and_why_and_changes_nothing(
     assert "form-action 'self'" in page.headers["content-security-policy"]
 
 
+async def test_a_link_says_in_words_what_is_proposed_and_says_why_once(tmp_path: Path) -> None:
+    async with told(tmp_path) as agent:
+        args = {"factor": 0.5, "reason": "trainings that diverged: 1"}
+        event = await proposed(agent, "adjust", "powerball/learning_rate", args=args, reason=args["reason"])
+        page = await go(agent, "GET", link(agent, event, "approve"))
+    words = said(page)
+    assert "What Set the learning rate of Powerball to 0.5 times what is configured Why" in words
+    assert words.count("trainings that diverged") == 1
+
+
 async def test_posting_to_a_link_answers_without_the_token_and_says_who_did(tmp_path: Path) -> None:
     async with told(tmp_path) as agent:
         event = await proposed(agent)
         page = await go(agent, "POST", link(agent, event, "approve"), origin=PUBLIC)
         assert (page.status_code, await state(agent)) == (200, ("ready", None))
         approved = await events.latest(agent.store, "intent.approved")
-    assert "backup journal is approved" in said(page)
+    assert "Backup journal: this is approved" in said(page)
     assert approved is not None
     assert approved.payload == {"id": event.payload["id"], "by": "link:phone"}
 
@@ -138,7 +146,7 @@ async def test_a_proposal_is_rejected_with_the_reason_that_was_given(
         assert (page.status_code, await state(agent)) == (200, ("refused", reason))
         again = await go(agent, "POST", path, form, **headers)
     assert again.status_code == 409
-    assert "backup journal is refused since" in said(again)
+    assert "Backup journal: this is rejected since" in said(again)
 
 
 async def test_a_used_link_says_so_and_does_nothing_more(tmp_path: Path) -> None:
@@ -150,7 +158,7 @@ async def test_a_used_link_says_so_and_does_nothing_more(tmp_path: Path) -> None
             for method in ("GET", "POST"):
                 page = await go(agent, method, link(agent, event, answer))
                 assert page.status_code == 409
-                assert "This proposal was answered already backup journal is ready since" in said(page)
+                assert "This proposal was answered already Backup journal: this is ready since" in said(page)
                 assert "<form" not in page.text
             assert await length(agent) == before
         assert await state(agent) == ("ready", None)
@@ -166,7 +174,7 @@ async def test_a_link_that_comes_too_late_says_so(tmp_path: Path) -> None:
             for method in ("GET", "POST"):
                 page = await go(agent, method, link(agent, event, "approve"))
                 assert page.status_code == 410
-                assert "This proposal has expired backup journal: nobody approved it in time" in said(page)
+                assert "This proposal has expired Backup journal: nobody approved it in time" in said(page)
             assert (await state(agent))[0] == ("expired" if journaled else "proposed")
             await agent.journal.record(intents.expire_proposals)
 

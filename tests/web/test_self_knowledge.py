@@ -131,6 +131,7 @@ async def test_a_proposal_is_shown_with_its_buttons_until_it_is_answered(tmp_pat
     assert "1 proposal waits for an answer" in said(before)
     assert f'data-post="/api/decisions/{proposed}/approve"' in before.text
     assert f'data-post="/api/decisions/{proposed}/reject" data-reason' in before.text
+    assert f'<strong id="proposal-{proposed}">Verify journal</strong>' in before.text
     assert "it is &lt;i&gt;due&lt;/i&gt;" in before.text
     assert "unanswered until 2026-09-18 13:00 UTC , it counts as rejected" in said(before)
     assert proposed not in after.text
