@@ -14,6 +14,7 @@ from helios_agent.clock import SystemClock
 from helios_agent.commands import replay, terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName, Limit
 from helios_agent.errors import Refused
+from helios_agent.journal import events
 from helios_agent.oneshot import Door
 from helios_agent.web import decisions, text, views
 from helios_agent.web.api import LAST
@@ -36,12 +37,37 @@ Proposal = Annotated[
 def list_decisions(
     config: ConfigPath = DEFAULT_CONFIG,
     game: Annotated[str | None, typer.Option("--game", help="Only of this game.")] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only where this was a candidate, such as train, or wait.")
+    ] = None,
+    chosen: Annotated[
+        bool, typer.Option("--chosen", help="Only where it, or anything but waiting, was chosen.")
+    ] = False,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            help="Only where what was chosen is pending, executing, completed, failed or cancelled."
+        ),
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Not earlier than this.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Earlier than this.")] = None,
+    before: Annotated[
+        int | None, typer.Option(min=1, max=LAST, metavar="SEQ", help="Only earlier decisions.")
+    ] = None,
     limit: Limit = 10,
     as_json: AsJson = False,
 ) -> None:
     """List decisions, newest first, and what became of what was chosen."""
     settings = terminal.load(config)
-    wanted = decisions.Wanted(game=game and views.chosen_game(settings, game).name)
+    wanted = decisions.Wanted(
+        game=game and views.chosen_game(settings, game).name,
+        action=views.one_of("action", action, decisions.ACTIONS),
+        chosen=chosen,
+        status=views.one_of("status", status, decisions.STATUSES),
+        since_us=events.instant_us("since", since),
+        until_us=events.instant_us("until", until),
+        before=before,
+    )
     found = terminal.read(settings, lambda store: decisions.newest(store, wanted, limit))
     terminal.show(found, text.decisions, as_json)
 

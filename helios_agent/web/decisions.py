@@ -4,11 +4,12 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from helios_agent.actions import decide
 from helios_agent.clock import SECOND_US, Clock, iso
 from helios_agent.config import Config
+from helios_agent.config.decisions import Chosen
 from helios_agent.errors import NotFound
 from helios_agent.journal import autonomy, intents, spending
 from helios_agent.journal.intents import Intent
@@ -23,7 +24,10 @@ STATUS_OF: Mapping[str, Status] = {
     "cancelled": "cancelled", "refused": "cancelled", "expired": "cancelled",
 }  # fmt: skip
 """How an intent's state is called where what was decided is shown."""
+STATUSES: tuple[Status, ...] = get_args(Status)
 WAIT = "wait"
+ACTIONS: tuple[str, ...] = (*get_args(Chosen), WAIT)
+"""What can be a candidate."""
 LONGEST_REASON = 500
 """Characters of the reason why what was proposed is not to be done."""
 WINDOW = 1000

@@ -1,18 +1,25 @@
 """What the API and the command line show of goals."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from helios_agent.clock import from_us, iso
 from helios_agent.errors import NotFound
 from helios_agent.journal import goals
 from helios_agent.journal.goals import StoredGoal
 from helios_agent.store import Reader
+from helios_agent.web import views
+
+State = Literal["waiting", "open", "reached", "missed", "withdrawn"]
 
 
 async def listed(store: Reader, game: str | None, state: str | None) -> list[dict[str, Any]]:
-    """Return goals, the most pressing first."""
-    return [_record(goal) for goal in await goals.stored(store, game, state)]
+    """Return goals, the most pressing first, also of a game that is watched no more.
+
+    Raises Refused or NotFound where there is no such state or game.
+    """
+    known = views.one_of("state", state, get_args(State))
+    return [_record(goal) for goal in await goals.stored(store, views.known_game(game), known)]
 
 
 async def shown(store: Reader, goal_id: str) -> dict[str, Any]:

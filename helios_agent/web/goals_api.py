@@ -1,7 +1,7 @@
 """The HTTP API of goals: see them, set one, withdraw one."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
@@ -12,14 +12,12 @@ from helios_agent.web.api import Served
 
 router = APIRouter()
 
-State = Literal["waiting", "open", "reached", "missed", "withdrawn"]
-
 
 @router.get("/api/goals")
 async def list_goals(
     agent: Served,
     game: Annotated[str | None, Query(description="only of this game")] = None,
-    state: Annotated[State | None, Query(description="only those in this state")] = None,
+    state: Annotated[goals.State | None, Query(description="only those in this state")] = None,
 ) -> list[dict[str, Any]]:
     """List goals, the most pressing first, with how far they are."""
     return await goals.listed(agent.store, game, state)

@@ -1,6 +1,6 @@
 """The HTTP API of what the agent has learned."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -9,14 +9,12 @@ from helios_agent.web.api import Served
 
 router = APIRouter()
 
-Kind = Literal["effect", "fairness", "leader", "feed", "cost"]
-
 
 @router.get("/api/memory/knowledge")
 async def list_knowledge(
     agent: Served,
     game: Annotated[str | None, Query(description="only of this game")] = None,
-    kind: Annotated[Kind | None, Query(description="only of this kind")] = None,
+    kind: Annotated[knowledge.Kind | None, Query(description="only of this kind")] = None,
     text: Annotated[
         str | None, Query(min_length=1, max_length=200, description="part of the subject or the sentence")
     ] = None,

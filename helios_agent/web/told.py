@@ -53,7 +53,7 @@ def state(name: str) -> str:
 
 def became(outcome: Mapping[str, Any]) -> str:
     """Say what became of what was chosen."""
-    return STATES.get(outcome["state"], outcome["status"])
+    return STATES.get(outcome["state"]) or str(outcome["status"])
 
 
 def who(by: str) -> str:

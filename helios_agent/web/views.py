@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from helios_agent.actions import history, runner
 from helios_agent.actions.action import WORK
@@ -21,6 +21,18 @@ from helios_agent.lottery import calendar, prizes
 from helios_agent.lottery.games import Game, game
 from helios_agent.store import Reader
 
+Name = TypeVar("Name", bound=str)
+
+
+def one_of(what: str, name: str | None, known: Sequence[Name]) -> Name | None:
+    """Return the one of some names that is meant, None for None. Raises Refused, naming what is expected."""
+    if name is None:
+        return None
+    for each in known:
+        if each == name:
+            return each
+    raise Refused(f"{what} is {name!r}; expected one of: {', '.join(known)}")
+
 
 def chosen_game(config: Config, name: str | None) -> Game:
     """Return the game that is meant: the one named, or the first configured. Raises NotFound."""
@@ -29,6 +41,11 @@ def chosen_game(config: Config, name: str | None) -> Game:
     if name not in config.games:
         raise NotFound(f"game is {name!r}; expected one that is watched: {', '.join(config.games)}")
     return game(name)
+
+
+def known_game(name: str | None) -> str | None:
+    """Return the name of a game, be it watched or not; None for None. Raises NotFound."""
+    return None if name is None else game(name).name
 
 
 async def overview(store: Reader, config: Config, clock: Clock) -> dict[str, Any]:
