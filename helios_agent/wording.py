@@ -18,7 +18,7 @@ TITLES = {
     "leader_weight": "Weight of the most believed forecaster",
     "expert_disagreement": "Disagreement of the forecasters",
     "regret": "Regret to the best forecaster",
-    "change": "Evidence for a change",
+    "change": "Watch for a change, over all moments",
     "change_clearest": "Evidence for a change, at its clearest",
     "change_age": "Draws since that change",
     "challenger": "Evidence for the challenger",
