@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 LARGEST_WRITTEN_OUT_NATS = math.log(1e6)
+SMALLEST_SCORE = 0.001
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -27,8 +28,20 @@ def amount(value: float) -> str:
     return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−")
 
 
+def score(value: float) -> str:
+    """Write what a decision weighed in three decimals, or as few as it needs."""
+    if 0.0 < abs(value) < SMALLEST_SCORE:
+        return f"< {SMALLEST_SCORE:g}" if value > 0.0 else f"> −{SMALLEST_SCORE:g}"
+    return f"{value:,.3f}".rstrip("0").rstrip(".").replace("-", "−")
+
+
 def share(value: float) -> str:
     return f"{100 * value:g}%"
+
+
+def percent(value: float) -> str:
+    """Write a share in three digits."""
+    return f"{100 * value:.3g}%"
 
 
 def and_(parts: Sequence[str]) -> str:

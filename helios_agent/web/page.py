@@ -48,21 +48,30 @@ def _share(value: float | None) -> str:
     return f"{value:.1%}" if value >= SMALLEST_SHARE or not value else f"< {SMALLEST_SHARE:.1%}"
 
 
-def _amount(value: float, unit: str) -> str:
-    """Write a signal's value as fits its unit."""
+def _amount(value: float, unit: str) -> tuple[str, str]:
+    """Write a signal's value, and its unit, as fits both."""
     match unit:
         case "nats":
-            return chart.signed(value, 3)
+            return chart.signed(value, 3), unit
         case "nats per draw":
-            return chart.signed(value, 5)
-        case "probability" | "share":
-            return f"{value:.3g}".replace("-", "−")
+            return chart.signed(value, 5), unit
+        case "probability":
+            return f"{value:.3g}".replace("-", "−"), unit
+        case "share":
+            return numbers.percent(value), ""
+        case "trial":
+            return f"{value:,.0f}", ""
         case "times":
-            return f"{value:.2f}"
+            return f"{value:.2f}", unit
         case "hours":
-            return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+            return f"{value:,.0f}" if value >= 10 else f"{value:.1f}", unit
         case _:
-            return f"{value:,.0f}"
+            return f"{value:,.0f}", unit.removesuffix("s") if value == 1 else unit
+
+
+def _bound(value: float, unit: str) -> str:
+    """Write a bound of a signal, whose unit stands beside it already."""
+    return numbers.percent(value) if unit == "share" else numbers.amount(value)
 
 
 templates.env.undefined = StrictUndefined
@@ -78,6 +87,13 @@ templates.env.filters |= {
     "stake": numbers.stake,
     "probability": numbers.probability,
     "amount": numbers.amount,
+    "listed": numbers.and_,
+    "score": numbers.score,
+    "during": told.during,
+    "became": told.became,
+    "state": told.state,
+    "who": told.who,
+    "origin": told.origin,
     "sentence": lambda text: text[:1].upper() + text[1:].removesuffix(".") + ".",
     "title_of": wording.title,
     "adjusted": told.adjusted,
@@ -110,6 +126,7 @@ async def index(request: Request, agent: Served) -> Response:
         {
             "health": agent.health(),
             "seen": seen,
+            "unfair": [game(name).title for name in seen["unfair_among_all"]],
             "games": games,
             "control": await decisions.control(agent.store, agent.config, agent.journal.clock),
             "longest_reason": decisions.LONGEST_REASON,
@@ -179,7 +196,6 @@ def _figure(signal: Signal, value: float | None) -> dict[str, Any]:
     return {
         "name": signal.name,
         "title": wording.title(signal.name),
-        "unit": signal.unit,
         "definition": signal.definition,
         "amount": None if value is None else _amount(value, signal.unit),
     }
@@ -228,13 +244,12 @@ def _out_of_range(name: str, assessment: Mapping[str, Any]) -> dict[str, Any]:
     unit, value = assessment["units"][name], assessment["signals"][name]
     low, high = assessment["healthy"][name]
     bounds = [
-        f"{word} {numbers.amount(bound)}"
+        f"{word} {_bound(bound, unit)}"
         for word, bound in (("at least", low), ("at most", high))
         if bound is not None
     ]
     return {
         "title": wording.title(name),
         "amount": _amount(value, unit),
-        "unit": unit,
         "healthy": numbers.and_(bounds),
     }

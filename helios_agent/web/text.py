@@ -4,9 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from helios_agent.web import told
+from helios_agent import wording
+from helios_agent.web import numbers, told
 
 Record = Mapping[str, Any]
+WHOLE = ("bytes", "draws", "forecasters")
+"""Units of what is counted."""
 
 
 def overview(seen: Record) -> str:
@@ -19,12 +22,17 @@ def overview(seen: Record) -> str:
     if len(seen["games"]) > 1:
         lines += [
             "",
-            f"judged together  {', '.join(seen['unfair_among_all']) or 'no game'} stands out (e-BH)",
+            f"judged together  {_together(seen)} out (e-BH)",
         ]
     lines += [""] if seen["incidents"] else []
     lines += [f"incident  since {i['opened_at']}: {i['message']}" for i in seen["incidents"]]
     lines += [f"{i['state']}  {i['action']} {i['target']}, due {i['due_at']}" for i in seen["under_way"]]
     return "\n".join(lines)
+
+
+def _together(seen: Record) -> str:
+    titles = [game["title"] for game in seen["games"] if game["game"] in seen["unfair_among_all"]]
+    return f"{numbers.and_(titles) or 'no game'} {'stand' if len(titles) > 1 else 'stands'}"
 
 
 def _game(game: Record) -> list[str]:
@@ -182,7 +190,7 @@ def _job(job: Record) -> str:
     priority = f", priority {job['priority']}" if job["priority"] else ""
     error = f": {job['error']}" if job["error"] else ""
     what = f"{job['id']}  {job['requested_at']}  {job['action']} {job['target']}"
-    return f"{what}  {job['state']}{wanted}{place}{attempt}{priority}{error}"
+    return f"{what}  {told.state(job['state'])}{wanted}{place}{attempt}{priority}{error}"
 
 
 def decisions(found: Sequence[Record]) -> str:
@@ -196,7 +204,7 @@ def decisions(found: Sequence[Record]) -> str:
 
 def decision(made: Record) -> str:
     """Render `decisions.decision`: every candidate, the highest score first."""
-    context = f", {made['context']}" if "context" in made else ""
+    context = f", {told.during(made['context'])}" if "context" in made else ""
     lines = [f"decision {made['seq']}, {made['at']}, {made['game']}{context}", made["rationale"], ""]
     for c in made["candidates"]:
         mark = "*" if c["chosen"] else " "
@@ -211,7 +219,7 @@ def decision(made: Record) -> str:
 def _became(candidate: Record) -> str:
     """Say what became of a chosen candidate."""
     outcome = candidate["outcome"]
-    said = f"{candidate['action']} {candidate['target']}  {candidate['choice']}  {outcome['status']}"
+    said = f"{candidate['action']} {candidate['target']}  {candidate['choice']}  {told.became(outcome)}"
     if outcome["expires_at"]:
         said += f", to be approved until {outcome['expires_at']}"
     if outcome["execution_seconds"] is not None:
@@ -219,9 +227,14 @@ def _became(candidate: Record) -> str:
     if outcome["error"]:
         said += f": {outcome['error']}"
     if outcome["worth_it"] is not None:
-        measured = "" if outcome["impact"] is None else f" ({outcome['impact']:+g} {outcome['unit']})"
+        measured = "" if outcome["impact"] is None else f" ({_impact(outcome)})"
         said += f"; {'worth it' if outcome['worth_it'] else 'not worth it'}{measured}"
     return said
+
+
+def _impact(outcome: Record) -> str:
+    impact, unit = outcome["impact"], outcome["unit"]
+    return f"{impact:+,.0f} {unit}" if unit in WHOLE else f"{impact:+.4f} {unit}"
 
 
 def decision_status(seen: Record) -> str:
@@ -237,8 +250,8 @@ def decision_status(seen: Record) -> str:
         lines += ["", decisions([seen["latest"]])]
     lines += [""] if seen["beliefs"] else []
     lines += [
-        f"{b['action']:<12} {b['context']:<11} succeeded {b['successes']} of {b['measured']} times measured, "
-        f"chosen {b['chosen']} times"
+        f"{b['action']:<12} {told.during(b['context']):<29} succeeded {b['successes']} of {b['measured']} "
+        f"times measured, chosen {wording.count(b['chosen'], 'time')}"
         for b in seen["beliefs"]
     ]
     return "\n".join(lines)
@@ -246,7 +259,7 @@ def decision_status(seen: Record) -> str:
 
 def switch(standing: Record) -> str:
     """Render `decisions.switch_record`."""
-    since = f", said {standing['by']} at {standing['since']}" if standing["since"] else ""
+    since = f", said {told.who(standing['by'])} at {standing['since']}" if standing["since"] else ""
     return ("It decides for itself" if standing["is_on"] else "It does not decide for itself") + since
 
 

@@ -20,7 +20,15 @@ WHILE = {
 """The contexts of decisions."""
 STATES = {"refused": "rejected", "expired": "unanswered"}
 """Ends of a proposal that have another name in the journal."""
-WHO = {"http": "over HTTP or on this page", "cli": "at the terminal"}
+ORIGINS = {
+    "effect": "from outcomes of decisions",
+    "fairness": "from the evidence",
+    "leader": "from the mixture’s weights",
+    "feed": "from the feed’s delays",
+    "cost": "from processor time used",
+}
+"""What each kind of knowledge is learned from."""
+WHO = {"http": "over HTTP or on the page", "cli": "at the terminal"}
 
 
 def what(intent: Intent) -> str:
@@ -54,6 +62,11 @@ def state(name: str) -> str:
 def became(outcome: Mapping[str, Any]) -> str:
     """Say what became of what was chosen."""
     return STATES.get(outcome["state"]) or str(outcome["status"])
+
+
+def origin(kind: str) -> str:
+    """Say what was learned from."""
+    return ORIGINS.get(kind, kind)
 
 
 def who(by: str) -> str:

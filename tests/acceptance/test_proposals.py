@@ -146,8 +146,10 @@ def test_proposals_and_the_kill_switch_at_the_terminal_with_and_without_a_daemon
     assert f"{backup}  Backup journal: the last backup is 40 h old; the limit is 36 h" in seen
     rejected = daemon.cli("decisions", "reject", verify, "--reason", "it was verified by hand").stdout
     assert f"{verify}  " in rejected
-    assert "verify journal  refused: it was verified by hand" in rejected
-    assert daemon.cli("decisions", "stop").stdout.startswith("It does not decide for itself, said http at ")
+    assert "verify journal  rejected: it was verified by hand" in rejected
+    assert daemon.cli("decisions", "stop").stdout.startswith(
+        "It does not decide for itself, said over HTTP or on the page at "
+    )
     undecided = daemon.cli("decisions", "make", check=False)
     assert (undecided.returncode, "has not been assessed yet" in undecided.stderr) == (70, True)
     assert daemon.cli("decisions", "list").stdout == "Nothing has been decided yet.\n"
@@ -160,7 +162,9 @@ def test_proposals_and_the_kill_switch_at_the_terminal_with_and_without_a_daemon
     twice = daemon.cli("decisions", "approve", backup, check=False)
     assert (twice.returncode, "was approved already, at " in twice.stderr) == (64, True)
     assert "by cli: it is ready." in twice.stderr
-    assert daemon.cli("decisions", "start").stdout.startswith("It decides for itself, said cli at ")
+    assert daemon.cli("decisions", "start").stdout.startswith(
+        "It decides for itself, said at the terminal at "
+    )
     daemon.start()
     daemon.wait_for(lambda: state(daemon, backup) == "done", "the backup to be made")
     switched = [event["payload"] for event in daemon.events("autonomy.switched")]

@@ -13,7 +13,7 @@ from helios_agent.journal import events, intents
 from helios_agent.journal.journal import Transaction
 from helios_agent.store import Reader, Row
 from helios_agent.web import decisions, server, text
-from tests.web.test_page import living
+from tests.web.test_page import living, said, shown
 
 TOKEN = "a-token-of-more-than-sixteen"
 HOUR_US = 3600 * SECOND_US
@@ -96,18 +96,18 @@ def outcomes(made: Mapping[str, Any]) -> dict[str, Any]:
 
 async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path: Path) -> None:
     async with living(tmp_path) as agent:
-        seq, (backup, warm, verify) = await decided(
+        seq, (compact, warm, verify) = await decided(
             agent,
-            candidate("backup", "journal", **CHOSEN),
+            candidate("compact", "journal", **CHOSEN),
             candidate("train-warm", args={"start": "newest"}, **CHOSEN),
             candidate("verify", "journal", **CHOSEN, proposed=True),
             candidate("tune", score=None, urgency=None, blocked="its signal is unknown"),
         )
         begun = iso(agent.journal.clock.now_us())
-        await carry_out(agent, "backup", 2.5)
-        spent = {"job": backup, "action": "backup", "target": "journal", "attempt": 1, "cpu_seconds": 1.25}
+        await carry_out(agent, "compact", 2.5)
+        spent = {"job": compact, "action": "compact", "target": "journal", "attempt": 1, "cpu_seconds": 1.25}
         measured = {
-            "id": backup, "game": "powerball", "action": "backup", "impact": -36.0, "unit": "hours",
+            "id": compact, "game": "powerball", "action": "compact", "impact": 4096.0, "unit": "bytes",
             "success": 1, "regret": 0.25, "sentence": "It cost too much.",
         }  # fmt: skip
         await agent.journal.append("work.spent", spent)
@@ -119,13 +119,13 @@ async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path
         lines = text.decision(whole).splitlines()
     found = {c["action"]: c for c in whole["candidates"]}
     assert {name: c.get("choice") for name, c in found.items()} == {
-        "backup": backup, "train-warm": warm, "verify": verify, "tune": None
+        "compact": compact, "train-warm": warm, "verify": verify, "tune": None
     }  # fmt: skip
-    assert found["backup"]["outcome"] == {
+    assert found["compact"]["outcome"] == {
         "status": "completed", "state": "done", "expires_at": None, "begun_at": begun,
         "ended_at": "2026-09-18T12:00:02.500000Z", "execution_seconds": 2.5, "cpu_seconds": 1.25,
-        "result": {"ok": 1}, "error": None, "measured_at": "2026-09-18T12:00:02.500000Z", "impact": -36.0,
-        "unit": "hours", "success": True, "regret": 0.25, "worth_it": False, "sentence": "It cost too much.",
+        "result": {"ok": 1}, "error": None, "measured_at": "2026-09-18T12:00:02.500000Z", "impact": 4096.0,
+        "unit": "bytes", "success": True, "regret": 0.25, "worth_it": False, "sentence": "It cost too much.",
     }  # fmt: skip
     failed = found["train-warm"]["outcome"]
     assert (failed["status"], failed["error"], failed["execution_seconds"]) == (
@@ -143,23 +143,33 @@ async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path
     assert found["tune"]["outcome"] is None
     assert whole["inputs"] == {"seed": 7}
     assert listed == {name: value for name, value in whole.items() if name != "inputs"}
-    assert f"             backup journal  {backup}  completed in 2.5 s; not worth it (-36 hours)" in lines
+    assert (
+        f"             compact journal  {compact}  completed in 2.5 s; not worth it (+4,096 bytes)" in lines
+    )
     assert "    unknown  tune powerball: tune is due  [its signal is unknown]" in lines
 
 
 @pytest.mark.parametrize(
-    ("end", "status"),
+    ("end", "status", "told"),
     [
-        (lambda tx, i: intents.refuse(tx, i, "cli", "no"), "cancelled"),
-        (lambda tx, i: tx.append("intent.expired", {"id": i, "reason": "late"}), "cancelled"),
-        (lambda tx, i: intents.stop(tx, i, 1), "cancelled"),
-        (lambda tx, i: intents.approve(tx, i, "cli"), "pending"),
-        (lambda tx, i: (intents.approve(tx, i, "cli"), intents.pause(tx, i, 1)), "pending"),
-        (lambda tx, i: (intents.approve(tx, i, "cli"), intents.claim(tx, ("backup",))), "executing"),
+        (lambda tx, i: intents.refuse(tx, i, "cli", "no"), "cancelled", "rejected: no"),
+        (
+            lambda tx, i: tx.append("intent.expired", {"id": i, "reason": "late"}),
+            "cancelled",
+            "unanswered: late",
+        ),
+        (lambda tx, i: intents.stop(tx, i, 1), "cancelled", "cancelled"),
+        (lambda tx, i: intents.approve(tx, i, "cli"), "pending", "pending"),
+        (lambda tx, i: (intents.approve(tx, i, "cli"), intents.pause(tx, i, 1)), "pending", "pending"),
+        (
+            lambda tx, i: (intents.approve(tx, i, "cli"), intents.claim(tx, ("backup",))),
+            "executing",
+            "executing",
+        ),
     ],
 )
 async def test_every_state_has_a_status_by_which_decisions_are_found(
-    end: Any, status: str, tmp_path: Path
+    end: Any, status: str, told: str, tmp_path: Path
 ) -> None:
     async with living(tmp_path) as agent:
         seq, [proposal] = await decided(agent, candidate("backup", "journal", **CHOSEN, proposed=True))
@@ -167,6 +177,9 @@ async def test_every_state_has_a_status_by_which_decisions_are_found(
         for asked in ("pending", "executing", "completed", "failed", "cancelled"):
             found = await get(agent, f"/api/decisions/history?status={asked}")
             assert [made["seq"] for made in found] == ([seq] if asked == status else [])
+        lines, page = text.decision(await get(agent, f"/api/decisions/{seq}")), said(await shown(agent))
+    assert lines.endswith(f"{proposal}  {told}")
+    assert f"chosen : {told}" in page
 
 
 async def test_decisions_are_found_by_what_they_weighed_and_chose(tmp_path: Path) -> None:
@@ -346,7 +359,11 @@ async def test_the_status_says_who_switched_what_is_left_proposed_and_believed(t
         {"action": "train", "context": "quiet", "chosen": 1, "measured": 1, "successes": 0},
         {"action": "verify", "context": "quiet", "chosen": 1, "measured": 0, "successes": 0},
     ]
-    assert lines[0] == "It does not decide for itself, said cli at 2026-09-19T12:00:01Z"
+    assert lines[0] == "It does not decide for itself, said at the terminal at 2026-09-19T12:00:01Z"
+    assert lines[-2:] == [
+        "train        while nothing was suspected   succeeded 0 of 1 times measured, chosen 1 time",
+        "verify       while nothing was suspected   succeeded 0 of 0 times measured, chosen 1 time",
+    ]
     assert lines[2] == "last month  5,000 s of processor time spent, 67,000 s left"
     assert (
         f"proposed, to be approved until 2026-09-19T13:00:01Z: {proposal}  Verify journal: verify is due"

@@ -172,18 +172,27 @@ async def test_draws_that_are_missing_are_owned_up_to_beside_the_verdict(tmp_pat
         assert "Not up to date" not in said(await shown(agent))
 
 
-@pytest.mark.parametrize(("nats", "named"), [(5.4, ["powerball"]), (5.2, [])])
-async def test_several_games_are_judged_together(tmp_path: Path, nats: float, named: list[str]) -> None:
-    """Of two games, one alone must reach e = 2/0.01: 5.30 nats."""
+@pytest.mark.parametrize(
+    ("nats", "other", "named", "told"),
+    [
+        (5.4, -0.5, ["powerball"], "Powerball stands out"),
+        (5.2, -0.5, [], "No game stands out"),
+        (5.4, 4.7, ["powerball", "megamillions"], "Powerball and Mega Millions stand out"),
+    ],
+)
+async def test_several_games_are_judged_together(
+    tmp_path: Path, nats: float, other: float, named: list[str], told: str
+) -> None:
+    """Of two games, one alone must reach e = 2/0.01, 5.30 nats; two both 1/0.01, 4.61 nats."""
     async with living(tmp_path, "powerball", "megamillions") as agent:
-        for game, evidence in (("powerball", nats), ("megamillions", -0.5)):
+        for game, evidence in (("powerball", nats), ("megamillions", other)):
             payload = {"game": game, "signals": {"evidence": evidence}, "verdict": "Something."}
             await agent.journal.append("assessment.completed", payload)
         seen = await overview(agent)
         words = said(await shown(agent))
-    assert seen["unfair_among_all"] == named
-    assert f"{'Powerball' if named else 'No game'} stands out when all 2 games are judged together" in words
-    assert f"judged together  {'powerball' if named else 'no game'} stands out" in text.overview(seen)
+    assert sorted(seen["unfair_among_all"]) == sorted(named)
+    assert f"{told} when all 2 games are judged together" in words
+    assert f"judged together  {told.replace('No', 'no')} (e-BH)" in text.overview(seen)
 
 
 async def test_what_the_agent_has_set_by_itself_is_told_where_there_is_such(tmp_path: Path) -> None:

@@ -14,12 +14,15 @@ from tests.web.test_page import living, said, shown
 ASSESSMENT: dict[str, Any] = {
     "game": "powerball",
     "verdict": "No sign of anything.",
-    "signals": {"evidence": -0.7, "backup_age": 60.0, "calibration_error": -0.02, "staleness": None},
-    "units": {"evidence": "nats", "backup_age": "hours", "calibration_error": "probability"},
+    "signals": {"evidence": -0.7, "backup_age": 60.0, "calibration_error": -0.02, "staleness": None,
+        "storage_used": 0.9512, "open_incidents": 1.0},
+    "units": {"evidence": "nats", "backup_age": "hours", "calibration_error": "probability",
+        "storage_used": "share", "open_incidents": "incidents"},
     "healthy": {
-        "evidence": [-0.6932, None], "backup_age": [None, 48.0], "calibration_error": [-0.01, 0.01]
+        "evidence": [-0.6932, None], "backup_age": [None, 48.0], "calibration_error": [-0.01, 0.01],
+        "storage_used": [None, 0.9], "open_incidents": [None, 0.0],
     },
-    "unhealthy": ["evidence", "backup_age", "calibration_error"],
+    "unhealthy": ["evidence", "backup_age", "calibration_error", "storage_used", "open_incidents"],
     "confidence": 0.125,
     "predicted_performance": {"mean": -0.0005, "low": -0.002, "high": 0.001},
     "uncertainty": {"width": 0.003, "spread": 0.00412},
@@ -43,6 +46,8 @@ async def test_an_assessment_says_what_the_agent_expects_and_what_it_does_not_kn
         "Evidence against fairness −0.700 nats at least −0.693",
         "Age of the backup 60 hours at most 48",
         "Chances promised too high −0.02 probability at least −0.01 and at most 0.01",
+        "Storage used 95.1% at most 90%",
+        "Open incidents 1 incident at most 0",
         "Why ball &lt;13&gt; comes so often. It was drawn 90 times.",
         "feed_silence rises; by chance &lt;0.01.",
     ):
@@ -63,22 +68,23 @@ async def test_a_real_assessment_of_a_game_of_which_nothing_is_known_is_shown(tm
 
 async def test_every_candidate_shows_its_score_and_what_became_of_it(tmp_path: Path) -> None:
     async with living(tmp_path) as agent:
-        seq, (backup,) = await decided(
+        seq, (compact,) = await decided(
             agent,
-            candidate("backup", "journal", **CHOSEN, effectiveness=0.5, price=0.25, score=0.5),
+            candidate("compact", "journal", **CHOSEN, effectiveness=0.75, price=8e-6, score=1.124992),
             candidate("tune", score=None, urgency=None, blocked="its <signal> is unknown"),
         )
-        await carry_out(agent, "backup", 70)
+        await carry_out(agent, "compact", 70)
         measured = {
-            "id": backup, "game": "powerball", "action": "backup", "impact": -36.0, "unit": "hours",
-            "success": 1, "regret": 0.0, "sentence": "The backup is 36 hours younger.",
+            "id": compact, "game": "powerball", "action": "compact", "impact": 12345678.0, "unit": "bytes",
+            "success": 1, "regret": 0.0, "sentence": "It was worth it: it freed 12,345,678 bytes.",
         }  # fmt: skip
         await agent.journal.append("decision.measured", measured)
         first, alone = await shown(agent), await shown(agent, f"/decisions/{seq}")
     for words in (said(first), said(alone)):
-        assert "backup journal 0.5 1.5 × 0.5 − 0.25 backup is due" in words
+        assert "compact journal 1.125 1.5 × 0.75 − &lt; 0.001 compact is due" in words
+        assert f"event {seq}, while nothing was suspected." in words
         assert (
-            "chosen : completed in 1 min 10 s; worth it (−36 hours) The backup is 36 hours younger." in words
+            "chosen : completed in 1 min 10 s; worth it (12,345,678 bytes) It was worth it: it freed" in words
         )
         assert "tune powerball unknown tune is due not chosen: its &lt;signal&gt; is unknown" in words
     assert "The last" not in said(first)
@@ -145,7 +151,7 @@ async def test_the_switch_says_who_turned_it_and_what_the_button_does(tmp_path: 
         off = await shown(agent)
     assert 'data-post="/api/decisions/autonomous/stop">Switch off<' in on.text
     assert "Off : Helios chooses nothing by itself." in said(off)
-    assert "Switched off by http 2026-09-18 12:00 UTC" in said(off)
+    assert "Switched off over HTTP or on the page at 2026-09-18 12:00 UTC" in said(off)
     assert 'data-post="/api/decisions/autonomous/start">Switch on<' in off.text
 
 
@@ -168,7 +174,7 @@ async def test_goals_lessons_and_the_latest_reflection_are_told(tmp_path: Path) 
     assert '<progress max="1" value="0.25" aria-label="Progress of a &lt;hundred&gt; draws">' in answer.text
     assert "25% of the way" in words
     assert [f"Lesson &lt;{number}&gt;." in words for number in range(6)] == [False] + [True] * 5
-    assert "cost of train-5, learned 2026-09-18 12:00 UTC ; relevance 0.50" in words
+    assert "from processor time used, learned 2026-09-18 12:00 UTC ; relevance 0.50" in words
     assert "Latest reflection Nothing &lt;happened&gt;." in words
 
 
