@@ -264,8 +264,8 @@ def switch(standing: Record) -> str:
 
 
 def _proposal(intent: Record) -> str:
-    what = f"{intent['id']}  {intent['what']}"
-    return f"proposed, to be approved until {intent['expires_at']}: {what}: {intent['reason']}"
+    what, why = f"{intent['id']}  {intent['what']}", intent["reason"] or "the event that says why is archived"
+    return f"proposed, to be approved until {intent['expires_at']}: {what}: {why}"
 
 
 def _balls(draw: Record) -> str:
