@@ -54,10 +54,13 @@ class Facts:
 class Metric:
     """What models can be ranked by, and followed from one to the next if equal models give no `trend` of it.
 
-    Sums grow with the draws that a model has forecast, costs with those that it was trained on.
+    Sums grow with the draws that a model has forecast, costs with those that it was trained on. What is
+    measured on validation is no series of independent values: a model is validated on nearly the same draws
+    as the one before it. title: how a sentence names it.
     """
 
     name: str
+    title: str
     unit: str
     definition: str
     best: Literal["largest", "smallest"]
@@ -69,6 +72,7 @@ METRICS: Mapping[str, Metric] = {
     for metric in (
         Metric(
             "live_mean_nats",
+            "the mean gain on new draws",
             "nats a draw",
             f"mean log-score gain over uniform on the draws it forecast, of {FEWEST_DRAWS} or more",
             "largest",
@@ -76,68 +80,77 @@ METRICS: Mapping[str, Metric] = {
         ),
         Metric(
             "live_gain_nats",
+            "the gain on new draws",
             "nats",
             "their sum: of models that forecast as many draws",
             "largest",
         ),
         Metric(
             "efficiency",
+            "the gain on new draws for each CPU second",
             "nats per CPU second",
             "live_gain_nats, if it has gained, for each CPU second of its training",
             "largest",
         ),
         Metric(
             "validation_gain_nats",
+            "the gain on validation",
             "nats a draw",
             "gain over uniform on validation, at the best epoch",
             "largest",
-            trend=True,
         ),
         Metric(
             "best_loss",
+            "the best validation loss",
             "nats a draw",
             "smallest validation loss of its training",
             "smallest",
-            trend=True,
         ),
         Metric(
             "final_loss",
+            "the last training loss",
             "nats a draw",
             "training loss of the last epoch",
             "smallest",
         ),
         Metric(
             "training_seconds",
+            "the time of training",
             "seconds",
             "time that its epochs took",
             "smallest",
         ),
         Metric(
             "cpu_seconds",
+            "the processor time of training",
             "seconds",
             "processor time that workers spent on the job that trained it",
             "smallest",
         ),
         Metric(
             "epochs",
+            "the number of epochs",
             "epochs",
             "epochs of its training",
             "smallest",
         ),
         Metric(
             "convergence_epoch",
+            "the epoch of convergence",
             "epoch",
             f"first whose validation loss is within {CONVERGED_NATS:g} nats of the best",
             "smallest",
         ),
         Metric(
             "instability",
+            "the instability of the validation loss",
             "nats a draw",
             "root mean square of the changes of the validation loss",
             "smallest",
         ),
         Metric(
             "instability_last_third",
+            "the instability of the validation loss at the end",
             "nats a draw",
             "the same over the last third of the changes",
             "smallest",
@@ -340,7 +353,8 @@ def trends(records: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> l
     """Test each metric for a trend over successive models, which `records` are in the order of.
 
     M. G. Kendall's rank correlation with the order, tau, and its exact two-sided p-value given the ties. A
-    trend is clear where p is at most TREND_ALPHA divided by the number of metrics tested.
+    trend is clear where p is at most TREND_ALPHA divided by the number of metrics tested. The p-value holds
+    where every order of equal models is as likely: of means over draws that no two models share.
     """
     found = []
     for metric in metrics:
@@ -387,13 +401,14 @@ def rank_trend(values: Sequence[float]) -> tuple[float | None, float | None]:
 def trend_verdict(found: Sequence[Mapping[str, Any]]) -> str:
     """Say which trends are clear, or that none is."""
     clear = [
-        f"{t['metric']} {'rises' if t['tau'] > 0 else 'falls'} over {len(t['models'])} models"
+        f"{METRICS[t['metric']].title} {'rises' if t['tau'] > 0 else 'falls'} over {len(t['models'])} models"
         f" (p = {t['p']:.2g})"
         for t in found
         if t["clear"]
     ]
     if clear:
-        return f"{'; '.join(clear)}."
+        said = "; ".join(clear)
+        return f"{said[0].upper()}{said[1:]}."
     most = max((len(t["models"]) for t in found), default=0)
     if most < 2:
         return "There are fewer than two models to follow each other, so there is no trend to look for."

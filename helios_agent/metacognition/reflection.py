@@ -162,7 +162,7 @@ def _spent(compute: Record) -> list[str]:
 
 def _trends(trends: Sequence[Record]) -> list[str]:
     clear = [trend for trend in trends if trend["clear"]]
-    return [f"From model to model: {analytics.trend_verdict(clear)}"] if clear else []
+    return [analytics.trend_verdict(clear)] if clear else []
 
 
 def _learned(fragments: Sequence[Record]) -> list[str]:

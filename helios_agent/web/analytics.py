@@ -59,11 +59,11 @@ async def performance(store: Reader, name: str) -> dict[str, Any]:
 async def trends(store: Reader, rules: Game, name: str | None) -> dict[str, Any]:
     """Return the trends of one metric, or of all that have one, from each model of a game to the next.
 
-    Raises Refused for a metric that there is not, or of which equal models would show one.
+    Raises Refused for a metric that there is not, or of which equal models may show one.
     """
     if name and not metric(name).trend:
         known = ", ".join(each.name for each in TRENDED)
-        raise Refused(f"metric is {name!r}, which is a sum or a cost; of a trend expected one of: {known}")
+        raise Refused(f"metric is {name!r}, of which equal models may show a trend; expected one of: {known}")
     records = await side_by_side.of_newest_rules(store, rules)
     found = await side_by_side.trends(records, [metric(name)] if name else TRENDED)
     return {"game": rules.name, "trends": found, "verdict": analytics.trend_verdict(found)}

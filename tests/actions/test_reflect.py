@@ -361,7 +361,7 @@ async def test_of_a_model_it_tells_its_training_its_gains_and_what_decisions_did
         "nats a draw). A decision chose to retire on 2026-09-18; what came of it is not measured yet. "
         f"Learned: {MODELS[0]} is of use."
     )
-    assert len(found["trends"]) > 1
+    assert [trend["metric"] for trend in found["trends"]] == ["live_mean_nats"]
     assert "fewer than two models" in found["verdict"]
 
 

@@ -122,9 +122,12 @@ async def test_models_are_ranked_and_followed(house: House) -> None:
         "Powerball has 2 models for the rules from 2015-10-07; 2 forecast scored draws. "
         "No trend is clear over 2 models."
     )
-    assert "a sum or a cost" in (await house.get("trends?metric=cpu_seconds", 422))["detail"]
-    trend = (await house.get("trends?metric=best_loss"))["trends"]
-    assert [(t["metric"], t["models"], t["tau"]) for t in trend] == [("best_loss", [*MODELS], 1.0)]
+    for metric in ("cpu_seconds", "best_loss"):
+        refused = await house.get(f"trends?metric={metric}", 422)
+        assert "equal models may show a trend; expected one of: live_mean_nats" in refused["detail"]
+    for path in ("trends", "trends?metric=live_mean_nats"):
+        trend = (await house.get(path))["trends"]
+        assert [(t["metric"], t["models"], t["tau"]) for t in trend] == [("live_mean_nats", [*MODELS], 1.0)]
     wrong = await house.get("cross-model?metric=beauty", 422)
     assert wrong["detail"].startswith("metric is 'beauty'; expected one of: live_mean_nats, ")
 
