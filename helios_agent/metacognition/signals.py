@@ -293,11 +293,11 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "decision_effectiveness", "share",
-        f"The share of the last {RECENT} measured bets of this game (to train, tune, backtest or ask feeds) "
-        "that helped.",
+        f"The share of the last {RECENT} measured bets of this game (to train, tune, backtest, ask feeds or "
+        "compact the journal) that helped.",
         ANY,
         f"The last {RECENT} decision.measured of the game, by time and id, of the actions train, train-warm, "
-        "tune, backtest and ingest: the mean of success.",
+        "tune, backtest, ingest and compact: the mean of success.",
         lambda f: measures.mean(f.successes),
     ),
     Signal(

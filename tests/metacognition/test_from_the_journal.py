@@ -102,7 +102,8 @@ async def alert(agent: Agent) -> None:
 
 
 async def choose(agent: Agent) -> None:
-    for n, (action, success) in enumerate((("train", 1), ("train", 0), ("train", 1), ("backup", 1))):
+    bets = (("train", 1), ("train", 0), ("train", 1), ("compact", 0))
+    for n, (action, success) in enumerate((*bets, ("backup", 1))):
         choice = f"c-{n}"
         made = {
             "id": choice, "decision": 1, "game": GAME, "action": action, "target": GAME, "context": "quiet",
@@ -454,7 +455,7 @@ def last_or_begin(past: Past, kind: str) -> float:
 
 
 def effectiveness(past: Past) -> float | None:
-    bets = ("train", "train-warm", "tune", "backtest", "ingest")
+    bets = ("train", "train-warm", "tune", "backtest", "ingest", "compact")
     told = [
         event
         for event in past.of("decision.measured", game=GAME)
