@@ -47,6 +47,8 @@ def limits_of(policy: Policy, factors: Mapping[str, float]) -> signals.Limits:
         verify_after_hours=policy.verify_after_hours,
         compact_at=policy.compact_at,
         alarm_level=policy.alarm_level,
+        budget_day_cpu_seconds=policy.cpu_seconds_per_day,
+        budget_month_cpu_seconds=policy.cpu_seconds_per_month,
     )
 
 

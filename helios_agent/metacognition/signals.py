@@ -16,6 +16,8 @@ from helios_agent.metacognition.measures import LEAST_CALIBRATED, LEAST_LIVE, RE
 Range = tuple[float | None, float | None]
 """Lowest and highest value at which all is well; None where there is no such bound."""
 ANY: Range = (None, None)
+LEAST_LEFT = 0.05
+"""The share of a budget below which little is left. It is hardly ever all spent: no choice may exceed it."""
 
 
 @dataclass(frozen=True)
@@ -353,14 +355,14 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "compute_left_day", "CPU seconds",
         "What is left of the day's budget.",
-        (0.0, None),
+        (360.0, None),
         "given.cpu_per_day of this assessment, less compute_day.",
         lambda f: f.upkeep.budget_day_s - f.upkeep.spent_day_s,
     ),
     Signal(
         "compute_left_month", "CPU seconds",
         "What is left of the month's budget.",
-        (0.0, None),
+        (3600.0, None),
         "given.cpu_per_month of this assessment, less compute_month.",
         lambda f: f.upkeep.budget_month_s - f.upkeep.spent_month_s,
     ),
@@ -409,7 +411,7 @@ BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in SIGNALS}
 
 @dataclass(frozen=True)
 class Limits:
-    """By which decisions about a game are made; in hours what ends so."""
+    """By which decisions about a game are made; in hours, or in CPU seconds, what ends so."""
 
     retrain_after_draws: float
     ingest_after_hours: float
@@ -417,6 +419,8 @@ class Limits:
     verify_after_hours: float
     compact_at: float
     alarm_level: float
+    budget_day_cpu_seconds: float
+    budget_month_cpu_seconds: float
 
 
 def healthy(limits: Limits) -> dict[str, Range]:
@@ -431,10 +435,17 @@ def healthy(limits: Limits) -> dict[str, Range]:
         "champion_loss": lost,
         "staleness": (None, 3.0 * limits.retrain_after_draws),
         "draw_overdue": (None, 3.0 * limits.ingest_after_hours),
+        "compute_left_day": (_least_left(limits.budget_day_cpu_seconds), None),
+        "compute_left_month": (_least_left(limits.budget_month_cpu_seconds), None),
         "storage_used": (None, limits.compact_at),
         "backup_age": (None, limits.backup_after_hours + 12.0),
         "verification_age": (None, limits.verify_after_hours + 24.0),
     }
+
+
+def _least_left(budget_cpu_seconds: float) -> float:
+    # A second at least: of a budget of 0 nothing is left, which is not enough.
+    return max(1.0, LEAST_LEFT * budget_cpu_seconds)
 
 
 def unhealthy(measured: Mapping[str, float | None], ranges: Mapping[str, Range]) -> list[str]:

@@ -135,7 +135,7 @@ def test_whatever_makes_trying_more_useless_is_a_signal() -> None:
 
 def advice(changes: dict[str, float | None], effects: dict[str, tuple[int, int]]) -> dict[str, Any]:
     none = ("diverged_trainings", "draw_overdue", "change_clearest", "staleness", "storage_used", "live_gap")
-    some = {"validation_gap": 0.01, "learning_progress": 0.0, "compute_left_month": 9.0}
+    some = {"validation_gap": 0.01, "learning_progress": 0.0, "compute_left_month": 9e3}
     measured = signals.assess(KNOWING) | dict.fromkeys(none, 0.0) | some | changes
     unhealthy = signals.unhealthy(measured, {signal.name: signal.healthy for signal in signals.SIGNALS})
     return {r.about: r for r in recommendations.make(measured, unhealthy, effects)}

@@ -139,7 +139,7 @@ def test_what_is_outside_its_range_is_unhealthy_and_what_is_not_known_is_not() -
         "missing_draws", "draw_overdue", "feed_disagreement", "open_incidents", "compute_left_month",
         "schedule_lateness", "webhook_failures", "verification_age",
     ]  # fmt: skip
-    assert signals.unhealthy(signals.assess(NOTHING), RANGES) == []
+    assert signals.unhealthy(signals.assess(NOTHING), RANGES) == ["compute_left_day", "compute_left_month"]
 
 
 def test_the_ranges_of_the_registry_are_those_of_the_limits_that_decisions_have_by_default() -> None:
@@ -156,8 +156,28 @@ def test_what_is_healthy_follows_from_the_limits_of_decisions() -> None:
         "draw_overdue": 100.0, "storage_used": 0.95, "backup_age": 730.0, "verification_age": 4340.0,
     }  # fmt: skip
     assert signals.unhealthy(measured, RANGES) == [*measured]
-    patient = signals.Limits(40, 24 * 3, 24 * 30, 24 * 180, 0.99, 0.001)
+    patient = signals.Limits(40, 24 * 3, 24 * 30, 24 * 180, 0.99, 0.001, 7200, 72_000)
     assert signals.unhealthy(measured, signals.healthy(patient)) == ["staleness"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "left", "is_healthy"),
+    [
+        (7200, 360, True),
+        (7200, 359, False),
+        (7200, -1, False),
+        (600, 30, True),
+        (600, 29, False),
+        (0, 0, False),
+    ],
+)
+def test_a_budget_is_unhealthy_once_less_than_a_twentieth_of_it_is_left(
+    budget: float, left: float, is_healthy: bool
+) -> None:
+    limits = signals.Limits(13, 8, 36, 240, 0.9, 0.01, budget, 10 * budget)
+    ranges = signals.healthy(limits)
+    named = signals.unhealthy({"compute_left_day": left, "compute_left_month": 10 * left}, ranges)
+    assert named == ([] if is_healthy else ["compute_left_day", "compute_left_month"])
 
 
 def test_too_few_draws_say_nothing_of_a_network_or_of_promises() -> None:
