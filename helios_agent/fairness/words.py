@@ -67,7 +67,7 @@ def blind_spot(era: Record) -> str:
     if factor is None:
         return "Yet so few draws hardly show anything: not even a ball that comes every time."
     return (
-        f"Yet one white ball up to {factor:.2f} times as heavy as each other, or a weaker fault, "
+        f"Yet one white ball up to {factor:.2f} times as heavy as any other, or a weaker fault, "
         "would on average not have shown in so many draws."
     )
 

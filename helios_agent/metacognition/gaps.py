@@ -62,7 +62,7 @@ def _too_few(facts: Facts, measured: Mapping[str, float | None], fewest_draws: i
         )
         if factor is None
         else Gap(
-            f"a ball that is less than {factor:.2f} times as heavy as each other",
+            f"a ball that is less than {factor:.2f} times as heavy as any other",
             f"after {scored:,} scored draws it would on average not have shown",
         )
     ]

@@ -124,7 +124,7 @@ def fairness(era: str, signals: Mapping[str, float | None], years: int, alarm_le
     hidden = (
         "anything could have hidden from so few draws"
         if factor is None
-        else f"a single ball {factor:.2f} times as heavy as each other would on average have shown"
+        else f"a single ball {factor:.2f} times as heavy as any other would on average have shown"
     )
     span = "a year" if years == 1 else f"{years} years"
     content = f"In {span} of draws under the rules from {era} no sign of unfairness was found; {hidden}."

@@ -485,7 +485,7 @@ def verdict(title: str, signals: Mapping[str, float | None], alarm_level: float)
     visible = (
         " So few draws hardly show anything: not even a ball that comes every time."
         if factor is None
-        else f" A single ball {factor:.2f} times as heavy as each other would on average have shown by now."
+        else f" A single ball {factor:.2f} times as heavy as any other would on average have shown by now."
     )
     count = "1 scored draw" if draws == 1 else f"{draws:,} scored draws"
     return f"No sign that {title} can be predicted, after {count}.{visible}"

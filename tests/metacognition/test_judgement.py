@@ -22,7 +22,7 @@ def found(facts: signals.Facts = KNOWING, seen: Seen = FAIR, fewest_draws: int =
 def test_the_smallest_bias_that_would_have_shown_is_always_told() -> None:
     assert found() == [
         gaps.Gap(
-            "a ball that is less than 1.59 times as heavy as each other",
+            "a ball that is less than 1.59 times as heavy as any other",
             "after 1,408 scored draws it would on average not have shown",
         )
     ]

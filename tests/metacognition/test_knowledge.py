@@ -92,7 +92,7 @@ def test_a_whole_year_without_a_sign_is_a_lesson_and_says_what_would_have_shown(
     assert lesson is not None
     assert lesson.content == (
         "In a year of draws under the rules from 2015-10-07 no sign of unfairness was found; a single ball "
-        "1.60 times as heavy as each other would on average have shown."
+        "1.60 times as heavy as any other would on average have shown."
     )
     assert (lesson.relevance, lesson.evidence["smallest_visible_factor"]) == (0.625, 1.6)
     assert knowledge.fairness(ERA, QUIET | {"draws_scored": 0.0}, 1, 0.01) is None

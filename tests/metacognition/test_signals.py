@@ -235,7 +235,7 @@ def test_before_the_first_draw_nothing_can_be_said() -> None:
 def test_without_a_sign_it_says_so_and_what_could_have_been_seen() -> None:
     assert verdict(replace(FACTS, gains=[0.0] * 1408)) == (
         "No sign that Powerball can be predicted, after 1,408 scored draws. "
-        "A single ball 1.59 times as heavy as each other would on average have shown by now."
+        "A single ball 1.59 times as heavy as any other would on average have shown by now."
     )
 
 
