@@ -81,7 +81,7 @@ def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
         "units": {signal.name: signal.unit for signal in signals.SIGNALS},
         "healthy": {name: list(bounds) for name, bounds in healthy.items()},
         "unhealthy": unhealthy,
-        "verdict": signals.verdict(rules.title, measured, policy.alarm_level),
+        "verdict": signals.verdict(rules.title, measured, policy.alarm_level, policy.change_alarm_nats),
         "confidence": measured["confidence"],
         "leader": measures.leader(seen.weights),
         "predicted_performance": {"mean": measured["skill"], "low": low, "high": high},

@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from helios_agent.forecasting import evidence
+from helios_agent import wording
+from helios_agent.forecasting import detection, evidence
 from helios_agent.metacognition import measures
 from helios_agent.metacognition.facts import Facts
 from helios_agent.metacognition.measures import LEAST_CALIBRATED, LEAST_LIVE, RECENT
@@ -153,7 +154,8 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "change", "nats",
-        "Evidence that the machine has changed: log of Shiryaev and Roberts' sum over all moments.",
+        "Evidence that the machine has changed: log of Shiryaev and Roberts' sum over all moments. On a fair "
+        "machine it grows with the logarithm of the draws, so that alone it says nothing.",
         ANY,
         f"{LAST}: ledger.detector.shiryaev_roberts_nats; null once an alert.raised about game/change "
         "followed it.",
@@ -470,14 +472,16 @@ def rounded(value: float) -> float:
     return round(value, 9) or float(f"{value:.9g}")
 
 
-def verdict(title: str, signals: Mapping[str, float | None], alarm_level: float) -> str:
+def verdict(
+    title: str, signals: Mapping[str, float | None], alarm_level: float, change_alarm_nats: float
+) -> str:
     """Say in plain words what the signals mean for someone who follows the game."""
-    draws, p = int(signals["draws_scored"] or 0), signals["fairness_p"]
+    draws, p = signals["draws_scored"], signals["fairness_p"]
     if not draws or p is None:
         return f"No draw of {title} has been scored yet, so nothing can be said."
     if p <= alarm_level:
         return (
-            f"{title} shows signs of not being fair: over {draws:,} draws the forecasts gained "
+            f"{title} shows signs of not being fair: over {draws:,.0f} draws the forecasts gained "
             f"{signals['evidence_peak']:.2f} nats on chance at their best; a fair machine does that with "
             f"probability at most {p:.2g}."
         )
@@ -487,5 +491,10 @@ def verdict(title: str, signals: Mapping[str, float | None], alarm_level: float)
         if factor is None
         else f" A single ball {factor:.2f} times as heavy as any other would on average have shown by now."
     )
-    count = "1 scored draw" if draws == 1 else f"{draws:,} scored draws"
-    return f"No sign that {title} can be predicted, after {count}.{visible}"
+    said = f"No sign that {title} can be predicted, after {wording.count(draws, 'scored draw')}.{visible}"
+    change, clearest, age = (signals[name] for name in ("change", "change_clearest", "change_age"))
+    if change is None or clearest is None or age is None:
+        return said
+    if detection.alarm(change, clearest, change_alarm_nats) < 1.0:
+        return said
+    return f"{said} But its machine seems to have changed, most likely {wording.count(age, 'draw')} ago."

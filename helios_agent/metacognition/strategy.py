@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from helios_agent import wording
 from helios_agent.forecasting import detection
 
 SUSPICIOUS = 0.5
@@ -31,8 +32,10 @@ def choose(
     What is not known is named: nothing follows from it.
     """
     chosen = _choose(measured, unhealthy, fewest_draws, -math.log(alarm_level), change_alarm_nats)
-    unknown = [name for name in (*EVIDENCE, *IN_THE_WAY) if measured.get(name) is None]
-    return replace(chosen, why=f"{chosen.why} Not known: {', '.join(unknown)}.") if unknown else chosen
+    unknown = [name for name in (*EVIDENCE, *WRONG) if measured.get(name) is None]
+    if not unknown:
+        return chosen
+    return replace(chosen, why=f"{chosen.why} Not known: {wording.titles(unknown)}.")
 
 
 def _choose(
@@ -47,40 +50,49 @@ def _choose(
     )
     changed = detection.alarm(change, clearest, change_alarm_nats)
     known = measured.get("draws_known") or 0.0
-    in_the_way = [name for name in unhealthy if name in IN_THE_WAY]
+    wrong = [WRONG[name] for name in unhealthy if name in WRONG]
     if known < fewest_draws:
         return Strategy(
             "active learning",
-            f"These rules have {known:.0f} draws, and a network needs {fewest_draws}: more draws help most.",
+            f"These rules have {wording.count(known, 'draw')}, and a network needs {fewest_draws:,}: more "
+            "draws help most.",
         )
-    if in_the_way:
-        return Strategy("conservative", f"First this is to be put right: {', '.join(in_the_way)}.")
+    if wrong:
+        return Strategy("conservative", f"First this is to be put right: {', '.join(wrong)}.")
     if changed >= 1.0:
         return Strategy(
             "adaptive",
-            f"The machine seems to have changed ({change:.2f} nats): what was learnt may hold no more.",
+            f"The machine seems to have changed ({wording.nats(clearest)} nats for the likeliest moment): "
+            "what was learned may no longer hold.",
         )
     if peak >= alarm_nats:
         return Strategy(
             "aggressive",
-            f"The draws show signs of not being fair ({peak:.2f} nats): there is something to learn.",
+            f"The draws show signs of not being fair ({wording.nats(peak)} nats): there is something to "
+            "learn.",
         )
     if max(evidence / alarm_nats, changed) >= SUSPICIOUS:
         return Strategy(
             "balanced",
-            f"The evidence ({evidence:.2f} nats, {change:.2f} for a change) proves nothing, but is some.",
+            f"The evidence ({wording.nats(evidence)} nats; {wording.nats(clearest)} for a change) proves "
+            "nothing, but it is something.",
         )
     if measured.get("evidence") is None:
         return Strategy("conservative", "Whether these draws can be predicted was not measured.")
     return Strategy(
         "conservative",
-        f"Nothing says that these draws can be predicted ({evidence:.2f} nats): to try harder is waste.",
+        f"Nothing says that these draws can be predicted ({wording.nats(evidence)} nats): to try harder is "
+        "waste.",
     )
 
 
 EVIDENCE = ("draws_known", "evidence", "evidence_peak", "change", "change_clearest")
-IN_THE_WAY = (
-    "failed_trainings", "compute_left_day", "compute_left_month", "storage_used", "draw_overdue",
-    "feed_disagreement",
-)  # fmt: skip
-"""Signals without whose health it is of no use to try more."""
+WRONG = {
+    "failed_trainings": "trainings fail",
+    "compute_left_day": "little is left of the day's budget of processor time",
+    "compute_left_month": "little is left of the month's budget of processor time",
+    "storage_used": "the database is near its allowed size",
+    "draw_overdue": "a draw is overdue",
+    "feed_disagreement": "feeds contradict each other",
+}
+"""Signals without whose health it is of no use to try more, and what is wrong where they are not healthy."""

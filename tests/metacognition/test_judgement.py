@@ -109,14 +109,15 @@ CALM: dict[str, float | None] = signals.assess(KNOWING) | {
     [
         ({}, [], "conservative", "Nothing says that these draws can be predicted"),
         ({"draws_known": 99.0, "evidence_peak": 9.0}, [], "active learning", "have 99 draws"),
-        ({"evidence_peak": 9.0}, ["compute_left_day", "regret"], "conservative", ": compute_left_day."),
-        ({"change": 8.5, "change_clearest": 3.5, "evidence_peak": 9.0}, [], "adaptive", "(8.50 nats)"),
-        ({"change": 8.5, "change_clearest": 2.0}, [], "balanced", "8.50 for a change"),
+        ({"evidence_peak": 9.0}, ["compute_left_day", "regret"], "conservative", "put right: little is left of the day's"),
+        ({}, ["failed_trainings", "draw_overdue"], "conservative", ": trainings fail, a draw is overdue."),
+        ({"change": 8.5, "change_clearest": 3.5, "evidence_peak": 9.0}, [], "adaptive", "(3.50 nats for the"),
+        ({"change": 8.5, "change_clearest": 2.0}, [], "balanced", " nats; 2.00 for a change) proves"),
         ({"change": 7.5, "change_clearest": 0.5}, [], "conservative", "Nothing says"),
         ({"evidence_peak": 4.7}, [], "aggressive", "4.70 nats"),
         ({"evidence": 2.4, "evidence_peak": 2.4}, [], "balanced", "2.40 nats"),
-        ({"evidence": None}, [], "conservative", "was not measured. Not known: evidence."),
-        ({"change": None, "draw_overdue": None}, [], "conservative", "Not known: change, draw_overdue."),
+        ({"evidence": None}, [], "conservative", "was not measured. Not known: evidence against fairness."),
+        ({"change": None, "draw_overdue": None}, [], "conservative", "for a change, oldest missing draw."),
     ],
 )  # fmt: skip
 def test_the_strategy_follows_from_what_was_measured(
@@ -130,7 +131,7 @@ def test_the_strategy_follows_from_what_was_measured(
 
 
 def test_whatever_makes_trying_more_useless_is_a_signal() -> None:
-    assert set(strategy.IN_THE_WAY) <= signals.BY_NAME.keys()
+    assert set(strategy.WRONG) <= signals.BY_NAME.keys()
 
 
 def advice(changes: dict[str, float | None], effects: dict[str, tuple[int, int]]) -> dict[str, Any]:

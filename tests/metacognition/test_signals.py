@@ -1,6 +1,6 @@
 import math
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -9,6 +9,7 @@ from helios_agent.clock import from_us
 from helios_agent.config import Config
 from helios_agent.config.decisions import SignalName
 from helios_agent.forecasting import evidence
+from helios_agent.forecasting.detection import Detector
 from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.forecasting.mixture import Standing
 from helios_agent.lottery.games import game
@@ -225,7 +226,7 @@ def test_a_tiny_probability_is_not_rounded_to_none() -> None:
 
 
 def verdict(facts: Facts, alarm_level: float = 0.01) -> str:
-    return signals.verdict("Powerball", signals.assess(facts), alarm_level)
+    return signals.verdict("Powerball", signals.assess(facts), alarm_level, 8.0)
 
 
 def test_before_the_first_draw_nothing_can_be_said() -> None:
@@ -237,6 +238,17 @@ def test_without_a_sign_it_says_so_and_what_could_have_been_seen() -> None:
         "No sign that Powerball can be predicted, after 1,408 scored draws. "
         "A single ball 1.59 times as heavy as any other would on average have shown by now."
     )
+
+
+def test_a_change_that_was_found_is_not_left_out_beside_the_absence_of_signs() -> None:
+    def end(*detected: Any) -> str:
+        return verdict(replace(FACTS, gains=[0.0] * 1408, detector=Detector(*detected))).partition("now.")[2]
+
+    assert end(8.0, 3.0, 1250, 1408) == (
+        " But its machine seems to have changed, most likely 1,250 draws ago."
+    )
+    assert end(9.0, 4.0, 1, 1408).endswith("most likely 1 draw ago.")
+    assert [end(7.9, 3.0, 1250, 1408), end(8.0, 2.9, 1250, 1408), end()] == [""] * 3
 
 
 def test_where_not_even_the_heaviest_ball_could_have_been_seen_it_promises_nothing() -> None:

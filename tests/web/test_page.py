@@ -66,7 +66,7 @@ async def overview(agent: Agent) -> dict[str, Any]:
 
 async def assess(agent: Agent, **changes: Any) -> None:
     found = signals.assess(replace(FACTS, **changes))
-    verdict = signals.verdict("Powerball", found, 0.01)
+    verdict = signals.verdict("Powerball", found, 0.01, 8.0)
     payload = {"game": "powerball", "signals": found, "verdict": verdict}
     await agent.journal.append("assessment.completed", payload)
 
