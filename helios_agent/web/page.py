@@ -215,20 +215,20 @@ def _assessed(assessment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _expectations(assessment: Mapping[str, Any]) -> list[tuple[str, str | None]]:
-    """Return what is expected and how sure that is, in words; None for what cannot be said."""
+    """Return what was gained so far and how sure that is, in words; None for what cannot be said."""
     gain = assessment.get("predicted_performance") or dict.fromkeys(("mean", "low", "high"))
     unsure = assessment.get("uncertainty") or dict.fromkeys(("width", "spread"))
     confidence = assessment.get("confidence")
     mean, low, high = (gain[name] for name in ("mean", "low", "high"))
     between = (
-        f", between {chart.signed(low, 5)} and {chart.signed(high, 5)}"
+        f"; with 95% confidence between {chart.signed(low, 5)} and {chart.signed(high, 5)}"
         if low is not None and high is not None
         else ""
     )
     width, spread = unsure["width"], unsure["spread"]
     return [
         (
-            "Expected gain over chance",
+            "Mean gain over chance so far",
             None if mean is None else f"{chart.signed(mean, 5)} nats a draw{between}",
         ),
         ("Width of that interval", None if width is None else f"{width:.5f} nats a draw"),

@@ -39,7 +39,8 @@ async def test_an_assessment_says_what_the_agent_expects_and_what_it_does_not_kn
     words = said(answer)
     for told in (
         "Conservative. Nothing says that these draws can be predicted.",
-        "Expected gain over chance −0.00050 nats a draw, between −0.00200 and +0.00100",
+        "Mean gain over chance so far −0.00050 nats a draw; with 95% confidence between −0.00200 and "
+        "+0.00100",
         "Width of that interval 0.00300 nats a draw",
         "Disagreement of the forecasters 0.00412 in a ball’s chance",
         "Belief that the game can be predicted 12.5%",
@@ -61,7 +62,7 @@ async def test_a_real_assessment_of_a_game_of_which_nothing_is_known_is_shown(tm
         await settle(agent)
         words = said(await shown(agent))
     assert "Active learning. These rules have 0 draws" in words
-    assert "Expected gain over chance cannot be said yet" in words
+    assert "Mean gain over chance so far cannot be said yet" in words
     assert "Disagreement of the forecasters cannot be said yet" in words
     assert "Patterns in what was measured None that chance would not make as well." in words
 
