@@ -36,6 +36,7 @@ async def latest(store: Reader, rules: Game) -> dict[str, Any]:
             }
             for signal in SIGNALS
         ],
+        "recommendations": await _recommendations(store, rules, event),
     }
 
 
@@ -48,14 +49,18 @@ async def patterns(store: Reader, rules: Game) -> dict[str, Any]:
 async def recommended(store: Reader, rules: Game) -> dict[str, Any]:
     """Return what follows from the last assessment of a game. Raises NotFound before the first."""
     event = await _latest(store, rules)
-    effects = await assessments.effects(store, rules.name)
-    made = recommendations.make(event.payload["signals"], event.payload.get("unhealthy", []), effects)
     return {
         "seq": event.seq,
         "at": iso(event.at_us),
         "strategy": event.payload.get("strategy"),
-        "recommendations": [recommendation.as_record() for recommendation in made],
+        "recommendations": await _recommendations(store, rules, event),
     }
+
+
+async def _recommendations(store: Reader, rules: Game, assessed: Event) -> list[dict[str, Any]]:
+    effects = await assessments.effects(store, rules.name)
+    made = recommendations.make(assessed.payload["signals"], assessed.payload.get("unhealthy", []), effects)
+    return [recommendation.as_record() for recommendation in made]
 
 
 async def _latest(store: Reader, rules: Game) -> Event:
@@ -73,13 +78,19 @@ def as_text(seen: Mapping[str, Any]) -> str:
         lines.append(f"strategy: {strategy['name']}. {strategy['why']}")
     if gained and gained["low"] is not None:
         lines.append(
-            f"expected of the next draws: {gained['mean']:+.5f} nats a draw, between {gained['low']:+.5f}"
-            f" and {gained['high']:+.5f}"
+            f"gained so far: {gained['mean']:+.5f} nats a draw on average; with 95 % confidence between "
+            f"{gained['low']:+.5f} and {gained['high']:+.5f}"
         )
     lines += [f"not known: {gap['what']}: {gap['why']}" for gap in seen.get("knowledge_gaps", [])]
     lines += [f"pattern: {found['sentence']}" for found in seen.get("patterns", [])]
+    lines += [_recommendation(made) for made in seen["recommendations"]]
     width = max(len(signal["name"]) for signal in seen["signals"])
     return "\n".join([*lines, "", *(_line(signal, width) for signal in seen["signals"])])
+
+
+def _recommendation(made: Mapping[str, Any]) -> str:
+    achieved = f" ({made['effect']})" if made["action"] else ""
+    return f"{made['about']}: {made['advice']}{achieved}"
 
 
 def _line(signal: Mapping[str, Any], width: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from helios_agent.config import Config
 from helios_agent.metacognition import gaps, recommendations, signals, strategy
 from helios_agent.metacognition.gaps import Seen
 from tests.metacognition.facts import FACTS, NOTHING
@@ -109,9 +110,9 @@ CALM: dict[str, float | None] = signals.assess(KNOWING) | {
     [
         ({}, [], "conservative", "Nothing says that these draws can be predicted"),
         ({"draws_known": 99.0, "evidence_peak": 9.0}, [], "active learning", "have 99 draws"),
-        ({"evidence_peak": 9.0}, ["compute_left_day", "regret"], "conservative", "put right: little is left of the day's"),
+        ({"evidence_peak": 9.0}, ["compute_left_day", "regret"], "conservative", ": little is left of the"),
         ({}, ["failed_trainings", "draw_overdue"], "conservative", ": trainings fail, a draw is overdue."),
-        ({"change": 8.5, "change_clearest": 3.5, "evidence_peak": 9.0}, [], "adaptive", "(3.50 nats for the"),
+        ({"change": 8.5, "change_clearest": 3.5, "evidence_peak": 9.0}, [], "adaptive", "(3.50 nats for"),
         ({"change": 8.5, "change_clearest": 2.0}, [], "balanced", " nats; 2.00 for a change) proves"),
         ({"change": 7.5, "change_clearest": 0.5}, [], "conservative", "Nothing says"),
         ({"evidence_peak": 4.7}, [], "aggressive", "4.70 nats"),
@@ -150,12 +151,13 @@ def test_where_all_is_well_nothing_is_to_be_changed() -> None:
 
 def test_what_is_not_known_is_not_called_well() -> None:
     made = advice({"storage_used": None, "live_gap": None, "validation_gap": None}, {})
-    assert made["memory"].advice == "nothing can be said; not known: storage_used"
+    assert made["memory"].advice == "nothing can be said; not known: storage used"
     assert made["evaluation frequency"].advice == (
-        "leave it: what is foretold is about what comes, as far as is known; not known: live_gap"
+        "leave it: what is foretold is about what comes, as far as is known; "
+        "not known: gap from validation to new draws"
     )
     assert made["learning rate"].advice == (
-        "leave it: no training diverged, as far as is known; not known: validation_gap"
+        "leave it: no training diverged, as far as is known; not known: gap from training to validation"
     )
 
 
@@ -163,7 +165,6 @@ def test_what_is_not_known_is_not_called_well() -> None:
     ("about", "signal", "value", "action"),
     [
         ("learning rate", "diverged_trainings", 2.0, "adjust"),
-        ("learning rate", "validation_gap", 0.2, "adjust"),
         ("learning rate", "validation_gap", None, None),
         ("focus", "draw_overdue", 30.0, "ingest"),
         ("focus", "change_clearest", 3.5, "train"),
@@ -180,10 +181,22 @@ def test_a_recommendation_rests_on_a_signal_and_on_what_its_action_has_achieved(
 ) -> None:
     for effects, effect in (
         ({}, "nothing measured yet"),
-        ({str(action): (3, 8)}, f"{action} did what it was chosen for 3 times of 8"),
+        ({str(action): (3, 8)}, f"{action} did what it was chosen for in 3 of 8 measured cases"),
     ):
         made = advice({signal: value}, effects)[about]
         assert made.action == action
         assert made.signals[signal] == value
         assert made.effect == (effect if action else "nothing is to be done")
         assert made.as_record()["about"] == about
+
+
+def test_what_no_decision_can_do_is_left_to_a_person_who_is_told_which_setting_it_is() -> None:
+    made = advice({"validation_gap": 0.2, "learning_progress": None}, {"adjust": (3, 8)})["learning rate"]
+    assert made.action is None
+    assert made.effect == "only a person can do that"
+    setting, _, why = made.advice.removeprefix("set ").partition(" lower: ")
+    assert why == "the newest network knows its draws by heart"
+    value: Any = Config.model_validate({"games": {"powerball": {}}})
+    for name in setting.split("."):
+        value = getattr(value, name)
+    assert value > 0

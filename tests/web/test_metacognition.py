@@ -64,6 +64,7 @@ async def test_an_assessment_explains_every_signal(tmp_path: Path) -> None:
     assert {signal["name"] for signal in seen["signals"] if signal["is_healthy"] is None} == {
         signal["name"] for signal in seen["signals"] if signal["value"] is None
     }
+    assert [each["about"] for each in seen["recommendations"]][:2] == ["learning rate", "focus"]
     assert seen["strategy"]["name"] == "active learning"
     assert seen["knowledge_gaps"][0]["what"] == "a ball that is too heavy"
     assert seen["as_of"]["seq"] == seen["seq"] - 1
@@ -104,7 +105,7 @@ async def test_recommendations_tell_what_their_action_achieved(tmp_path: Path) -
     exploration = [found["recommendations"][2] for found in (before, after)]
     assert [(each["about"], each["action"]) for each in exploration] == [("exploration", "tune")] * 2
     assert exploration[0]["effect"] == "nothing measured yet"
-    assert exploration[1]["effect"] == "tune did what it was chosen for 1 times of 1"
+    assert exploration[1]["effect"] == "tune did what it was chosen for in 1 of 1 measured case"
     assert patterns["patterns"] == []
 
 
@@ -123,4 +124,23 @@ async def test_as_text_it_says_what_is_wrong_and_what_is_not_known(tmp_path: Pat
     assert said[1] == "No draw of Powerball has been scored yet, so nothing can be said."
     assert said[2].startswith("strategy: active learning. These rules have 0 draws")
     assert "  feed_silence             not known" in said
+    assert any(line.startswith("learning rate: leave it: no training diverged") for line in said)
+    assert "memory: leave it: there is room" in said
     assert said[-1] == "  storage_used             0.95 share  unhealthy: should be at most 0.9"
+
+
+async def test_as_text_it_says_what_was_gained_and_what_is_recommended(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        await judge(agent)
+        payload = {
+            "game": "powerball", "verdict": "So it is.", "signals": {"learning_progress": -0.5}, "units": {},
+            "unhealthy": ["learning_progress"],
+            "predicted_performance": {"mean": -0.0005, "low": -0.002, "high": 0.001},
+        }  # fmt: skip
+        await agent.journal.append("assessment.completed", payload)
+        said = assessments.as_text(await assessments.latest(agent.store, game("powerball"))).splitlines()
+    assert (
+        "gained so far: -0.00050 nats a draw on average; with 95 % confidence between -0.00200 and +0.00100"
+        in said
+    )
+    assert "exploration: more: the newest network is worse than the one before (nothing measured yet)" in said
