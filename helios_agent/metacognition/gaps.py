@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from helios_agent import wording
 from helios_agent.forecasting import evidence
 from helios_agent.metacognition.facts import Facts
 from helios_agent.metacognition.measures import LEAST_CALIBRATED, LEAST_LIVE
@@ -54,23 +55,23 @@ def find(
 
 
 def _too_few(facts: Facts, measured: Mapping[str, float | None], fewest_draws: int) -> list[Gap]:
-    scored, factor = len(facts.gains), measured["smallest_visible_factor"]
+    known, factor = wording.count(len(facts.gains), "scored draw"), measured["smallest_visible_factor"]
     found = [
         Gap(
             "a ball that is too heavy",
-            f"after {scored:,} scored draws not even one that comes every time would have shown",
+            f"after {known} not even one that comes every time would have shown",
         )
         if factor is None
         else Gap(
             f"a ball that is less than {factor:.2f} times as heavy as any other",
-            f"after {scored:,} scored draws it would on average not have shown",
+            f"after {known} it would on average not have shown",
         )
     ]
     if facts.draws < fewest_draws:
         found.append(
             Gap(
                 "what a network can learn",
-                f"these rules have {facts.draws:,} draws; it needs {fewest_draws:,}",
+                f"these rules have {wording.count(facts.draws, 'draw')}; it needs {fewest_draws:,}",
             )
         )
     live = len(facts.networks.newest_gains)
@@ -78,14 +79,15 @@ def _too_few(facts: Facts, measured: Mapping[str, float | None], fewest_draws: i
         found.append(
             Gap(
                 "whether the newest network keeps what it promised",
-                f"it was scored on {live} draws; it takes {LEAST_LIVE}",
+                f"it was scored on {wording.count(live, 'draw')}; it takes {LEAST_LIVE}",
             )
         )
-    if len(facts.overstated) < LEAST_CALIBRATED:
+    telling = len(facts.overstated)
+    if telling < LEAST_CALIBRATED:
         found.append(
             Gap(
                 "whether forecasts promise too much",
-                f"{len(facts.overstated)} draws tell of that; it takes {LEAST_CALIBRATED}",
+                f"of that {wording.count(telling, 'draw')} can tell; it takes {LEAST_CALIBRATED}",
             )
         )
     return found
@@ -98,8 +100,9 @@ def _balls(name: str, counts: Sequence[int], draws: int, pick: int, level: float
     return [
         Gap(
             f"why {name} {ball} comes so {'often' if count > draws * fair else 'rarely'}",
-            f"it was drawn {count:,} times in {draws:,} draws; a fair machine would have drawn it "
-            f"{draws * fair:,.0f} times, and not be so far off in one of {1 / level:,.0f} lives",
+            f"it was drawn {wording.count(count, 'time')} in {wording.count(draws, 'draw')}; a fair machine "
+            f"draws it {wording.count(round(draws * fair), 'time')} on average; that it ever is so far off "
+            f"has a probability of 1 in {1 / level:,.0f} at most",
         )
         for ball, count in enumerate(counts, 1)
         if share_evidence(count, draws, fair) >= -math.log(level)
