@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, NamedTuple
 
+from helios_agent import wording
+
 LEAST_OUTCOMES = 3
 """Measured outcomes of an action in a context before anything is said of it."""
 LEAST_TELLINGS = 20
@@ -143,14 +145,14 @@ def leader(
     if weight > LEAD:
         gain = standings[name][1]
         content = (
-            f"{name} leads the mixture under the rules from {era}: at the draw of {day} it had the weight "
-            f"{weight:.2f}, after {gain:+.2f} nats against chance."
+            f"The forecaster {name} leads the mixture under the rules from {era}: at the draw of {day} it "
+            f"had the weight {weight:.2f}, after {gain:+.2f} nats against chance."
         )
     elif before is not None:
         name, (weight, gain) = before, standings.get(before, (0.0, 0.0))
         content = (
-            f"{name} no longer leads the mixture under the rules from {era}: at the draw of {day} it had the "
-            f"weight {weight:.2f}."
+            f"The forecaster {name} no longer leads the mixture under the rules from {era}: at the draw of "
+            f"{day} it had the weight {weight:.2f}."
         )
     else:
         return None
@@ -170,8 +172,8 @@ def feed(source: str, delays_hours: Sequence[float], draws: Sequence[int]) -> Le
         return None
     usual, late = median(delays_hours), _within(delays_hours, 0.9)
     content = (
-        f"{source} usually has told of a draw {_span(usual * 3600)} after it, nine times in ten within "
-        f"{_span(late * 3600)}."
+        f"The feed {source} usually tells of a draw {wording.span(usual * 3600)} after it, nine times in ten "
+        f"within {wording.span(late * 3600)}."
     )
     evidence = {"median_hours": usual, "within_hours": late, "draws": list(draws)}
     return Lesson("feed", source, content, _share(usual, late), evidence)
@@ -187,8 +189,8 @@ def cost(action: str, cpu_seconds: Sequence[float], spendings: Sequence[int]) ->
         return None
     usual, most = median(cpu_seconds), _within(cpu_seconds, 0.9)
     content = (
-        f"{_doing(action)} usually takes {_span(usual)} of processor time, nine times in ten at most "
-        f"{_span(most)}."
+        f"{_doing(action)} usually takes {wording.span(usual)} of processor time, nine times in ten at most "
+        f"{wording.span(most)}."
     )
     evidence = {"median_seconds": usual, "within_seconds": most, "spendings": list(spendings)}
     return Lesson("cost", action, content, _share(usual, most), evidence)
@@ -367,12 +369,6 @@ def _has_moved(old: float, new: float) -> bool:
 
 def _share(part: float, whole: float) -> float:
     return _rounded(part / whole) if whole > 0 else 1.0
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _rounded(value: float) -> float:

@@ -6,6 +6,7 @@ Pure: the same record gives the same text.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from helios_agent import wording
 from helios_agent.forecasting import evidence
 from helios_agent.forecasting.mixture import UNIFORM
 from helios_agent.metacognition import analytics
@@ -42,7 +43,7 @@ def _scored(title: str, made: Record) -> str:
             return f"{told}, nor any before."
         return f"{told}; the evidence against fairness stands at {standing['now_nats']:.2f} nats."
     told = (
-        f"{span}, {_count(draws['scored'], 'draw')} of {title} {_were(draws['scored'])} scored, "
+        f"{span}, {wording.count(draws['scored'], 'draw')} of {title} {_were(draws['scored'])} scored, "
         f"{draws['registered']} of them forecast in advance, and the mixture gained "
         f"{draws['gain_nats']:+.3f} nats on chance."
     )
@@ -61,7 +62,7 @@ def _alarm(alarm: Record) -> str:
     told = f"On {alarm['at'][:10]} an alarm about {what} was raised"
     if alarm["evidence_nats"] is not None:
         told += (
-            f", after {_count(alarm['draws_scored'], 'scored draw')} and with the evidence at "
+            f", after {wording.count(alarm['draws_scored'], 'scored draw')} and with the evidence at "
             f"{alarm['evidence_nats']:.2f} nats, {alarm['peak_nats']:.2f} at its peak"
         )
     return f"{told}: {alarm['message'].rstrip('.')}."
@@ -75,15 +76,18 @@ def _leader(leader: Record | None) -> list[str]:
         told = f"Uniform, chance itself, has the largest weight for the next draw, {first['weight']:.3f}"
         if best is None:
             return [f"{told}."]
-        return [f"{told}; of those that could find something {best['forecaster']} has most, {_gained(best)}."]
-    return [f"{first['forecaster']} has the largest weight for the next draw, {_gained(first)}."]
+        most = f"the forecaster {best['forecaster']} has most, {_gained(best)}"
+        return [f"{told}; of those that could find something {most}."]
+    return [
+        f"The forecaster {first['forecaster']} has the largest weight for the next draw, {_gained(first)}."
+    ]
 
 
 def _gained(account: Record) -> str:
     if not account["draws"]:
         return f"{account['weight']:.3f}, and has not forecast a scored draw yet"
     told = f"{account['weight']:.3f}, and gained {account['gain_nats']:+.3f} nats on chance over "
-    told += _count(account["draws"], "draw")
+    told += wording.count(account["draws"], "draw")
     if account["gain_since_nats"] not in (None, account["gain_nats"]):
         told += f", of which {account['gain_since_nats']:+.3f} in this time"
     return told
@@ -91,10 +95,8 @@ def _gained(account: Record) -> str:
 
 def _trained(made: Record) -> list[str]:
     told = [f"{_training(each)}." for each in made["trained"]]
-    if made["trainings_failed"]:
-        told.append(
-            f"{_count(made['trainings_failed'], 'training')} {_were(made['trainings_failed'])} given up."
-        )
+    if failed := made["trainings_failed"]:
+        told.append(f"{wording.count(failed, 'training')} {_were(failed)} given up.")
     return told or ["No network was trained."]
 
 
@@ -102,7 +104,7 @@ def _training(model: Record) -> str:
     if model["epochs"] is None:
         return f"{model['model']} joined on {model['trained_at'][:10]}; of its training nothing is known here"
     cost = "" if model["cpu_seconds"] is None else f" and {model['cpu_seconds']:,.1f} CPU seconds"
-    spent = f"{_count(model['epochs'], 'epoch')}{cost}"
+    spent = f"{wording.count(model['epochs'], 'epoch')}{cost}"
     return (
         f"{model['model']} was trained on {model['trained_at'][:10]}, in {spent}; on validation it gained "
         f"{model['validation_gain_nats']:+.4f} nats a draw"
@@ -122,7 +124,7 @@ def _role_change(change: Record) -> str:
     if change["trial_draws"] is None:
         return f"{told}, before its trial had a draw."
     return (
-        f"{told}, after {_count(change['trial_draws'], 'draw')} of trial that had shown "
+        f"{told}, after {wording.count(change['trial_draws'], 'draw')} of trial that had shown "
         f"{change['trial_nats']:.2f} nats."
     )
 
@@ -131,14 +133,16 @@ def _decided(decisions: Record) -> str:
     chosen = [(a["action"], a["chosen"]) for a in decisions["actions"] if a["chosen"]]
     told = "No decision was made."
     if decisions["made"] or chosen:
-        times = "once" if decisions["made"] == 1 else f"{decisions['made']} times"
+        times = "once" if decisions["made"] == 1 else wording.count(decisions["made"], "time")
         listed = ", ".join(f"{action} ({count})" for action, count in chosen)
-        told = f"It was decided {times}, and {f'chosen: {listed}' if listed else 'nothing was chosen'}."
+        told = f"It decided {times}, and chose {listed or 'nothing'}."
     measured = [a for a in decisions["actions"] if a["measured"]]
     if measured:
         listed = ", ".join(f"{a['action']} {a['worth_it']} of {a['measured']}" for a in measured)
         regret = sum(a["regret"] or 0.0 for a in measured)
-        told += f" What earlier choices came to was measured; worth it were: {listed}; regret {regret:.2f}."
+        told += (
+            f" Of earlier choices that were measured now, worth it were {listed}; regret {regret:.2f} in all."
+        )
     spent = sum(a["cpu_seconds"] for a in decisions["actions"])
     return f"{told} What was chosen took {spent:,.1f} CPU seconds." if spent else told
 
@@ -185,7 +189,7 @@ def of_model(record: Record, learned: Sequence[Record], choices: Sequence[Record
         )
         parts.append(
             f"It is {record['role']}, and gained {record['live_gain_nats']:+.3f} nats on chance over "
-            f"{_count(record['live_draws'], 'draw')}{between}."
+            f"{wording.count(record['live_draws'], 'draw')}{between}."
         )
     else:
         parts.append(f"It is {record['role']}, and no draw that it forecast has been scored.")
@@ -197,10 +201,6 @@ def of_model(record: Record, learned: Sequence[Record], choices: Sequence[Record
             impact = "" if choice["impact"] is None else f" ({choice['impact']:+.3g} {choice['unit']})"
             parts.append(f"{done}; it was {'' if choice['regret'] == 0.0 else 'not '}worth it{impact}.")
     return " ".join([*parts, *_learned(learned)])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _were(number: int) -> str:

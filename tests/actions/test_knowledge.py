@@ -162,7 +162,7 @@ async def test_how_long_a_feed_takes_is_learned_from_draws_that_it_told_of_befor
     seqs.append(await tell(life, days[21], 2.0))
     (learned,) = await life.assess()
     assert learned.payload["content"] == (
-        "texas usually has told of a draw 2.0 h after it, nine times in ten within 10.0 h."
+        "The feed texas usually tells of a draw 2 h after it, nine times in ten within 10 h."
     )
     assert learned.payload["evidence"] == {"median_hours": 2.0, "within_hours": 10.0, "draws": seqs}
     await tell(life, days[22], 2.0)
@@ -187,7 +187,8 @@ async def test_who_leads_the_mixture_is_learned_when_that_changes(life: Life) ->
     told = []
     for day, weight in (("16", 0.5), ("19", 0.625), ("21", 0.9), ("23", 0.25), ("26", 0.125), ("28", 0.75)):
         await life.scored(f"2026-09-{day}", weight)
-        told.append([e.payload["content"].partition(" the mixture")[0] for e in await life.assess(QUIET)])
+        said = [event.payload["content"] for event in await life.assess(QUIET)]
+        told.append([s.removeprefix("The forecaster ").partition(" the mixture")[0] for s in said])
     assert told == [[], ["ball leads"], [], ["ball no longer leads"], [], ["ball leads"]]
     found = await life.known("leader")
     assert (found.evidence["gain_nats"], found.relevance) == (3.0, 0.75)

@@ -133,9 +133,9 @@ async def test_a_quiet_week(agent: Agent, clock: VirtualClock) -> None:
         "forecast in advance, and the mixture gained -0.003 nats on chance. The evidence against fairness "
         "went from -0.05 to -0.05 nats; its peak is 0.00, which a fair machine reaches with probability "
         "at most 1. Uniform, chance itself, has the largest weight for the next draw, 0.538; of those "
-        "that could find something ball has most, 0.291, and gained -0.106 nats on chance over 53 draws, "
-        "of which -0.006 in this time. No network was trained. It was decided once, and nothing was "
-        "chosen. No job took processor time."
+        "that could find something the forecaster ball has most, 0.291, and gained -0.106 nats on chance "
+        "over 53 draws, of which -0.006 in this time. No network was trained. It decided once, and chose "
+        "nothing. No job took processor time."
     )
     assert made["draws"]["from"] == day(50)
 
@@ -190,13 +190,13 @@ async def test_after_a_machine_turned_unfair_it_says_what_happened(
         f"On {alarmed} an alarm about the evidence against fairness was raised, after 70 scored draws and "
         "with the evidence at 4.95 nats, 4.95 at its peak: the evidence against fairness reached 4.95 "
         "nats.",
-        "ball has the largest weight for the next draw, 1.000, and gained +11.900 nats on chance over 80 "
-        "draws, of which +12.000 in this time.",
+        "The forecaster ball has the largest weight for the next draw, 1.000, and gained +11.900 nats on "
+        "chance over 80 draws, of which +12.000 in this time.",
         f"{MODELS[0]} was trained on {alarmed}, in 2 epochs and 40.0 CPU seconds; on validation it gained",
         f"{MODELS[1]} was promoted to champion on {promoted_on}, by decision, in place of {OLD}, after 12 "
         "draws of trial that had shown 6.25 nats.",
-        "It was decided once, and chosen: alert (1), train (2). What earlier choices came to was "
-        "measured; worth it were: train 1 of 2; regret 0.50. What was chosen took 45.0 CPU seconds.",
+        "It decided once, and chose alert (1), train (2). Of earlier choices that were measured now, worth "
+        "it were train 1 of 2; regret 0.50 in all. What was chosen took 45.0 CPU seconds.",
         "Jobs took 205.0 CPU seconds (train 205.0). ",
         "Pattern: skill rises by 0.01 a step over 12 values; by chance … "
         "Learned: A training in an alarm helped 1 time of 2.",
@@ -269,8 +269,8 @@ async def test_a_forecaster_that_joined_and_has_forecast_nothing_is_said_to(agen
     await agent.journal.append("history.scored", story.score(day(0), {"uniform": 0.0}) | {"ledger": ledger})
     made = await done(agent)
     assert (
-        "newcomer has the largest weight for the next draw, 0.700, and has not forecast a scored draw yet."
-        in made["text"]
+        "The forecaster newcomer has the largest weight for the next draw, 0.700, and has not forecast a "
+        "scored draw yet." in made["text"]
     )
 
 

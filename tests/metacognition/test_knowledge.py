@@ -136,8 +136,8 @@ def test_who_takes_the_lead_of_the_mixture_is_named_with_its_gain_and_so_is_the_
     took = lesson(ball=0.625, uniform=0.375)
     assert took is not None
     assert took.content == (
-        "ball leads the mixture under the rules from 2015-10-07: at the draw of 2026-09-16 it had the weight "
-        "0.62, after +7.25 nats against chance."
+        "The forecaster ball leads the mixture under the rules from 2015-10-07: at the draw of 2026-09-16 it "
+        "had the weight 0.62, after +7.25 nats against chance."
     )
     assert took.relevance == 0.625
     stays, other = lesson("ball", ball=0.9), lesson("ball", drift=0.75)
@@ -148,7 +148,7 @@ def test_who_takes_the_lead_of_the_mixture_is_named_with_its_gain_and_so_is_the_
     assert not is_news(stays, known(took))
     assert is_news(other, known(took))
     assert is_news(lost, known(took))
-    assert lost.content.startswith("ball no longer leads the mixture")
+    assert lost.content.startswith("The forecaster ball no longer leads the mixture")
     assert not is_news(lost, known(lost))
     assert is_news(took, known(lost))
     gone = lesson("powerballnet@aaa", uniform=1.0)
@@ -164,7 +164,7 @@ def test_what_a_feed_usually_takes_is_said_of_twenty_draws_and_again_when_it_mov
     found = lesson(*[0.5] * 10, *[1.5] * 8, 9.0, 10.0)
     assert found is not None
     assert found.content == (
-        "texas usually has told of a draw 60 min after it, nine times in ten within 90 min."
+        "The feed texas usually tells of a draw 60 min after it, nine times in ten within 90 min."
     )
     assert (found.evidence["median_hours"], found.evidence["within_hours"]) == (1.0, 1.5)
     assert found.relevance == pytest.approx(2 / 3, abs=1e-6)
@@ -186,7 +186,7 @@ def test_what_an_action_costs_is_said_of_three_attempts_and_again_when_it_moved_
     found = cost(30.0, 90.0, 7200.0)
     assert found is not None
     assert found.content == (
-        "Training from scratch usually takes 90.0 s of processor time, nine times in ten at most 2.0 h."
+        "Training from scratch usually takes 90 s of processor time, nine times in ten at most 2 h."
     )
     assert found.relevance == 0.0125
     for seconds, news in ((134.0, False), (135.0, True), (61.0, False), (60.0, True)):
