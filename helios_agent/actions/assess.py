@@ -70,6 +70,8 @@ def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
     low, high = measured["skill_low"], measured["skill_high"]
     return {
         "game": rules.name,
+        "era": gathered.era,
+        "roles": {"champion": seen.networks.champion, "challenger": seen.networks.challenger},
         "as_of": {"seq": gathered.seq, "at_us": seen.now_us},
         "given": {
             "cpu_per_day": upkeep.budget_day_s,

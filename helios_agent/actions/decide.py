@@ -34,8 +34,7 @@ from helios_agent.metacognition.knowledge import Fragment
 HOUR_S = 3600
 HOUR_US = HOUR_S * SECOND_US
 DAY_US, MONTH_US = 24 * HOUR_US, 30 * 24 * HOUR_US
-REMEMBERED_US = 400 * DAY_US
-"""What was chosen longer ago than this is no longer counted from."""
+REMEMBERED_US = round(situations.REMEMBERED_HOURS * HOUR_US)
 DAYS_PER_WEEK, DAYS_PER_YEAR = 7, 365.25
 
 
@@ -52,9 +51,9 @@ async def run(context: Context, intent: Intent) -> Commit:
             return {"decision": None, "rationale": told}
         limits = policy(context.config, rules, from_us(tx.now_us()))
         on_trial = outcomes.measure(tx, rules, limits, cause)
-        signals = assessed.payload["signals"]
-        seed = _seed(context.config.learning.seed, rules.name, signals)
-        stands = situation(tx, rules, signals, seed, on_trial)
+        measured = assessed.payload["signals"]
+        seed = _seed(context.config.learning.seed, rules.name, measured)
+        stands = situation(tx, rules, assessed.payload, seed, on_trial)
         state = situations.context(stands, limits)
         fragments = knowledge.for_decision(tx, rules.name, state, CATALOGUE)
         found, used = _informed(tx, stands, fragments, state)
@@ -75,7 +74,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         }
         event = tx.append("decision.made", payload, cause)
         for candidate in decision.chosen:
-            _ask_for(tx, rules, candidate, decision.context, event.seq, limits)
+            _ask_for(tx, it, candidate, decision.context, event.seq, limits)
         logger.bind(action="decide", game=rules.name).info("{}", decision.rationale)
         return {"decision": event.seq, "rationale": decision.rationale}
 
@@ -108,6 +107,7 @@ def policy(config: Config, rules: Game, now: datetime) -> Policy:
         cpu_price=settings.cpu_price,
         disk_price=settings.disk_price,
         approval_hours=settings.approval / HOUR_S,
+        fewest_draws_to_search=config.learning.draws_needed_to_search,
         autonomy={str(action): level for action, level in settings.autonomy.items()},
         cooldowns_hours={str(action): limit / HOUR_S for action, limit in settings.cooldowns.items()},
         quiet_hours=QuietHours(quiet.start, quiet.end, quiet.timezone) if quiet else None,
@@ -124,32 +124,36 @@ def _is_decided(tx: Transaction, rules: Game, assessment: int) -> bool:
 
 
 def situation(
-    tx: Transaction, rules: Game, signals: Mapping[str, float | None], seed: int, on_trial: int | None
+    tx: Transaction, rules: Game, assessed: Mapping[str, Any], seed: int, on_trial: int | None
 ) -> Situation:
-    """Return a game as it stands in this transaction."""
+    """Return a game as it stands in this transaction. `assessed` is what its latest assessment said."""
     now_us, name = tx.now_us(), rules.name
-    champion, challenger = (models.holder(tx, name, role) for role in ("champion", "challenger"))
+    holders = {role: models.holder(tx, name, role) for role in ("champion", "challenger")}
+    champion = holders["champion"]
+    roles = {role: holder.forecaster if holder else None for role, holder in holders.items()}
+    era = assessed.get("era")
     beliefs = {key: Belief(float(w), float(lost)) for key, (w, lost) in choices.outcomes(tx, name).items()}
     found = {
         spec.name: cost
         for spec in CATALOGUE.values()
         if (cost := choices.usual_cost(tx, spec.name, spec.intent, name)) is not None
     }
-    under_way = [found.get(a, CATALOGUE[a].cpu_seconds) for a, _ in choices.not_over(tx)]
+    under_way = [_expected_cost(tx, action, of) for action, of in choices.not_over(tx)]
     return Situation(
         game=name,
         now_us=now_us,
         seed=seed,
-        signals=signals,
-        champion=champion.forecaster if champion else None,
-        challenger=challenger.forecaster if challenger else None,
+        signals=_of_these(assessed["signals"], assessed.get("roles", roles), roles),
+        era=era,
+        champion=roles["champion"],
+        challenger=roles["challenger"],
         can_roll_back=champion is None or models.can_give_way(tx, champion),
         on_trial=on_trial,
         hours_since={
             key: (now_us - at_us) / HOUR_US
             for key, at_us in choices.last_us(tx, now_us - REMEMBERED_US).items()
         },
-        alerted=choices.alerted(tx),
+        alerted=choices.alerted(tx, name, era),
         under_way=_under_way(tx),
         beliefs=beliefs,
         costs=found,
@@ -158,6 +162,22 @@ def situation(
         factors=parameters.factors(tx, name),
         is_on=autonomy.is_on(tx),
     )
+
+
+def _of_these(
+    signals: Mapping[str, float | None], then: Mapping[str, str | None], now: Mapping[str, str | None]
+) -> Mapping[str, float | None]:
+    """Return the signals, without those about a champion or challenger that is no longer what it was then."""
+    changed = tuple(role for role in now if then[role] != now[role])
+    if changed:
+        changed = (*changed, "challenger")  # which is measured against the champion
+    return {name: None if name.startswith(changed) else value for name, value in signals.items()}
+
+
+def _expected_cost(tx: Transaction, action: str, game_name: str) -> float:
+    spec = CATALOGUE[action]
+    cost = choices.usual_cost(tx, action, spec.intent, game_name)
+    return spec.cpu_seconds if cost is None else cost
 
 
 def _informed(
@@ -176,7 +196,7 @@ def _informed(
             costs[spec.name] = cost.cpu_seconds
             used.update(cost.used)
     wanted = tuple(
-        OpenGoal(goal.id, goal.metric, goal.priority)
+        OpenGoal(goal.id, goal.metric, goal.priority, goal.direction)
         for goal in goals.every(tx)
         if (goal.game, goal.state) == (it.game, "open")
     )
@@ -227,7 +247,7 @@ def _keep(tx: Transaction, limits: Policy, cause: int) -> str:
 
 
 def _ask_for(
-    tx: Transaction, rules: Game, candidate: Candidate, context: str, decision: int, limits: Policy
+    tx: Transaction, it: Situation, candidate: Candidate, context: str, decision: int, limits: Policy
 ) -> None:
     """Ask for what was chosen, or propose it, and remember that it was chosen."""
     what = CATALOGUE[candidate.action].intent, candidate.target, dict(candidate.args), decision
@@ -241,12 +261,15 @@ def _ask_for(
         {
             "id": intent_id,
             "decision": decision,
-            "game": rules.name,
+            "game": it.game,
             "action": candidate.action,
             "target": candidate.target,
             "context": context,
             "urgency": round(candidate.urgency or 0.0, 6),
             "price": round(candidate.price, 6),
+            "era": it.era,
+            "champion": it.champion,
+            "peak_nats": it.signals.get("evidence_peak"),
         },
         decision,
     )

@@ -10,6 +10,8 @@ from helios_agent.clock import from_us, to_us
 from helios_agent.config import Config
 from helios_agent.decisions.catalogue import CATALOGUE
 from helios_agent.forecasting import mixture, served
+from helios_agent.forecasting.comparison import Trial
+from helios_agent.forecasting.ledger import Ledger
 from helios_agent.journal import (
     assessments,
     backtests,
@@ -41,13 +43,14 @@ BETS = tuple(spec.name for spec in CATALOGUE.values() if spec.prior is not None)
 class Gathered:
     """Facts, what happened by ball, condition and draw, and up to which event they are told.
 
-    factors: by which decisions have multiplied settings of the game.
+    factors: by which decisions have multiplied settings of the game. era: the rules of its newest draw.
     """
 
     facts: Facts
     seen: Seen
     past: Past
     factors: Mapping[str, float]
+    era: str
     seq: int
 
 
@@ -60,7 +63,7 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
     ledger = await history.ledger_of(store, rules, era)
     known = await models.of_era(store, rules.name, era.name)
     trained = [model for model in known if model.role in models.ACTIVE]
-    challenger = models.in_role(trained, "challenger")
+    champion, challenger = (models.in_role(trained, role) for role in ("champion", "challenger"))
     missing = await history.missing_days(store, rules, from_us(now_us))
     feeds = await draws.feeds(store, rules.name)
     incidents = await draws.open_incidents(store)
@@ -78,7 +81,7 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
         weights=mixture.effective(mixture.posterior(ledger.standings), ledger.shares),
         standings=ledger.standings,
         detector=ledger.detector,
-        trial=ledger.trial if ledger.trial and ledger.trial.challenger == challenger else None,
+        trial=_trial(ledger, challenger, champion),
         draws=draw_count,
         draws_trained_on=max((model.draws for model in known), default=None),
         networks=await _networks(store, rules, era, trained),
@@ -102,7 +105,14 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
         delays=await _delays(store, rules, era),
         costs=await assessments.training_costs(store, rules.name, LENGTH),
     )
-    return Gathered(facts, seen, past, await parameters.read(store, rules.name), head.seq)
+    return Gathered(facts, seen, past, await parameters.read(store, rules.name), era.name, head.seq)
+
+
+def _trial(ledger: Ledger, challenger: str | None, champion: str | None) -> Trial | None:
+    """Return the trial of those who are challenger and champion now, None before its first draw."""
+    trial = ledger.trial
+    parties = (challenger, champion or mixture.UNIFORM)
+    return trial if trial and (trial.challenger, trial.champion) == parties else None
 
 
 async def _gains(store: Reader, rules: Game, era: Era, active: Sequence[Model]) -> dict[str, list[float]]:

@@ -13,6 +13,8 @@ from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game
 
 HOUR_S = 3600
+PATIENCE = 2
+"""A network that is on trial is waited for until so many times the draws by which it is judged went by."""
 
 
 def measure(tx: Transaction, rules: Game, limits: Policy, cause: int) -> int | None:
@@ -24,7 +26,7 @@ def measure(tx: Transaction, rules: Game, limits: Policy, cause: int) -> int | N
     draws = round(limits.evaluation_draws * factor)
     left: int | None = None
     for choice in choices.unmeasured(tx, rules.name):
-        facts = _facts(tx, choice, limits)
+        facts = _facts(tx, choice, limits, draws)
         outcome = outcomes.judge(facts, draws)
         if outcome is None and choice.action in LEARNING and facts.gains is not None:
             left = draws - len(facts.gains)
@@ -34,18 +36,27 @@ def measure(tx: Transaction, rules: Game, limits: Policy, cause: int) -> int | N
     return left
 
 
-def _facts(tx: Transaction, choice: Choice, limits: Policy) -> Facts:
+def _facts(tx: Transaction, choice: Choice, limits: Policy, draws: int) -> Facts:
     result: Mapping[str, Any] = choice.result or {}
     disk_gib = CATALOGUE[choice.action].disk_gib
     price = limits.cpu_price * choice.cpu_seconds / HOUR_S + limits.disk_price * disk_gib
-    gains, over = None, False
+    gains, over, in_vain = None, False, False
     if choice.state == "done" and choice.action in (*LEARNING, "promote"):
-        gains, over = _gains(tx, choice, result)
-    return Facts(choice.action, choice.urgency, choice.state, result, choice.cpu_seconds, price, gains, over)
+        gains, over = _gains(tx, choice, result, draws)
+    elif choice.action == "ingest":
+        in_vain = choices.brought_nothing_since_newest(tx, choice.game, choice.action)
+    return Facts(
+        choice.action, choice.urgency, choice.state, result, choice.cpu_seconds, price, gains, over, in_vain
+    )
 
 
-def _gains(tx: Transaction, choice: Choice, result: Mapping[str, Any]) -> tuple[list[float] | None, bool]:
+def _gains(
+    tx: Transaction, choice: Choice, result: Mapping[str, Any], draws: int
+) -> tuple[list[float] | None, bool]:
     """Return what a choice's network has gained since, and whether it forecasts no more.
+
+    It does not where it is neither champion nor challenger, where other rules are in force by now, and where
+    twice the `draws` by which it is judged went by.
 
     What a training's network gained is what it gained over who was champion when it was decided, where that
     forecast, too; else over chance, as a promoted one. None where it made no network, or one that there was.
@@ -60,4 +71,6 @@ def _gains(tx: Transaction, choice: Choice, result: Mapping[str, Any]) -> tuple[
     other: Mapping[str, float] = {}
     if choice.action in LEARNING and choice.champion is not None:
         other = choices.gains(tx, choice.game, choice.champion, choice.decision)
-    return [gain - other.get(day, 0.0) for day, gain in own.items()], model.role not in models.ACTIVE
+    scored, era = choices.scored_since(tx, choice.game, choice.decision)
+    over = model.role not in models.ACTIVE or model.era != era or scored >= PATIENCE * draws
+    return [gain - other.get(day, 0.0) for day, gain in own.items()], over

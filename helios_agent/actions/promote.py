@@ -1,7 +1,7 @@
 """Promote: make the challenger the champion, once its trial has shown that it forecasts better.
 
 A person may ask for it by name before its trial has shown anything; the event says who asked, and how far the
-trial had come.
+trial had come. What a decision asked for is refused where the champion is not the one of the trial any more.
 """
 
 import json
@@ -34,11 +34,15 @@ async def run(context: Context, intent: Intent) -> Commit:
                 raise Refused(f"There is no challenger of {rules.title} to promote.")
             new = found
         old = models.holder(tx, rules.name, "champion")
+        asked_by, trial = versions.asked_by(tx, intent), _trial(tx, new, old)
+        if trial is None and asked_by == versions.DECISION:
+            held = old.forecaster if old else "chance"
+            raise Refused(f"{new.forecaster} was not tried against {held}, which it would take the place of.")
         promoted = {
             **versions.told(new),
             "in_place_of": old.version if old else None,
-            "by": versions.asked_by(tx, intent),
-            "trial": _trial(tx, new, old),
+            "by": asked_by,
+            "trial": trial,
         }
         if old is not None:
             versions.leave(tx, old, cause)

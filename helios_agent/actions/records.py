@@ -10,7 +10,10 @@ from helios_agent.decisions.replay import Outcome, Recorded
 from helios_agent.journal import archives
 from helios_agent.store import Connection
 
-KINDS = ("policy.set", "decision.made", "choice.made", "decision.measured", "work.spent")
+KINDS = (
+    "policy.set", "decision.made", "choice.made", "decision.measured", "work.spent", "intent.refused",
+    "intent.expired",
+)  # fmt: skip
 
 
 def recorded(connection: Connection, folder: Path) -> list[Recorded]:
@@ -35,6 +38,7 @@ def fold(events: Iterable[tuple[int, int, str, Mapping[str, Any]]]) -> list[Reco
     choices: dict[str, Mapping[str, Any]] = {}
     measured: dict[str, Mapping[str, Any]] = {}
     spent: dict[str, float] = {}
+    rejected: dict[str, int] = {}
     for seq, at_us, kind, told in events:
         match kind:
             case "policy.set":
@@ -47,12 +51,17 @@ def fold(events: Iterable[tuple[int, int, str, Mapping[str, Any]]]) -> list[Reco
                 measured[told["id"]] = told
             case "work.spent":
                 spent[told["job"]] = spent.get(told["job"], 0.0) + told["cpu_seconds"]
+            case "intent.refused" | "intent.expired":
+                rejected[told["id"]] = at_us
     outcomes: dict[int, dict[tuple[str, str], Outcome]] = {}
     for name, choice in choices.items():
         found = measured.get(name, {})
         success = found.get("success")
         outcomes.setdefault(choice["decision"], {})[(choice["action"], choice["target"])] = Outcome(
-            None if success is None else bool(success), found.get("sentence"), spent.get(name, 0.0)
+            None if success is None else bool(success),
+            found.get("sentence"),
+            spent.get(name, 0.0),
+            rejected.get(name),
         )
     return [
         Recorded(

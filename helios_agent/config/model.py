@@ -135,6 +135,11 @@ class Learning(Section):
         """The fewest draws of an era on which a network can be trained."""
         return draws_needed(self.network.sequence, self.training.validation)
 
+    @property
+    def draws_needed_to_search(self) -> int:
+        """The fewest draws of an era on which a configuration can be searched for."""
+        return self.draws_needed + (self.search.folds + 2) * self.search.block
+
 
 class Tls(Section):
     """Files in PEM format with which this machine and the cluster prove to each other who they are."""

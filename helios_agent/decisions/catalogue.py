@@ -5,10 +5,11 @@ or not: how often it did, in the same context, decides how soon it is made again
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from helios_agent import wording
 from helios_agent.decisions import situation as situations
 from helios_agent.decisions.policy import Policy
 from helios_agent.decisions.situation import ALARMED, QUIET, SUSPICIOUS, Belief, Situation
@@ -23,6 +24,8 @@ TRIED_AGAIN_HOURS = 30 * 24.0
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 8.0
 RESTORED_AFTER_HOURS = 90 * 24.0
 """After so long without one that diverged a learning rate that was lowered is raised again."""
+MOST_PATIENCE = 2.0
+"""Feeds are asked after so many times the configured hours, however late they usually tell."""
 GOOD_PART = 0.25
 """A challenger that has shown this part of what a promotion asks for stays …"""
 PATIENCE = 8.0
@@ -41,7 +44,9 @@ WEIGHTS = {"low": 0.1, "medium": 0.25, "high": 0.5, "critical": 1.0}
 TRAINING = ("train", "train-warm")
 GIB = 1024**3
 MODEL_GIB = 8e6 / GIB
-"""A trained network on disk."""
+"""What a trained network is taken to need on disk."""
+UP, DOWN = "at least", "at most"
+"""Which way an action moves a signal: as the direction of a goal is written."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ class Spec:
 
     `intent` is the action that is asked for, with `args` besides an option's own. Of each `group` one at
     most is chosen in a decision, and its cooldown is common. `prior`: wins and losses that a bet is credited
-    with before anything was measured; None for a duty. `cpu_seconds`, `disk_gib`: what it is taken to cost
-    before that was measured. `serves`: signals that it moves.
+    with before anything was measured; None for a duty. `cpu_seconds`: what it is taken to cost before that
+    was measured. `disk_gib`: what it is taken to need on disk. `serves`: signals that it moves, and whither.
     """
 
     name: str
@@ -79,7 +84,7 @@ class Spec:
     cpu_seconds: float = 0.0
     disk_gib: float = 0.0
     long: bool = False
-    serves: tuple[str, ...] = ()
+    serves: Mapping[str, str] = field(default_factory=dict)
     tells: bool = False
     """Whether all it does is tell a person: then no switch stops it."""
 
@@ -99,12 +104,14 @@ def _hours_since(it: Situation, action: str, target: str) -> float:
 def _alert(it: Situation, policy: Policy) -> Iterable[Option]:
     alarm, peak = situations.alarm_nats(policy), it.signals.get("evidence_peak")
     target, told = f"{it.game}/evidence", None
-    if (before := it.alerted.get(target)) is not None and (peak or 0.0) < before * alarm + GROWN_NATS:
-        told = f"it was told of at {before * alarm:.2f} nats, and is not ten times as strong by now"
+    if (before := it.alerted.get(target)) is not None and (peak or 0.0) < before + GROWN_NATS:
+        told = f"it was told of at {wording.nats(before)} nats, and is not ten times as strong by now"
     yield Option(
         target,
         _ratio(peak, alarm),
-        f"the evidence against fairness reached {peak or 0.0:.2f} nats; the alarm is at {alarm:.2f}",
+        f"the evidence against the fairness of {it.game} reached {wording.nats(peak or 0.0)} nats; the alarm "
+        f"is at {wording.nats(alarm)}, which a fair machine ever reaches with a probability of at most "
+        f"{policy.alarm_level:g}",
         told,
         unknown=_unknown(it, "evidence_peak"),
     )
@@ -113,9 +120,11 @@ def _alert(it: Situation, policy: Policy) -> Iterable[Option]:
     yield Option(
         change_of(it.game),
         None if unknown else situations.change_alarm(it.signals, policy),
-        f"the evidence that the machine has changed, most likely {it.signals.get('change_age') or 0.0:.0f} "
-        f"draws ago, is {change or 0.0:.2f} nats, {clearest or 0.0:.2f} for that moment; the alarm is at "
-        f"{policy.change_alarm_nats:.2f} and {detection.CLEAR_NATS:g}",
+        f"the clearest sign that the machine of {it.game} has changed, "
+        f"{wording.count(it.signals.get('change_age') or 0.0, 'draw')} ago, has "
+        f"{wording.nats(clearest or 0.0)} nats, and an alarm needs {detection.CLEAR_NATS:g}; summed over all "
+        f"moments it is {wording.nats(change or 0.0)}, and an alarm needs "
+        f"{wording.nats(policy.change_alarm_nats)}",
         unknown=unknown,
     )
 
@@ -130,24 +139,29 @@ def _ask(it: Situation, policy: Policy) -> Iterable[Option]:
     yield Option(
         f"{it.game}/feeds",
         _ratio(overdue, patience),
-        f"a draw has been missing for {overdue or 0.0:.1f} h, and asking the feeds again has not helped; a "
-        f"person is asked after {patience:g} h",
+        f"{_missing(it, overdue)}; from {wording.hours(patience)} on a person is asked to see to the feeds",
         unknown=_unknown(it, "draw_overdue"),
     )
     failed = it.signals.get("failed_trainings")
     yield Option(
         f"{it.game}/training",
         _ratio(failed, FAILURES),
-        f"trainings that failed in a row: {failed or 0.0:.0f}; a person is asked after {FAILURES}",
+        f"trainings of {it.game} failed in a row: {failed or 0.0:,.0f}; a person is asked after {FAILURES}",
         unknown=_unknown(it, "failed_trainings"),
     )
     used = it.signals.get("storage_used")
     yield Option(
         "journal/storage",
         used,
-        f"the database uses {used or 0.0:.0%} of what it may",
+        f"the database uses {used or 0.0:.0%} of what retention.size allows; at 100% a person is asked",
         unknown=_unknown(it, "storage_used"),
     )
+
+
+def _missing(it: Situation, overdue_hours: float | None) -> str:
+    if not overdue_hours:
+        return f"no draw of {it.game} is missing"
+    return f"a draw of {it.game} has been missing for {wording.hours(overdue_hours)}"
 
 
 def _train(it: Situation, policy: Policy) -> Iterable[Option]:
@@ -155,21 +169,26 @@ def _train(it: Situation, policy: Policy) -> Iterable[Option]:
     limit = policy.retrain_after_draws * it.factor("retrain_after_draws")
     diverged, blocked = it.signals.get("diverged_trainings") or 0.0, None
     if known is not None and known < policy.fewest_draws:
-        blocked = f"this era has too few draws to train on: {known:.0f} of {policy.fewest_draws}"
+        blocked = f"this era has too few draws to train on: {known:,.0f} of {policy.fewest_draws:,}"
     elif it.on_trial is not None:
         blocked = f"the newest network is on trial for {it.on_trial} more draws"
     elif _is_promising(it, policy) and (stale or 0.0) < PATIENCE * limit:
         blocked = "the challenger is on its way to promotion, and another would have to begin again"
-    elif diverged and it.factor("learning_rate") > max(LEAST_FACTOR, 0.5**diverged):
+    elif it.factor("learning_rate") > max(LEAST_FACTOR, 0.5**diverged) and _will_adjust(it, policy):
         blocked = "its learning rate is to be lowered first"
     blocked = _failing(it) or blocked
     yield Option(
         it.game,
         _heated(it, policy, _ratio(stale, limit)),
-        f"draws that the newest network has not seen: {stale or 0.0:.0f}; the limit is {limit:g}",
+        f"draws that no network has seen: {stale or 0.0:,.0f}; the limit is {limit:,g}",
         blocked,
         unknown=_unknown(it, "staleness"),
     )
+
+
+def _will_adjust(it: Situation, policy: Policy) -> bool:
+    """Return whether the learning rate may be lowered, or a person is being asked whether it may."""
+    return policy.mode_of("adjust") == "act" or ("adjust", f"{it.game}/learning_rate") in it.under_way
 
 
 def _is_promising(it: Situation, policy: Policy) -> bool:
@@ -190,7 +209,7 @@ def _failing(it: Situation) -> str | None:
     tried_hours = min(_hours_since(it, action, it.game) for action in (*TRAINING, "tune"))
     if failed < FAILURES or tried_hours >= TRIED_AGAIN_HOURS:
         return None
-    told = f"the last {failed:.0f} trainings failed, and a person was asked"
+    told = f"the last {failed:,.0f} trainings failed, which is for a person to look at"
     return f"{told}; it is tried again after {TRIED_AGAIN_HOURS / 24:g} d"
 
 
@@ -207,8 +226,12 @@ def _heated(it: Situation, policy: Policy, urgency: float | None) -> float | Non
 
 
 def _tune(it: Situation, policy: Policy) -> Iterable[Option]:
-    blocked = _failing(it)
-    if it.on_trial is not None:
+    blocked, known = _failing(it), it.signals.get("draws_known")
+    if known is not None and known < policy.fewest_draws_to_search:
+        blocked = (
+            f"this era has too few draws to search on: {known:,.0f} of {policy.fewest_draws_to_search:,}"
+        )
+    elif it.on_trial is not None:
         blocked = f"the newest network is on trial for {it.on_trial} more draws"
     yield from _since(it, policy, "draws_since_search", policy.tune_after_draws, "search", blocked)
 
@@ -224,7 +247,7 @@ def _since(
     yield Option(
         it.game,
         _heated(it, policy, _ratio(since, limit)),
-        f"draws since the last {what}: {since or 0.0:.0f}; the limit is {limit}",
+        f"draws since the last {what}, if there was one: {since or 0.0:,.0f}; the limit is {limit:,}",
         blocked if _has_network(it) else "there is no network yet",
         unknown=_unknown(it, signal),
     )
@@ -232,19 +255,23 @@ def _since(
 
 def _ingest(it: Situation, policy: Policy) -> Iterable[Option]:
     overdue, limit = it.signals.get("draw_overdue"), patience_hours(it, policy)
-    is_learned = limit > policy.ingest_after_hours
+    is_learned = limit == it.told_within_hours
     learned = ", within which nine draws in ten have been told of" if is_learned else ""
     yield Option(
         it.game,
         _ratio(overdue, limit),
-        f"a draw has been missing for {overdue or 0.0:.1f} h; the feeds are asked after {limit:g} h{learned}",
+        f"{_missing(it, overdue)}; the feeds are asked after {wording.hours(limit)}{learned}",
         unknown=_unknown(it, "draw_overdue"),
     )
 
 
 def patience_hours(it: Situation, policy: Policy) -> float:
-    """Return how long a draw may be missing: as long as feeds usually take, if that is longer than told."""
-    return max(policy.ingest_after_hours, it.told_within_hours or 0.0)
+    """Return how long a draw may be missing: as long as feeds usually take, if that is longer than told.
+
+    What they usually take was measured with the waiting before they were asked in it: hence a most.
+    """
+    told = it.told_within_hours or 0.0
+    return min(max(policy.ingest_after_hours, told), MOST_PATIENCE * policy.ingest_after_hours)
 
 
 def _promote(it: Situation, policy: Policy) -> Iterable[Option]:
@@ -254,8 +281,8 @@ def _promote(it: Situation, policy: Policy) -> Iterable[Option]:
     yield Option(
         f"{it.game}/{it.challenger}",
         _ratio(better, needed),
-        f"the evidence that the newest network is better than the champion reached {better or 0.0:.2f} nats; "
-        f"this trial needs {needed:.2f}",
+        f"the evidence that the newest network is better than {'the champion' if it.champion else 'chance'} "
+        f"reached {wording.nats(better or 0.0)} nats; this trial needs {wording.nats(needed)}",
         unknown=_unknown(it, "challenger"),
     )
 
@@ -274,7 +301,8 @@ def _retire(it: Situation, policy: Policy) -> Iterable[Option]:
 def _lost(it: Situation, policy: Policy, model: str | None, role: str) -> Iterable[Option]:
     """Offer to part with a model that loses to chance: the loss is the log of an e-process for chance.
 
-    Before its first scored draw a model has lost nothing, and there is nothing to offer.
+    Before its first scored draw a model has lost nothing, and there is nothing to offer. What is asked for
+    names the role, so that a model that has another one by then is left alone.
     """
     loss, limit = it.signals.get(f"{role}_loss"), situations.alarm_nats(policy)
     if model is None or loss is None:
@@ -282,7 +310,9 @@ def _lost(it: Situation, policy: Policy, model: str | None, role: str) -> Iterab
     yield Option(
         f"{it.game}/{model}",
         loss / limit,
-        f"the {role} has lost {loss:.2f} nats to chance; the limit is {limit:.2f}",
+        f"the evidence that the {role} is worse than chance is {wording.nats(loss)} nats; the limit is "
+        f"{wording.nats(limit)}",
+        args={"role": role},
     )
 
 
@@ -298,13 +328,14 @@ def _learning_rate(it: Situation) -> Iterable[Option]:
     diverged = it.signals.get("diverged_trainings")
     # As many halvings as trainings diverged since the last success: what has been answered is not again.
     if factor > max(LEAST_FACTOR, 0.5 ** (diverged or 0.0)):
-        reason = f"trainings that diverged: {diverged or 0.0:.0f}; a smaller learning rate may do better"
+        reason = f"trainings that diverged: {diverged or 0.0:,.0f}; a smaller learning rate may do better"
         yield Option(
             target, diverged, reason, None, _unknown(it, "diverged_trainings"), _factor(factor / 2, reason),
         )  # fmt: skip
     if factor < 1.0 and diverged == 0.0:
-        hours = _hours_since(it, "adjust", target)
-        reason = f"no training diverged since the learning rate was lowered, {hours / 24:.0f} days ago"
+        hours = min(_hours_since(it, "adjust", target), situations.REMEMBERED_HOURS)
+        days = "long" if hours == situations.REMEMBERED_HOURS else f"{hours / 24:.0f} days"
+        reason = f"no training diverged since the learning rate was lowered, {days} ago"
         yield Option(target, hours / RESTORED_AFTER_HOURS, reason, args=_factor(factor * 2, reason))
 
 
@@ -317,7 +348,7 @@ def _cadence(it: Situation, policy: Policy) -> Iterable[Option]:
         reason = f"{wins:.0f} of {measured:.0f} trainings helped while nothing was suspected"
         yield Option(target, USELESS / max(share, USELESS / 4), reason, args=_factor(factor * 2, reason))
     if context != QUIET and factor > 1.0:
-        reason = f"the game is {context}: what helped little while nothing was suspected may help now"
+        reason = f"{situations.IN_WORDS[context]}: what helped little before may help now"
         yield Option(target, HEAT[context], reason, args=_factor(1.0, reason))
 
 
@@ -330,7 +361,7 @@ def _evaluation(it: Situation, policy: Policy) -> Iterable[Option]:
         reason = f"{wins:.0f} of {measured:.0f} trainings helped: too near to half to say whether they do"
         yield Option(target, undecided / 0.6, reason, args=_factor(factor * 2, reason))
     if context == ALARMED and factor > 1.0:
-        reason = "the game is alarmed: what a network is worth must be known soon"
+        reason = f"{situations.IN_WORDS[ALARMED]}: what a network is worth must be known soon"
         yield Option(target, HEAT[context], reason, args=_factor(1.0, reason))
 
 
@@ -358,7 +389,7 @@ def _old(it: Situation, signal: str, limit_hours: float, what: str) -> Option:
     return Option(
         "journal",
         _ratio(age, limit_hours),
-        f"the last {what} is {age or 0.0:.1f} h old; the limit is {limit_hours:g} h",
+        f"the last {what} is {wording.hours(age or 0.0)} old; the limit is {wording.hours(limit_hours)}",
         unknown=_unknown(it, signal),
     )
 
@@ -375,7 +406,8 @@ def _compact(it: Situation, policy: Policy) -> Iterable[Option]:
 
 EVEN = Belief(1.0, 1.0)
 HOPEFUL = Belief(3.0, 1.0)
-SKILL = ("skill", "evidence", "confidence", "challenger", "learning_progress")
+SKILL = dict.fromkeys(("skill", "evidence", "confidence", "challenger", "learning_progress"), UP)
+DRAWS = dict.fromkeys(("draws_known", "draws_scored"), UP) | {"smallest_visible_factor": DOWN}
 
 CATALOGUE: dict[str, Spec] = {
     spec.name: spec
@@ -384,33 +416,39 @@ CATALOGUE: dict[str, Spec] = {
         Spec("ask", "notice", _ask, "ask", "ask", tells=True),
         Spec(
             "train", "training schedule", _train, "train", "training", prior=EVEN, cpu_seconds=20.0,
-            disk_gib=MODEL_GIB, long=True, serves=(*SKILL, "staleness"),
+            disk_gib=MODEL_GIB, long=True, serves=SKILL | {"staleness": DOWN},
         ),
         Spec(
             "train-warm", "training schedule", _train_warm, "train", "training", {"start": "newest"}, EVEN,
-            cpu_seconds=10.0, disk_gib=MODEL_GIB, long=True, serves=(*SKILL, "staleness"),
+            cpu_seconds=10.0, disk_gib=MODEL_GIB, long=True, serves=SKILL | {"staleness": DOWN},
         ),
         Spec(
             "tune", "training schedule", _tune, "tune", "training", prior=EVEN, cpu_seconds=900.0,
-            disk_gib=MODEL_GIB, long=True, serves=(*SKILL, "draws_since_search"),
+            disk_gib=MODEL_GIB, long=True, serves=SKILL | {"draws_since_search": DOWN},
         ),
         Spec(
             "backtest", "evaluation trigger", _backtest, "backtest", "backtest", prior=EVEN,
-            cpu_seconds=120.0, long=True, serves=("draws_since_backtest", "calibration_error"),
+            cpu_seconds=120.0, long=True, serves={"draws_since_backtest": DOWN},
         ),
         Spec(
             "ingest", "evaluation trigger", _ingest, "ingest", "ingest", prior=HOPEFUL,
-            serves=("draw_overdue", "missing_draws", "feed_silence"),
+            serves=DRAWS | dict.fromkeys(("draw_overdue", "missing_draws", "feed_silence"), DOWN),
         ),
         Spec("promote", "promotion", _promote, "promote", "champion"),
         Spec("rollback", "rollback", _rollback, "rollback", "champion"),
         Spec("retire", "rollback", _retire, "retire", "champion"),
         Spec("adjust", "parameter adjustment", _adjust, "adjust", "adjust"),
-        Spec("backup", "maintenance", _backup, "backup", "backup", serves=("backup_age",)),
-        Spec("verify", "maintenance", _verify, "verify", "verify", serves=("verification_age",)),
+        Spec("backup", "maintenance", _backup, "backup", "backup", serves={"backup_age": DOWN}),
+        Spec("verify", "maintenance", _verify, "verify", "verify", serves={"verification_age": DOWN}),
         Spec(
-            "compact", "maintenance", _compact, "compact", "compact", prior=HOPEFUL, serves=("storage_used",)
+            "compact", "maintenance", _compact, "compact", "compact", prior=HOPEFUL,
+            serves={"storage_used": DOWN},
         ),
     )
 }  # fmt: skip
 """By name: those of config.decisions.Chosen."""
+
+
+def serving(metric: str, direction: str) -> list[str]:
+    """Return the actions that a goal makes more pressing: those that move its signal the way it is to go."""
+    return [spec.name for spec in CATALOGUE.values() if spec.serves.get(metric) == direction]

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from helios_agent import wording
 from helios_agent.decisions import situation as situations
 from helios_agent.decisions.catalogue import CATALOGUE, WEIGHTS, Option, Spec
 from helios_agent.decisions.policy import Policy
@@ -107,7 +108,7 @@ def decide(it: Situation, policy: Policy) -> Decision:
     spent = 0.0
     for candidate in sorted(weighed, key=_rank):
         blocked = candidate.blocked or _barred(candidate, it, policy, taken, spent)
-        mode = policy.autonomy.get(candidate.action, "act")
+        mode = policy.mode_of(candidate.action)
         if blocked is None and mode == "observe":
             blocked = "its autonomy is observe"
         if blocked is None:
@@ -132,8 +133,9 @@ def _rank(candidate: Candidate) -> tuple[float, str, str]:
 
 
 def _weigh(spec: Spec, option: Option, context: str, it: Situation, policy: Policy) -> Candidate:
-    urgency, reason = option.urgency, option.reason
-    wanted = [goal for goal in it.goals if goal.metric in spec.serves]
+    urgency = option.urgency
+    reason = option.reason if urgency is not None else f"not known: {wording.titles(option.unknown)}"
+    wanted = [goal for goal in it.goals if spec.serves.get(goal.metric) == goal.direction]
     if urgency is not None and wanted:
         urgency *= 1.0 + max(WEIGHTS[goal.priority] for goal in wanted)
         reason += f"; it serves a goal: {', '.join(sorted(goal.id for goal in wanted))}"
@@ -146,9 +148,12 @@ def _weigh(spec: Spec, option: Option, context: str, it: Situation, policy: Poli
         mean = wins / (wins + losses)
         source = random.Random(f"{it.seed}:{spec.name}:{option.target}")  # noqa: S311
         drawn = source.betavariate(wins, losses)
-        reason += f"; it helped in {measured.wins:g} of {measured.wins + measured.losses:g} cases"
-        if lent.wins + lent.losses:
-            reason += f", and other games lend it {lent.wins:.3g} of {lent.wins + lent.losses:.3g}"
+        if cases := measured.wins + measured.losses:
+            reason += f"; it helped in {measured.wins:g} of {wording.count(cases, 'case')}"
+        else:
+            reason += "; whether it helps has not been measured yet"
+        if others := lent.wins + lent.losses:
+            reason += f"; what other games measured counts as {lent.wins:.3g} more of {others:.3g}"
     cpu_seconds = it.costs.get(spec.name, spec.cpu_seconds)
     args = {**spec.args, **option.args} | ({"reason": option.reason} if spec.tells else {})
     return Candidate(
@@ -168,7 +173,7 @@ def _barred(
     rival = taken.get(_contest(candidate))
     cost, today, month = candidate.cpu_seconds, it.spent_day + spent, it.spent_month + spent
     if candidate.score is None:
-        return f"it cannot be weighed: {', '.join(candidate.unknown)} unknown"
+        return "it cannot be weighed"
     if candidate.score < WAIT_SCORE:
         return LOWER
     if not it.is_on and not spec.tells:
@@ -176,21 +181,25 @@ def _barred(
     if (spec.intent, candidate.target) in it.under_way:
         return "it is already under way"
     if since < policy.cooldown_of(candidate.action):
-        return f"it was decided {since:.1f} h ago; the cooldown is {policy.cooldown_of(candidate.action):g} h"
+        cooldown = wording.hours(policy.cooldown_of(candidate.action))
+        return f"it was decided {wording.hours(since)} ago; the cooldown is {cooldown}"
     if since_akin < policy.cooldown_hours:
-        return f"{akin} was decided {since_akin:.1f} h ago; the cooldown is {policy.cooldown_hours:g} h"
+        cooldown = wording.hours(policy.cooldown_hours)
+        return f"{akin} was decided {wording.hours(since_akin)} ago; the cooldown is {cooldown}"
     if rival is not None:
         return f"{rival} scores higher, and one of the two is enough"
-    if spec.long and policy.quiet_hours is not None and policy.quiet_hours.contain(it.now):
-        return f"it is long, and until {policy.quiet_hours.end} no long computation is begun"
-    for span, used, most in (
+    quiet = policy.quiet_hours
+    if spec.long and quiet is not None and quiet.contain(it.now):
+        return f"it is long, and until {quiet.end} ({quiet.timezone}) no long computation is begun"
+    for period, used, most in (
         ("day", today, policy.cpu_seconds_per_day),
         ("month", month, policy.cpu_seconds_per_month),
     ):
         if cost > 0.0 and used + cost > most:
+            left = wording.span(max(0.0, most - used))
             return (
-                f"it takes about {cost:.0f} s of processor time, and {max(0.0, most - used):.0f} s are left "
-                f"of the {most:.0f} s of a {span}"
+                f"it takes about {wording.span(cost)} of processor time, and {left} is left of the "
+                f"{wording.span(most)} of a {period}, what is under way counted"
             )
     return None
 
@@ -217,7 +226,7 @@ def _sentence(candidates: tuple[Candidate, ...], without: tuple[str, ...]) -> st
     if best_rejected is not None:
         said += f" Not {best_rejected.action}: {best_rejected.blocked} ({best_rejected.reason})."
     if without:
-        said += f" Decided without {', '.join(without)}: unknown."
+        said += f" Decided without knowing: {wording.titles(without)}."
     return said
 
 

@@ -1,15 +1,21 @@
 """What a choice was worth, judged from what was measured after it. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from helios_agent import wording
 from helios_agent.decisions.engine import WAIT_SCORE
 
 HELPED_NATS = 0.25
 """What a new network must gain, over all the draws on which it is judged, to have helped."""
 LEARNING = ("train", "train-warm", "tune")
-BY_A_PERSON = ("cancelled", "refused", "expired")
+UNDONE = {
+    "cancelled": "It was cancelled",
+    "refused": "It was rejected",
+    "expired": "Nobody answered in time",
+    None: "It is no longer on record",
+}
 DID_NOTHING = ("failed", "dead")
 NATS = "nats per draw"
 
@@ -19,7 +25,8 @@ class Facts:
     """What is known of a choice. `state` and `result` are its intent's; `price` is what it really cost.
 
     gains: of the network that it made, or promoted, over what stood before, at each draw since, nats; None
-    where it made none. over: whether that network forecasts no more.
+    where it made none. over: whether that network forecasts no more. in_vain: whether it is known already
+    that the same was of no use since the newest draw.
     """
 
     action: str
@@ -30,14 +37,15 @@ class Facts:
     price: float
     gains: Sequence[float] | None = None
     over: bool = False
+    in_vain: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a choice: its impact, in a unit, if that was measured; whether it did what it was for.
 
-    success is None where a person ended it, so that nothing can be said. regret: what waiting would have
-    scored more; it was worth it where there is none.
+    success is None where nothing can be said, as a person ended it. regret: what waiting would have scored
+    more, so that it was worth it if that is nothing; None where its worth is not measured.
     """
 
     impact: float | None
@@ -59,9 +67,8 @@ class Outcome:
 
 def judge(facts: Facts, evaluation_draws: int) -> Outcome | None:
     """Return what came of a choice, None while that cannot be told yet."""
-    if facts.state is None or facts.state in BY_A_PERSON:
-        how = facts.state or "no longer on record"
-        return Outcome(None, None, None, None, f"{facts.action} is {how}: nothing can be said of its worth.")
+    if facts.state is None or facts.state in UNDONE:
+        return _unknown(UNDONE[facts.state])
     if facts.state in DID_NOTHING:
         return _outcome(facts, None, None, False, "it failed")
     if facts.state != "done":
@@ -72,17 +79,26 @@ def judge(facts: Facts, evaluation_draws: int) -> Outcome | None:
         return _promoted(facts, evaluation_draws)
     if facts.action == "ingest":
         new = int(facts.result["new"])
-        return _outcome(facts, float(new), "draws", new > 0, f"it brought {new} new draws")
+        if facts.in_vain and not new:
+            return _unknown("It brought no new draw, as before, which is counted once until there is one")
+        return _outcome(facts, float(new), "draws", new > 0, f"it brought {wording.count(new, 'new draw')}")
     if facts.action == "backtest":
         found = list(facts.result["found"])
+        if facts.result.get("stopped") and not found:
+            return _unknown("A person stopped it before it had found anybody")
         what = ", ".join(found) or "nobody"
         return _outcome(
             facts, float(len(found)), "forecasters", bool(found), f"{what} gained more than chance"
         )
     if facts.action == "compact":
-        freed = float(facts.result["freed_bytes"])
-        return _outcome(facts, freed, "bytes", freed > 0, f"it freed {freed:,.0f} bytes")
-    return _outcome(facts, None, None, True, "it was done")
+        before, after = facts.result["before"], facts.result["after"]
+        freed = float(before["used_bytes"] - after["used_bytes"])
+        return _outcome(facts, freed, "bytes", freed > 0, f"the database uses {freed:,.0f} bytes less")
+    return Outcome(None, None, True, None, "It was done; what that was worth is not measured.")
+
+
+def _unknown(how: str) -> Outcome:
+    return Outcome(None, None, None, None, f"{how}: nothing can be said of its worth.")
 
 
 def _learned(facts: Facts, evaluation_draws: int) -> Outcome | None:
@@ -93,11 +109,11 @@ def _learned(facts: Facts, evaluation_draws: int) -> Outcome | None:
     gains = facts.gains[:evaluation_draws]
     total = sum(gains)
     if len(gains) < evaluation_draws and abs(total) < HELPED_NATS:
-        return Outcome(
-            total / len(gains) if gains else None, NATS, None, None,
-            f"Its network forecast {len(gains)} draws only: nothing can be said of its worth.",
-        )  # fmt: skip
-    told = f"its network gained {total:+.3f} nats over {len(gains)} draws; {HELPED_NATS:g} are needed"
+        mean = total / len(gains) if gains else None
+        said = _unknown(f"Its network forecast only {wording.count(len(gains), 'draw')}")
+        return replace(said, impact=mean, unit=NATS)
+    drawn = wording.count(len(gains), "draw")
+    told = f"its network gained {total:+.3f} nats over {drawn}, and {HELPED_NATS:g} nats are needed"
     return _outcome(facts, total / len(gains), NATS, total >= HELPED_NATS, told)
 
 
@@ -106,13 +122,13 @@ def _promoted(facts: Facts, evaluation_draws: int) -> Outcome | None:
     if len(gains) < evaluation_draws and not facts.over:
         return None
     total = sum(gains)
-    told = f"the champion gained {total:+.3f} nats over {len(gains)} draws"
+    told = f"the champion gained {total:+.3f} nats over {wording.count(len(gains), 'draw')}"
     return _outcome(facts, total / len(gains) if gains else None, NATS, bool(gains) and total >= 0.0, told)
 
 
 def _outcome(facts: Facts, impact: float | None, unit: str | None, success: bool, what: str) -> Outcome:
     realised = facts.urgency * success - facts.price
     regret = round(max(0.0, WAIT_SCORE - realised), 6)
-    cost = f" and took {facts.cpu_seconds:.1f} s of processor time" if facts.cpu_seconds else ""
+    cost = f" and took {wording.span(facts.cpu_seconds)} of processor time" if facts.cpu_seconds else ""
     worth = "It was worth it" if not regret else "It was not worth it"
     return Outcome(impact, unit, success, regret, f"{worth}: {what}{cost}.")

@@ -52,11 +52,17 @@ class Policy:
     """What a GiB of disk takes from a score."""
     approval_hours: float
     """How long a proposal waits for approval."""
+    fewest_draws_to_search: int = 0
+    """Draws of an era below which no configuration can be searched for."""
     autonomy: Mapping[str, str] = field(default_factory=dict)
     """Per action: observe, propose or act. Those that are not named act."""
     cooldowns_hours: Mapping[str, float] = field(default_factory=dict)
     """Per action, where it is not `cooldown_hours`."""
     quiet_hours: QuietHours | None = None
+
+    def mode_of(self, action: str) -> str:
+        """Return what an action may do: observe, propose or act."""
+        return self.autonomy.get(action, "act")
 
     def cooldown_of(self, action: str) -> float:
         """Return for how many hours the same action, on the same target, is not decided again."""

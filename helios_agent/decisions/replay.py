@@ -1,8 +1,9 @@
 """Decide a recorded history again: by its own policies, to check it, or by another, to see what would differ.
 
 Pure: decisions as they were journaled in, what differs out. By its own policies each decision must come out
-as it was. By another one, cooldowns and budgets are those of its own choices: what it would have chosen
-before. Signals and beliefs are as they were recorded, for nobody knows what other choices would have brought.
+as it was, but for the words in which it was told. By another one, cooldowns, alerts and budgets are those of
+its own choices: what it would have chosen before. Signals and beliefs are as they were recorded, for nobody
+knows what other choices would have brought.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +27,8 @@ class Outcome:
     success: bool | None
     sentence: str | None
     cpu_seconds: float
+    rejected_us: int | None = None
+    """When it was rejected, or expired, if it was only proposed."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,16 @@ def unlike(recorded: Iterable[Recorded]) -> Iterator[str]:
     """Yield, for each decision that does not come out as it was recorded, what is different, in words."""
     for one in recorded:
         again = engine.decide(Situation.from_record(one.inputs), one.policy)
-        told = [candidate.as_record() for candidate in again.candidates]
-        if told != list(one.candidates) or again.rationale != one.rationale:
-            yield (
-                f"decision {one.seq} was «{one.rationale}» and would now be «{again.rationale}»"
-                if again.rationale != one.rationale
-                else f"decision {one.seq}: the figures of its candidates would now be others"
-            )
+        now = [_figures(candidate.as_record()) for candidate in again.candidates]
+        if now != [_figures(candidate) for candidate in one.candidates]:
+            yield f"decision {one.seq} was «{one.rationale}» and would now be «{again.rationale}»"
+
+
+def _figures(candidate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was decided of a candidate, without the words for it."""
+    args = {name: value for name, value in candidate["args"].items() if name != "reason"}
+    figures = {name: value for name, value in candidate.items() if name not in ("reason", "blocked")}
+    return figures | {"args": args, "is_blocked": candidate["blocked"] is not None}
 
 
 def differences(
@@ -88,6 +94,7 @@ def differences(
     what is chosen is spent at once.
     """
     chosen: dict[Key, int] = {}
+    alerted: dict[tuple[str, str | None], dict[str, float]] = {}
     spent: list[tuple[int, float]] = []
     is_first = True
     for one in recorded:
@@ -96,21 +103,31 @@ def differences(
             chosen = {key: one.at_us - round(hours * HOUR_US) for key, hours in was.hours_since.items()}
             spent = [(one.at_us, was.spent_day), (one.at_us - DAY_US, was.spent_month - was.spent_day)]
             is_first = False
+        told = alerted.setdefault((was.game, was.era), dict(was.alerted))
         hours = {key: (one.at_us - at_us) / HOUR_US for key, at_us in chosen.items()}
         it = replace(
             was,
             hours_since=hours,
+            alerted=told,
             spent_day=sum(cost for at_us, cost in spent if at_us > one.at_us - DAY_US),
             spent_month=sum(cost for at_us, cost in spent if at_us > one.at_us - MONTH_US),
         )
         decision = engine.decide(it, policy_of(was.game, one.at_us))
         now = {(c.action, c.target): c for c in decision.chosen}
         for key, candidate in now.items():
-            chosen[key] = one.at_us
+            chosen[key] = max(one.at_us, _rejected_us(one, key, candidate))
+            if key[0] == "alert":
+                told[key[1]] = it.signals.get("evidence_peak") or 0.0
             spent.append((one.at_us, _cost(one, key, candidate)))
         difference = _difference(one, decision, now)
         if difference is not None:
             yield difference
+
+
+def _rejected_us(one: Recorded, key: Key, candidate: Candidate) -> int:
+    """Return when a proposal that was made then, too, was rejected or expired: from then on it counts."""
+    outcome = one.outcomes.get(key)
+    return outcome.rejected_us or 0 if outcome and candidate.proposed else 0
 
 
 def _cost(one: Recorded, key: Key, candidate: Candidate) -> float:

@@ -13,7 +13,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUIET: Literal["quiet"] = "quiet"
 SUSPICIOUS: Literal["suspicious"] = "suspicious"
 ALARMED: Literal["alarmed"] = "alarmed"
+IN_WORDS = {QUIET: "nothing is suspected", SUSPICIOUS: "something is suspected", ALARMED: "an alarm stands"}
 ALARMED_HOURS = 90 * 24.0
+REMEMBERED_HOURS = 400 * 24.0
+"""What was chosen longer ago than this is no longer counted from."""
 Key = tuple[str, str]
 """An action and its target."""
 
@@ -33,6 +36,8 @@ class OpenGoal:
     id: str
     metric: str
     priority: str
+    direction: str
+    """`at least` or `at most`."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Situation:
     now_us: int
     seed: int
     signals: Mapping[str, float | None]
+    era: str | None = None
+    """The rules in force, by the day from which they are."""
     champion: str | None = None
     """name@version, as its target is written."""
     challenger: str | None = None
@@ -55,7 +62,7 @@ class Situation:
     hours_since: Mapping[Key, float] = field(default_factory=dict)
     """How long ago each action on each target was last chosen, or a proposal of it refused."""
     alerted: Mapping[str, float] = field(default_factory=dict)
-    """How urgent the last alert about each target was."""
+    """Of what evidence, in nats, the last alert about each target told under these rules."""
     under_way: frozenset[Key] = frozenset()
     """Intents that wait, run or are paused."""
     beliefs: Mapping[Key, Belief] = field(default_factory=dict)
@@ -89,13 +96,14 @@ class Situation:
             "now_us": self.now_us,
             "seed": self.seed,
             "signals": dict(sorted(self.signals.items())),
+            "era": self.era,
             "champion": self.champion,
             "challenger": self.challenger,
             "can_roll_back": self.can_roll_back,
             "on_trial": self.on_trial,
             "is_on": self.is_on,
             "hours_since": [[*key, round(hours, 6)] for key, hours in sorted(self.hours_since.items())],
-            "alerted": {target: round(urgency, 6) for target, urgency in sorted(self.alerted.items())},
+            "alerted": {target: round(nats, 6) for target, nats in sorted(self.alerted.items())},
             "under_way": [list(key) for key in sorted(self.under_way)],
             "beliefs": [[*key, b.wins, b.losses] for key, b in sorted(self.beliefs.items())],
             "lent": [[*key, b.wins, b.losses] for key, b in sorted(self.lent.items())],
@@ -104,7 +112,7 @@ class Situation:
             "spent_day": round(self.spent_day, 6),
             "spent_month": round(self.spent_month, 6),
             "factors": dict(sorted(self.factors.items())),
-            "goals": [[goal.id, goal.metric, goal.priority] for goal in self.goals],
+            "goals": [[goal.id, goal.metric, goal.priority, goal.direction] for goal in self.goals],
         }
 
     @classmethod

@@ -13,7 +13,7 @@ class Choice:
     """What a decision chose to do, with the state and the result of the intent that it asked for.
 
     state and result are None where the intent has left the database; cpu_seconds is what it has cost so far,
-    champion the one that there was.
+    champion the one that there was when it was made.
     """
 
     id: str
@@ -35,8 +35,7 @@ def unmeasured(tx: Transaction, game: str) -> list[Choice]:
     rows = tx.rows(
         "SELECT choice.id, decision, game, choice.action, choice.target, context, urgency, at_us,"
         " intent.state, intent.result, (SELECT coalesce(sum(cpu_seconds), 0) FROM spending"
-        " WHERE spending.job = choice.id) AS cpu_seconds,"
-        " (SELECT payload->>'$.inputs.champion' FROM event WHERE seq = decision) AS champion"
+        " WHERE spending.job = choice.id) AS cpu_seconds, champion"
         " FROM choice LEFT JOIN intent ON intent.id = choice.id"
         " WHERE game = ? AND measured_us IS NULL ORDER BY decision, choice.id",
         (game,),
@@ -71,10 +70,34 @@ def last_us(tx: Transaction, since_us: int) -> dict[tuple[str, str], int]:
     return {(row["action"], row["target"]): row["last_us"] for row in rows}
 
 
-def alerted(tx: Transaction) -> dict[str, float]:
-    """Return how urgent the last alert about each target was."""
-    rows = tx.rows("SELECT target, urgency, max(decision) FROM choice WHERE action = 'alert' GROUP BY target")
-    return {row["target"]: row["urgency"] for row in rows}
+def alerted(tx: Transaction, game: str, era: str | None) -> dict[str, float]:
+    """Return the highest evidence, in nats, of which a game's alerts told under some rules, by target."""
+    rows = tx.rows(
+        "SELECT target, max(peak_nats) AS nats FROM choice WHERE game = ? AND action = 'alert' AND era = ?"
+        " GROUP BY target HAVING nats IS NOT NULL",
+        (game, era),
+    )
+    return {row["target"]: row["nats"] for row in rows}
+
+
+def brought_nothing_since_newest(tx: Transaction, game: str, action: str) -> bool:
+    """Return whether a choice that was made since a draw last came in is known to have been of no use."""
+    rows = tx.rows(
+        "SELECT 1 FROM choice WHERE game = ?1 AND action = ?2 AND success = 0 AND decision >"
+        " (SELECT coalesce(max(seq), 0) FROM draw WHERE game = ?1) LIMIT 1",
+        (game, action),
+    )
+    return bool(rows)
+
+
+def scored_since(tx: Transaction, game: str, seq: int) -> tuple[int, str | None]:
+    """Return how many draws of a game were scored after an event, and of which rules the newest is."""
+    rows = tx.rows(
+        "SELECT count(*) AS draws, (SELECT era FROM score WHERE game = ?1 ORDER BY day DESC LIMIT 1) AS era"
+        " FROM score WHERE game = ?1 AND seq > ?2",
+        (game, seq),
+    )
+    return rows[0]["draws"], rows[0]["era"]
 
 
 def not_over(tx: Transaction) -> list[tuple[str, str]]:

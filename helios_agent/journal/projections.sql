@@ -192,9 +192,10 @@ INSERT INTO autonomy (only, is_on, by, at_us) VALUES (1, :payload->>'is_on', :pa
 ON CONFLICT (only) DO UPDATE SET is_on = excluded.is_on, by = excluded.by, at_us = excluded.at_us;
 
 -- on choice.made
-INSERT INTO choice (id, decision, game, action, target, context, urgency, price, at_us)
+INSERT INTO choice (id, decision, game, action, target, context, urgency, price, at_us, era, champion, peak_nats)
 VALUES (:payload->>'id', :payload->>'decision', :payload->>'game', :payload->>'action', :payload->>'target',
-        :payload->>'context', :payload->>'urgency', :payload->>'price', :at_us);
+        :payload->>'context', :payload->>'urgency', :payload->>'price', :at_us, :payload->>'era',
+        :payload->>'champion', :payload->>'peak_nats');
 
 -- on decision.measured
 UPDATE choice SET impact = :payload->>'impact', unit = :payload->>'unit', success = :payload->>'success',

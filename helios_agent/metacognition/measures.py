@@ -12,6 +12,8 @@ RECENT = 50
 """How many of the last draws, or choices, a mean is taken over."""
 LEAST_CALIBRATED = 30
 """Fewest draws whose forecasts can be told to promise too much or too little."""
+GIVEN_UP_US = 30 * 24 * HOUR_US
+"""A draw that no source has told of for so long is not waited for any more."""
 LEAST_LIVE = 6
 """Fewest draws that tell whether a network gains what it did in validation: two weeks of them."""
 
@@ -40,6 +42,12 @@ def smallest_visible_factor(facts: Facts) -> float | None:
 def hours_since(us: int | None, facts: Facts) -> float | None:
     """Return the hours since an instant, 0 if the clock was set back to before it."""
     return None if us is None else max(0, facts.now_us - us) / HOUR_US
+
+
+def overdue_since_us(facts: Facts) -> int:
+    """Return when the oldest draw was held that is missing and still waited for, now if there is none."""
+    waited_for = [us for us in facts.missing_since_us if facts.now_us - us <= GIVEN_UP_US]
+    return min(waited_for, default=facts.now_us)
 
 
 def mean(values: Sequence[float], least: int = 1) -> float | None:

@@ -313,10 +313,10 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "draw_overdue", "hours",
-        "Time since the oldest draw that is missing was held; 0 if none is missing.",
+        "Time since the oldest draw of the last 30 days that is missing was held; 0 if none is missing.",
         (None, 24.0),
         "As missing_draws.",
-        lambda f: measures.hours_since(min(f.missing_since_us, default=f.now_us), f),
+        lambda f: measures.hours_since(measures.overdue_since_us(f), f),
     ),
     Signal(
         "feed_silence", "hours",

@@ -67,7 +67,7 @@ async def test_trainings_and_searches_use_the_learning_rate_that_was_arrived_at(
 
 async def test_decisions_see_the_factors(informed: Agent) -> None:
     await adjusted(informed, "retrain_after_draws", 2)
-    seen = await informed.journal.record(lambda tx: decide.situation(tx, POWERBALL, {}, 1, None))
+    seen = await informed.journal.record(lambda tx: decide.situation(tx, POWERBALL, {"signals": {}}, 1, None))
 
     assert (seen.factor("retrain_after_draws"), seen.factor("evaluation_draws")) == (2.0, 1.0)
 

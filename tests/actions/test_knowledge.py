@@ -252,7 +252,7 @@ async def test_decide_itself_takes_what_was_learned_elsewhere_and_the_open_goals
     assert made["knowledge"] == sorted(f.id for f in known if f.kind in ("effect", "cost"))
     assert made["inputs"]["lent"] == [["train", "quiet", 0.5, 3.5]]
     assert made["inputs"]["costs"]["train"] == 60.0
-    assert made["inputs"]["goals"] == [["g", "skill", "high"]]
+    assert made["inputs"]["goals"] == [["g", "skill", "high", "at least"]]
     assert {f.kind: f.uses for f in known} == {"effect": 1, "cost": 2}, "its own game has used the cost, too"
 
 
@@ -298,7 +298,7 @@ async def test_with_one_game_what_it_learned_itself_is_used_where_it_told_and_is
     assert uses[ids["cost train"]] == 3
     assert (uses["late"], uses[ids["effect train/quiet"]], uses[ids["effect tune/quiet"]]) == (1, 1, 0)
     [ingest] = [c for c in due["candidates"] if c["action"] == "ingest"]
-    assert ingest["urgency"] == round(31 / 30, 6)
+    assert ingest["urgency"] == round(31 / 16, 6), "not more than twice as long as is configured"
     assert due["inputs"]["told_within_hours"] == 30.0
 
 

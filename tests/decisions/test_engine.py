@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helios_agent import wording
 from helios_agent.config.decisions import Chosen
 from helios_agent.decisions import catalogue, engine, situation
 from helios_agent.decisions.catalogue import CATALOGUE
@@ -53,6 +54,10 @@ def decide(signals: Mapping[str, float | None], policy: Policy = POLICY, **other
     return engine.decide(stands(signals, **others), policy)
 
 
+def wanted(name: str, metric: str, priority: str, direction: str = "at most") -> OpenGoal:
+    return OpenGoal(name, metric, priority, direction)
+
+
 def named(decision: Decision, action: str, target: str = GAME) -> Candidate:
     (found,) = [c for c in decision.candidates if (c.action, c.target) == (action, target)]
     return found
@@ -77,18 +82,19 @@ def test_in_a_quiet_situation_it_waits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signal", "action", "target"),
+    ("signal", "action", "target", "said"),
     [
-        ("change", "alert", f"{GAME}/change"),
-        ("change_clearest", "alert", f"{GAME}/change"),
-        ("challenger", "promote", f"{GAME}/powerballnet@bbb"),
+        ("change", "alert", f"{GAME}/change", wording.titles(["change"])),
+        ("change_clearest", "alert", f"{GAME}/change", "clearest evidence for a change"),
+        ("challenger", "promote", f"{GAME}/powerballnet@bbb", "evidence for the challenger"),
     ],
 )
-def test_what_is_unknown_is_not_taken_for_nothing(signal: str, action: str, target: str) -> None:
+def test_what_is_unknown_is_not_taken_for_nothing(signal: str, action: str, target: str, said: str) -> None:
     decision = decide({signal: None})
-    assert named(decision, action, target).blocked == f"it cannot be weighed: {signal} unknown"
+    candidate = named(decision, action, target)
+    assert (candidate.blocked, candidate.reason) == ("it cannot be weighed", f"not known: {said}")
     assert decision.without == (signal,)
-    assert decision.rationale.endswith(f" Decided without {signal}: unknown.")
+    assert decision.rationale.endswith(f" Decided without knowing: {said}.")
 
 
 def test_before_its_first_scored_draw_there_is_no_parting_with_a_model() -> None:
@@ -207,10 +213,13 @@ def test_after_an_alert_it_is_alarmed_for_ninety_days(hours: float, context: str
 
 def test_an_alert_on_the_evidence_is_repeated_when_that_is_ten_times_as_strong() -> None:
     key, day = ("alert", f"{GAME}/evidence"), {("alert", f"{GAME}/evidence"): 24.0}
-    told = {key[1]: 5.0 / math.log(100)}
+    told = {key[1]: 5.0}
     again = {peak: named(decide({"evidence_peak": peak}, hours_since=day, alerted=told), *key).chosen
              for peak in (5.0, 7.2, 7.31)}  # fmt: skip
     assert again == {5.0: False, 7.2: False, 7.31: True}
+    stricter = replace(POLICY, alarm_level=1e-3)
+    louder = decide({"evidence_peak": 7.31}, stricter, hours_since=day, alerted=told)
+    assert named(louder, *key).chosen, "it is the evidence that must have grown, not its part of the alarm"
 
 
 def test_a_cooldown_blocks_until_it_is_over() -> None:
@@ -229,7 +238,7 @@ def test_trainings_of_either_kind_have_one_cooldown_and_never_go_together() -> N
     assert named(decision, "train").blocked == "train-warm scores higher, and one of the two is enough"
     cooling = decide(signals, beliefs=beliefs, hours_since={("train-warm", GAME): 1.0})
     assert cooling.chosen == ()
-    assert named(cooling, "train").blocked == "train-warm was decided 1.0 h ago; the cooldown is 24 h"
+    assert named(cooling, "train").blocked == "train-warm was decided 1 h ago; the cooldown is 24 h"
 
 
 def test_the_cooldown_of_one_training_does_not_bind_another_for_longer_than_they_have_in_common() -> None:
@@ -263,7 +272,7 @@ def test_where_the_champion_before_is_gone_the_losing_one_is_retired() -> None:
 
 
 def test_no_goal_lowers_what_a_promotion_has_to_show() -> None:
-    goals = (OpenGoal("a", "skill", "critical"), OpenGoal("b", "champion_loss", "critical"))
+    goals = (wanted("a", "skill", "critical", "at least"), wanted("b", "champion_loss", "critical"))
     decision = decide({"challenger": 5.0, "champion_loss": 4.6}, goals=goals)
     assert decision.chosen == ()
 
@@ -288,9 +297,9 @@ def test_what_is_under_way_is_not_asked_for_again() -> None:
 @pytest.mark.parametrize(("day", "month"), [(7195.0, 7195.0), (0.0, 71_995.0)])
 def test_what_the_budget_has_no_room_for_is_not_done(day: float, month: float) -> None:
     decision = decide({"staleness": 26.0}, beliefs=sure("train"), spent_day=day, spent_month=month)
-    left = "of the 7200 s of a day" if day else "of the 72000 s of a month"
+    left = "of the 2 h of a day" if day else "of the 20 h of a month"
     assert named(decision, "train").blocked == (
-        f"it takes about 20 s of processor time, and 5 s are left {left}"
+        f"it takes about 20 s of processor time, and 5.0 s is left {left}, what is under way counted"
     )
     costs = {"train": 4.0}
     assert named(
@@ -362,17 +371,35 @@ def test_a_signal_that_cannot_be_said_presses_for_nothing_and_the_decision_says_
     decision = decide(dict.fromkeys(NAMES, None))
     assert decision.chosen == ()
     assert set(decision.without) >= {"staleness", "backup_age", "draw_overdue", "failed_trainings"}
-    assert "Decided without " in decision.rationale
+    assert "Decided without knowing: " in decision.rationale
     train = named(decision, "train")
-    assert (train.score, train.blocked) == (None, "it cannot be weighed: staleness unknown")
+    assert (train.score, train.blocked) == (None, "it cannot be weighed")
+    assert train.reason.startswith("not known: draws the network has not seen;")
     only = decide({"storage_used": None, "backup_age": 50.0})
-    assert only.rationale.endswith(" Decided without storage_used: unknown.")
+    assert only.rationale.endswith(" Decided without knowing: storage used.")
     assert [c.action for c in only.chosen] == ["backup"]
 
 
 def test_too_few_draws_forbid_a_training() -> None:
     decision = decide({"staleness": 60.0, "draws_known": 60.0}, beliefs=sure("train"))
     assert named(decision, "train").blocked == "this era has too few draws to train on: 60 of 100"
+
+
+def test_too_few_draws_forbid_a_search_even_in_an_alarm() -> None:
+    policy = replace(POLICY, fewest_draws_to_search=387)
+    signals = {"evidence": 9.0, "evidence_peak": 9.0, "draws_since_search": 150.0}
+    few = named(decide(signals | {"draws_known": 150.0}, policy, beliefs=sure("tune")), "tune")
+    assert few.blocked == "this era has too few draws to search on: 150 of 387"
+    enough = decide(signals | {"draws_known": 387.0}, policy, beliefs=sure("tune"))
+    assert named(enough, "tune").chosen
+
+
+def test_a_learning_rate_that_was_lowered_at_a_time_nobody_remembers_is_raised() -> None:
+    decision = decide({}, factors={"learning_rate": 0.5})
+    raised = named(decision, "adjust", f"{GAME}/learning_rate")
+    assert raised.chosen
+    assert raised.reason == "no training diverged since the learning rate was lowered, long ago"
+    assert raised.as_record()["urgency"] == pytest.approx(400 / 90, abs=1e-6)
 
 
 def test_without_a_network_none_is_improved_and_none_is_promoted() -> None:
@@ -397,7 +424,13 @@ def test_trainings_that_diverge_lower_the_learning_rate_and_then_ask_a_person() 
     many = {**diverged(3), "staleness": 99.0, "draws_since_search": 999.0}
     thrice = decide(many, beliefs=sure("train", "tune"), hours_since={("train", GAME): 719.0})
     assert named(thrice, "ask", f"{GAME}/training").chosen
-    told = "the last 3 trainings failed, and a person was asked; it is tried again after 30 d"
+    lowering = frozenset({("adjust", f"{GAME}/learning_rate")})
+    for mode, under_way in (("observe", frozenset()), ("propose", frozenset()), ("propose", lowering)):
+        policy = replace(POLICY, autonomy={"adjust": mode})
+        failed = decide({**diverged(1), "staleness": 26.0}, policy, under_way=under_way)
+        waits = named(failed, "train").blocked == "its learning rate is to be lowered first"
+        assert waits is bool(under_way), "it waits for what may be done, and for an answer"
+    told = "the last 3 trainings failed, which is for a person to look at; it is tried again after 30 d"
     for action in ("train", "train-warm", "tune"):
         assert named(thrice, action).blocked == told
     tried = {"learning_rate": 0.125}
@@ -451,12 +484,28 @@ def test_the_evaluation_is_widened_where_it_cannot_tell_and_narrowed_in_an_alarm
 
 def test_a_goal_makes_what_serves_it_more_pressing_and_says_so() -> None:
     signals = {"backup_age": 30.0}
-    goals = (OpenGoal("fresh", "backup_age", "high"), OpenGoal("other", "skill", "critical"))
+    goals = (wanted("fresh", "backup_age", "high"), wanted("other", "skill", "critical", "at least"))
     with_goal = named(decide(signals, goals=goals), "backup", "journal")
     assert with_goal.chosen
     assert with_goal.urgency == pytest.approx(1.5 * 30 / 36)
     assert with_goal.reason.endswith("it serves a goal: fresh")
     assert not named(decide(signals), "backup", "journal").chosen
+
+
+def test_a_goal_presses_for_what_moves_its_signal_its_way_alone() -> None:
+    away = (wanted("stale", "staleness", "critical", "at least"), wanted("dull", "skill", "critical"))
+    for goals in (away, ()):
+        assert named(decide({"staleness": 10.0}, goals=goals), "train").urgency == pytest.approx(10 / 13)
+    near = (wanted("near", "staleness", "critical"),)
+    assert named(decide({"staleness": 10.0}, goals=near), "train").urgency == pytest.approx(20 / 13)
+    assert catalogue.serving("smallest_visible_factor", "at most") == ["ingest"]
+    assert catalogue.serving("smallest_visible_factor", "at least") == []
+
+
+def test_what_an_action_serves_are_signals() -> None:
+    for spec in CATALOGUE.values():
+        assert spec.serves.keys() <= wording.TITLES.keys()
+        assert set(spec.serves.values()) <= {"at least", "at most"}
 
 
 def test_what_costs_much_has_to_promise_more() -> None:
@@ -471,14 +520,17 @@ def test_a_record_says_all_there_is_to_say_about_a_candidate() -> None:
     assert named(decide({"backup_age": 54.0}), "backup", "journal").as_record() == {
         "action": "backup", "target": "journal", "type": "maintenance", "priority": "medium", "args": {},
         "urgency": 1.5, "effectiveness": 1.0, "confidence": 1.0, "cpu_seconds": 0.0, "price": 0.0,
-        "score": 1.5, "expected": 1.5, "reason": "the last backup is 54.0 h old; the limit is 36 h",
+        "score": 1.5, "expected": 1.5, "reason": "the last backup is 54 h old; the limit is 36 h",
         "chosen": True, "proposed": False, "blocked": None,
     }  # fmt: skip
 
 
 def test_alerts_and_questions_carry_their_reason() -> None:
     alert = named(decide({"evidence_peak": 6.0}), "alert", f"{GAME}/evidence")
-    assert alert.args == {"reason": "the evidence against fairness reached 6.00 nats; the alarm is at 4.61"}
+    assert alert.args == {
+        "reason": "the evidence against the fairness of powerball reached 6.00 nats; the alarm is at 4.61, "
+        "which a fair machine ever reaches with a probability of at most 0.01"
+    }
 
 
 amounts = st.none() | st.floats(0, 1e4)
@@ -580,11 +632,15 @@ def test_what_other_games_lend_counts_as_cases_and_is_said_apart() -> None:
     assert own is not None
     assert advised.mean == (own.wins + 0.5) / (own.wins + own.losses + 4)
     assert both.mean == (own.wins + 1.5) / (own.wins + own.losses + 5)
-    assert advised.reason == f"{alone.reason}, and other games lend it 0.5 of 4"
+    assert alone.reason.endswith("; whether it helps has not been measured yet")
+    assert advised.reason == f"{alone.reason}; what other games measured counts as 0.5 more of 4"
+    assert both.reason.endswith(
+        "; it helped in 1 of 1 case; what other games measured counts as 0.5 more of 4"
+    )
     assert named(decide(signals | {"evidence": 9.0}, lent=lent), "train").mean == alone.mean
 
 
-@pytest.mark.parametrize(("learned", "limit"), [(None, 8.0), (2.5, 8.0), (30.0, 30.0)])
+@pytest.mark.parametrize(("learned", "limit"), [(None, 8.0), (2.5, 8.0), (12.5, 12.5), (30.0, 16.0)])
 def test_a_missing_draw_is_waited_for_as_long_as_the_feeds_usually_take(
     learned: float | None, limit: float
 ) -> None:
@@ -594,7 +650,7 @@ def test_a_missing_draw_is_waited_for_as_long_as_the_feeds_usually_take(
         assert ingest.urgency == overdue / limit
         assert ingest.chosen is asked
         assert f"the feeds are asked after {limit:g} h" in ingest.reason
-        assert ("nine draws in ten have been told of" in ingest.reason) is (limit > 8.0)
+        assert ("nine draws in ten have been told of" in ingest.reason) is (limit == learned)
         assert named(due, "ask", f"{GAME}/feeds").urgency == overdue / (3 * limit)
 
 

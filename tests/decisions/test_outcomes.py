@@ -10,6 +10,10 @@ from helios_agent.decisions.outcomes import Facts, Outcome
 DRAWS = 4
 
 
+def used(before: int, after: int) -> dict[str, Any]:
+    return {"before": {"used_bytes": before}, "after": {"used_bytes": after}}
+
+
 def facts(action: str, **known: Any) -> Facts:
     settled: dict[str, Any] = {
         "urgency": 2.0, "state": "done", "result": {}, "cpu_seconds": 0.0, "price": 0.0
@@ -59,7 +63,7 @@ def test_a_network_that_forecasts_no_more_is_judged_by_what_it_has_forecast() ->
     for few in ([], [0.2]):
         cut_short = judged("tune", gains=few, over=True)
         assert (cut_short.success, cut_short.regret) == (None, None)
-        assert cut_short.sentence.startswith(f"Its network forecast {len(few)} draws only")
+        assert cut_short.sentence.startswith(f"Its network forecast only {len(few)} draw")
 
 
 def test_where_no_network_came_of_it_nothing_was_gained() -> None:
@@ -84,8 +88,9 @@ def test_a_champion_is_worth_it_that_does_not_lose_to_chance() -> None:
         ("ingest", {"new": 0}, 0.0, "draws", False),
         ("backtest", {"found": ["ball"]}, 1.0, "forecasters", True),
         ("backtest", {"found": []}, 0.0, "forecasters", False),
-        ("compact", {"freed_bytes": 4096}, 4096.0, "bytes", True),
-        ("compact", {"freed_bytes": 0}, 0.0, "bytes", False),
+        ("backtest", {"found": ["ball"], "stopped": True}, 1.0, "forecasters", True),
+        ("compact", used(9000, 4904), 4096.0, "bytes", True),
+        ("compact", used(9000, 9000) | {"freed_bytes": 4096}, 0.0, "bytes", False),
         ("backup", {}, None, None, True),
         ("alert", {}, None, None, True),
     ],
@@ -97,8 +102,28 @@ def test_other_actions_are_judged_by_their_result(
     assert (outcome.impact, outcome.unit, outcome.success) == (impact, unit, success)
 
 
+@pytest.mark.parametrize("action", ["backup", "verify", "adjust", "alert", "ask", "retire", "rollback"])
+def test_of_what_cannot_be_measured_it_is_said_that_it_was_done_and_not_that_it_was_worth_it(
+    action: str,
+) -> None:
+    outcome = judged(action)
+    assert (outcome.success, outcome.regret) == (True, None)
+    assert outcome.sentence == "It was done; what that was worth is not measured."
+
+
+def test_a_person_who_stops_a_backtest_says_nothing_of_its_worth() -> None:
+    outcome = judged("backtest", result={"found": [], "stopped": True})
+    assert (outcome.success, outcome.regret) == (None, None)
+
+
+def test_to_ask_for_the_same_draw_in_vain_again_is_not_counted_again() -> None:
+    again = judged("ingest", result={"new": 0}, in_vain=True)
+    assert (again.success, again.regret) == (None, None)
+    assert judged("ingest", result={"new": 1}, in_vain=True).success is True
+
+
 def test_a_success_that_cost_more_than_it_was_worth_is_regretted() -> None:
-    outcome = judged("backup", urgency=1.2, price=0.5)
+    outcome = judged("ingest", result={"new": 1}, urgency=1.2, price=0.5)
     assert outcome.success is True
     assert outcome.regret == pytest.approx(0.3)
     assert outcome.sentence.startswith("It was not worth it")

@@ -49,7 +49,8 @@ async def test_every_decision_comes_out_as_it_was(lived: tuple[Agent, list[Recor
 
 async def test_a_decision_that_was_tampered_with_is_told(lived: tuple[Agent, list[Recorded]]) -> None:
     _, found = lived
-    altered = dict(found[3].inputs) | {"spent_day": 1e9}
+    altered = dict(found[3].inputs)
+    altered["signals"] = altered["signals"] | {"backup_age": 1e9}
     candidates = [dict(c) | {"score": 9.0} for c in found[5].candidates]
     found[3] = replace(found[3], inputs=altered, rationale="Chose wait.")
     found[5] = replace(found[5], candidates=tuple(candidates))

@@ -354,8 +354,9 @@ def of_trial(past: Past, value: Callable[[Mapping[str, Any]], float]) -> float |
     trial, holder = past.ledger["trial"], past.roles.get("challenger")
     if not trial or holder is None:
         return None
-    is_his = trial["challenger"] == f"{holder.payload['name']}@{holder.payload['version']}"
-    return value(trial) if is_his else None
+    champion = past.roles.get("champion")
+    parties = [f"{e.payload['name']}@{e.payload['version']}" if e else "uniform" for e in (holder, champion)]
+    return value(trial) if [trial["challenger"], trial["champion"]] == parties else None
 
 
 def smallest_visible_factor(past: Past) -> float | None:
@@ -507,7 +508,9 @@ RECOMPUTED: Mapping[str, Callable[[Past], float | None]] = {
     "draws_since_backtest": lambda p: draws_since(p, "backtest.completed"),
     "decision_effectiveness": effectiveness,
     "missing_draws": lambda p: float(len(p.missing)),
-    "draw_overdue": lambda p: (p.now_us - min(p.missing)) / HOUR_US if p.missing else 0.0,
+    "draw_overdue": lambda p: max(
+        [age for us in p.missing if (age := (p.now_us - us) / HOUR_US) <= 720.0], default=0.0
+    ),
     "feed_silence": lambda p: p.hours_since(p.of("feed.read", game=GAME)[-1]),
     "feed_disagreement": lambda p: float(sum(key.startswith(f"dispute:{GAME}:") for key in p.incidents)),
     "open_incidents": lambda p: float(len(p.incidents)),
