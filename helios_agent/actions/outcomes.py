@@ -72,5 +72,5 @@ def _gains(
     if choice.action in LEARNING and choice.champion is not None:
         other = choices.gains(tx, choice.game, choice.champion, choice.decision)
     scored, era = choices.scored_since(tx, choice.game, choice.decision)
-    over = model.role not in models.ACTIVE or model.era != era or scored >= PATIENCE * draws
+    over = model.role not in models.ACTIVE or era not in (None, model.era) or scored >= PATIENCE * draws
     return [gain - other.get(day, 0.0) for day, gain in own.items()], over

@@ -83,7 +83,10 @@ async def test_what_nobody_answered_is_proposed_again_only_after_its_cooldown(tm
         assert "the cooldown is 24 h" in (await decide(agent))["blocked"]
         await pass_by(agent, DAY_S)
         second = await decide(agent)
+        with snapshot.opened(agent.config.database) as database:
+            found = records.recorded(database, agent.config.archives)
     assert (second["proposed"], second["choice"] != first) == (True, True)
+    assert list(replay.differences(found, lambda *_: found[-1].policy)) == [], "nor when it is decided again"
 
 
 async def test_it_chooses_nothing_while_it_is_switched_off_and_says_why(tmp_path: Path) -> None:

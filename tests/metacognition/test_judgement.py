@@ -119,7 +119,7 @@ CALM: dict[str, float | None] = signals.assess(KNOWING) | {
         ({"evidence_peak": 4.7}, [], "aggressive", "4.70 nats"),
         ({"evidence": 2.4, "evidence_peak": 2.4}, [], "balanced", "2.40 nats"),
         ({"evidence": None}, [], "conservative", "was not measured. Not known: evidence against fairness."),
-        ({"change": None, "draw_overdue": None}, [], "conservative", "for a change over all moments, oldest missing draw."),
+        ({"change": None, "draw_overdue": None}, [], "conservative", "all moments, oldest missing draw."),
     ],
 )  # fmt: skip
 def test_the_strategy_follows_from_what_was_measured(
