@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any, Literal, get_args
 
 from helios_agent.clock import from_us, iso
+from helios_agent.decisions import catalogue
 from helios_agent.errors import NotFound
 from helios_agent.journal import goals
 from helios_agent.journal.goals import StoredGoal
@@ -40,6 +41,7 @@ def _record(goal: StoredGoal) -> dict[str, Any]:
         "direction": goal.direction,
         "target": goal.target,
         "priority": goal.priority,
+        "served_by": catalogue.serving(goal.metric, goal.direction),
         "deadline": last_day.date().isoformat() if last_day else None,
         "after": list(goal.after),
         "source": goal.source,

@@ -130,7 +130,9 @@ def _goal(goal: Record) -> str:
     after = f", after {' and '.join(goal['after'])}" if goal["after"] else ""
     reason = f": {goal['reason']}" if goal["reason"] else ""
     aim = f"{goal['name']}: {goal['metric']} {goal['direction']} {goal['target']:g}{until}{after}"
-    return f"{goal['id']}  {goal['game']}  {goal['priority']}  {aim}  {goal['state']}{reason}{far}{value}"
+    served = f"; served by {', '.join(goal['served_by'])}" if goal["served_by"] else "; no action serves it"
+    stands = f"{goal['state']}{reason}{far}{value}{served}"
+    return f"{goal['id']}  {goal['game']}  {goal['priority']}  {aim}  {stands}"
 
 
 def knowledge(found: Sequence[Record]) -> str:

@@ -44,7 +44,7 @@ async def test_a_goal_is_set_measured_at_once_and_withdrawn(tmp_path: Path) -> N
     assert (made.status_code, made.headers["location"]) == (201, "/api/goals/many-draws")
     assert before == [made.json()]
     waiting = {"state": "waiting", "reason": None, "start": None, "value": None, "progress": None}
-    told = {**GOAL, "target": 100.0, "after": [], "source": "person"}
+    told = {**GOAL, "target": 100.0, "after": [], "source": "person", "served_by": ["ingest"]}
     assert {name: before[0][name] for name in told | waiting} == told | waiting
     assert {name: after[name] for name in waiting} == {
         "state": "open", "reason": None, "start": 0.0, "value": 0.0, "progress": 0.0
