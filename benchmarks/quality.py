@@ -1,7 +1,7 @@
 """What share of what there is to gain the served mixture gains, and what a fair machine costs it.
 
 Machines of 5 of 69 whose laws are known, another one for each seed: balls whose log-weights are normal with a
-given standard deviation, and rules of sequence, by which yesterday's balls weigh twice as much as each other,
+given standard deviation, and rules of sequence, by which yesterday's balls weigh twice as much as the others,
 or those of the draw before it. The oracle is one who knows the law. It gains KL(machine ‖ fair) a draw on
 average, which is known exactly; and as luck has its part in what anybody gains, a forecaster's share is its
 gain over the oracle's on the same draws, those of all seeds added up. Every draw is forecast from all draws

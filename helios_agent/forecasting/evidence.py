@@ -76,7 +76,7 @@ def predictability(weights: Mapping[str, float]) -> float:
 def smallest_visible_factor(
     draws: int, white_count: int, pick: int, alpha: float, hypotheses: Mapping[float, float]
 ) -> float | None:
-    """Return how many times as heavy as each other a single ball must be to have shown by now, on average.
+    """Return how many times as heavy as any other a single ball must be to have shown by now, on average.
 
     `hypotheses` has, for each factor f that the mixture believes possible, the prior weight p of one given
     ball with it. Where the ball really weighs r, it is drawn with probability π = rs/(1 + s(r - 1)), s = k/N,

@@ -275,14 +275,14 @@ def test_p_values_are_exact_far_out_in_the_tails(draws: int) -> None:
 
 
 def heavy_ball(rng: np.random.Generator, rows: Ints) -> None:
-    """Ball 13 weighs three times as much as each other."""
+    """Ball 13 weighs three times as much as any other."""
     theta = np.zeros((len(rows), 69))
     theta[:, 12] = math.log(3.0)
     rows[:, :5] = rng.permuted(subsets.sample(theta, 5, rng), axis=1)
 
 
 def heavy_bonus(rng: np.random.Generator, rows: Ints) -> None:
-    """Bonus ball 13 weighs three times as much as each other."""
+    """Bonus ball 13 weighs three times as much as any other."""
     rows[:, 5] = rng.choice(np.r_[1:27, 13, 13], len(rows))
 
 

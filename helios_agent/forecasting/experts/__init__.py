@@ -104,7 +104,7 @@ def start(matrix: Matrix, lead: tuple[int, ...] = ()) -> dict[str, Expert]:
 
 
 def single_ball_hypotheses(white_count: int, prior: float = PRIORS["ball"]) -> dict[float, float]:
-    """Return the mixture's prior weight of a given main ball being so many times as heavy as each other.
+    """Return the mixture's prior weight of a given main ball being so many times as heavy as any other.
 
     `prior` is that of the expert "ball".
     """

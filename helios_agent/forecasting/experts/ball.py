@@ -9,7 +9,7 @@ from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.history import Drawn, Matrix
 
 FACTORS = {0.5: 0.04, 1.5: 0.06, 2.0: 0.28, 3.0: 0.24, 5.0: 0.38}
-"""How many times as heavy as each other ball, with its prior weight."""
+"""How many times as heavy as any other ball, with its prior weight."""
 
 
 class Ball:

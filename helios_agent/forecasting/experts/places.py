@@ -9,7 +9,7 @@ from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.history import Drawn, Matrix
 
 FACTORS = (0.25, 2.0, 4.0)
-"""How many times as heavy as each other ball it is at its place."""
+"""How many times as heavy as any other ball it is at its place."""
 
 
 class Places:
