@@ -17,6 +17,14 @@ Observer = Callable[[str, Path], None]
 observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+free_bytes: ContextVar[Callable[[Path], int]] = ContextVar("free_bytes", default=_free_bytes)
+"""How many bytes are free on the disk that a folder is on: a simulated one says it itself. Raises OSError."""
+
+
 @contextmanager
 def _observed(operation: str, path: Path) -> Iterator[None]:
     watch = observer.get()

@@ -47,6 +47,7 @@ TITLES = {
     "compute_left_day": "Processor time left of the day",
     "compute_left_month": "Processor time left of the month",
     "storage_used": "Storage used",
+    "disk_free": "Room left on the disk",
     "schedule_lateness": "Lateness of the schedules",
     "webhook_failures": "Messages not delivered",
     "backup_age": "Age of the backup",

@@ -16,7 +16,7 @@ from helios_agent.decisions.policy import Policy
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import Game, game
-from helios_agent.metacognition import gaps, measures, series, signals, strategy
+from helios_agent.metacognition import gaps, measures, series, signals, strategy, verdict
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -78,12 +78,13 @@ def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
             "cpu_per_month": upkeep.budget_month_s,
             "used_bytes": upkeep.used_bytes,
             "allowed_bytes": upkeep.allowed_bytes,
+            "free_bytes": upkeep.free_bytes,
         },
         "signals": measured,
         "units": {signal.name: signal.unit for signal in signals.SIGNALS},
         "healthy": {name: list(bounds) for name, bounds in healthy.items()},
         "unhealthy": unhealthy,
-        "verdict": signals.verdict(rules.title, measured, policy.alarm_level, policy.change_alarm_nats),
+        "verdict": verdict.of(rules.title, measured, policy.alarm_level, policy.change_alarm_nats),
         "confidence": measured["confidence"],
         "leader": measures.leader(seen.weights),
         "predicted_performance": {"mean": measured["skill"], "low": low, "high": high},

@@ -1,10 +1,15 @@
 """Gather what the journal's tables say about a game: the facts of an assessment."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
+from loguru import logger
+
+from helios_agent import files
 from helios_agent.actions import history
 from helios_agent.clock import from_us, to_us
 from helios_agent.config import Config
@@ -178,12 +183,21 @@ async def _upkeep(store: Reader, config: Config, now_us: int, open_incidents: in
         budget_month_s=budget.cpu_per_month,
         used_bytes=await retention.used(store),
         allowed_bytes=config.retention.size,
+        free_bytes=await asyncio.to_thread(_free_bytes, config.paths.state),
         firings_us=await assessments.firings(store, now_us - WINDOW_US),
         unsent=await assessments.unsent(store, now_us - MESSAGES_US),
         open_incidents=open_incidents,
         backup_us=backup.at_us if backup else begun_us,
         verified_us=verified.at_us if verified else begun_us,
     )
+
+
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        return files.free_bytes.get()(folder)
+    except OSError as error:
+        logger.bind(action="assess").warning("how much of its disk is free cannot be said: {}", error)
+        return None
 
 
 def _since(scores: Sequence[Score], seq: int | None) -> int:

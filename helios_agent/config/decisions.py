@@ -44,7 +44,7 @@ SignalName = Literal[
     "failed_trainings", "diverged_trainings", "draws_since_search", "draws_since_backtest",
     "decision_effectiveness", "missing_draws", "draw_overdue", "feed_silence", "feed_disagreement",
     "open_incidents", "compute_day", "compute_month", "compute_left_day", "compute_left_month",
-    "storage_used", "schedule_lateness", "webhook_failures", "backup_age", "verification_age",
+    "storage_used", "disk_free", "schedule_lateness", "webhook_failures", "backup_age", "verification_age",
 ]  # fmt: skip
 """What an assessment measures of a game, see `metacognition.signals`: what a goal can be about."""
 

@@ -24,6 +24,8 @@ TRIED_AGAIN_HOURS = 30 * 24.0
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 8.0
 RESTORED_AFTER_HOURS = 90 * 24.0
 """After so long without one that diverged a learning rate that was lowered is raised again."""
+LEAST_ROOM = 0.01
+"""Less room than this on a disk presses no more than it."""
 MOST_PATIENCE = 2.0
 """Feeds are asked after so many times the configured hours, however late they usually tell."""
 GOOD_PART = 0.25
@@ -156,6 +158,15 @@ def _ask(it: Situation, policy: Policy) -> Iterable[Option]:
         f"the database uses {used or 0.0:.0%} of what retention.size allows; at 100% a person is asked",
         unknown=_unknown(it, "storage_used"),
     )
+    if "disk_free" in it.signals:  # it was not measured from the beginning
+        free = it.signals["disk_free"]
+        yield Option(
+            "journal/disk",
+            None if free is None else 1.0 / max(free, LEAST_ROOM),
+            f"what is free of the disk is {free or 0.0:,.2f} times what retention.size allows the database; "
+            "below 1 a person is asked",
+            unknown=_unknown(it, "disk_free"),
+        )
 
 
 def _missing(it: Situation, overdue_hours: float | None) -> str:

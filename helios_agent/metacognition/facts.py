@@ -39,6 +39,8 @@ class Upkeep:
     used_bytes: int
     """Of the database file; and what retention allows."""
     allowed_bytes: int
+    free_bytes: int | None
+    """On the disk that the database is on; None if that could not be said."""
     firings_us: Sequence[tuple[int, int]]
     """When each schedule was last due, and when that was seen to, within 30 days."""
     unsent: int

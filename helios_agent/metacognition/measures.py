@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from helios_agent.forecasting import evidence, mixture
 from helios_agent.forecasting.experts import single_ball_hypotheses
-from helios_agent.metacognition.facts import Facts
+from helios_agent.metacognition.facts import Facts, Upkeep
 
 VISIBLE_ALPHA = 0.01
 HOUR_US = 3_600_000_000
@@ -48,6 +48,11 @@ def overdue_since_us(facts: Facts) -> int:
     """Return when the oldest draw was held that is missing and still waited for, now if there is none."""
     waited_for = [us for us in facts.missing_since_us if facts.now_us - us <= GIVEN_UP_US]
     return min(waited_for, default=facts.now_us)
+
+
+def disk_free(upkeep: Upkeep) -> float | None:
+    """Return how often the database, grown to the size that it may have, would fit into what is free."""
+    return None if upkeep.free_bytes is None else upkeep.free_bytes / upkeep.allowed_bytes
 
 
 def mean(values: Sequence[float], least: int = 1) -> float | None:

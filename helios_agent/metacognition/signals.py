@@ -8,8 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from helios_agent import wording
-from helios_agent.forecasting import detection, evidence
+from helios_agent.forecasting import evidence
 from helios_agent.metacognition import measures
 from helios_agent.metacognition.facts import Facts
 from helios_agent.metacognition.measures import LEAST_CALIBRATED, LEAST_LIVE, RECENT
@@ -376,6 +375,13 @@ SIGNALS: tuple[Signal, ...] = (
         lambda f: f.upkeep.used_bytes / f.upkeep.allowed_bytes,
     ),
     Signal(
+        "disk_free", "times",
+        "What is free of the disk that the database is on, by the size that retention allows the database.",
+        (1.0, None),
+        "given.free_bytes of this assessment, by given.allowed_bytes.",
+        lambda f: measures.disk_free(f.upkeep),
+    ),
+    Signal(
         "schedule_lateness", "hours",
         "By how much the last firing of the latest schedule came after it was due, of those within 30 days.",
         (None, 1.0),
@@ -470,31 +476,3 @@ def rounded(value: float) -> float:
     """Return a value with 9 decimals, or 9 digits."""
     # A p-value of 1e-12 is not 0: what decimals would make vanish keeps 9 digits instead.
     return round(value, 9) or float(f"{value:.9g}")
-
-
-def verdict(
-    title: str, signals: Mapping[str, float | None], alarm_level: float, change_alarm_nats: float
-) -> str:
-    """Say in plain words what the signals mean for someone who follows the game."""
-    draws, p = signals["draws_scored"], signals["fairness_p"]
-    if not draws or p is None:
-        return f"No draw of {title} has been scored yet, so nothing can be said."
-    if p <= alarm_level:
-        return (
-            f"{title} shows signs of not being fair: over {draws:,.0f} draws the forecasts gained "
-            f"{signals['evidence_peak']:.2f} nats on chance at their best; a fair machine does that with "
-            f"probability at most {p:.2g}."
-        )
-    factor = signals["smallest_visible_factor"]
-    visible = (
-        " So few draws hardly show anything: not even a ball that comes every time."
-        if factor is None
-        else f" A single ball {factor:.2f} times as heavy as any other would on average have shown by now."
-    )
-    said = f"No sign that {title} can be predicted, after {wording.count(draws, 'scored draw')}.{visible}"
-    change, clearest, age = (signals[name] for name in ("change", "change_clearest", "change_age"))
-    if change is None or clearest is None or age is None:
-        return said
-    if detection.alarm(change, clearest, change_alarm_nats) < 1.0:
-        return said
-    return f"{said} But its machine seems to have changed, most likely {wording.count(age, 'draw')} ago."

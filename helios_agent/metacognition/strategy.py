@@ -92,6 +92,7 @@ WRONG = {
     "compute_left_day": "little is left of the day's budget of processor time",
     "compute_left_month": "little is left of the month's budget of processor time",
     "storage_used": "the database is near its allowed size",
+    "disk_free": "the disk is nearly full",
     "draw_overdue": "a draw is overdue",
     "feed_disagreement": "feeds contradict each other",
 }

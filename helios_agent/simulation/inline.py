@@ -44,6 +44,8 @@ class Disk:
         """How many did."""
         self.crammed = False
         """Whether there is no room for new files, though the database has free pages in its own."""
+        self.room_bytes = 2**40
+        """How much room there is for new files while it is not crammed."""
         self.refused = 0
         """How many operations on files found no room."""
         self._store: Store | None = None
@@ -71,6 +73,10 @@ class Disk:
         if self.crammed and moment in ("before write", "before sync", "before rename"):
             self.refused += 1
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    def free_bytes(self, folder: Path) -> int:
+        """Return how much room is left, wherever a folder is."""
+        return 0 if self.crammed else self.room_bytes
 
     async def fill(self, full: bool) -> None:
         """Have no room for another page, or have room again. The next store begins with what was left."""

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from loguru import logger
 
+from helios_agent import files
 from helios_agent.actions import control
 from helios_agent.agent import Agent, Health, Ports, open_agent
 from helios_agent.clock import SECOND_US
@@ -171,6 +172,7 @@ class Life:
         self.boots += 1
         loop = self.clock.loop
         loop.set_exception_handler(self._complain)
+        files.free_bytes.set(self.disk.free_bytes)
         try:
             down_s = loop.run_until_complete(self._live(seconds, waiting))
         except Killed:

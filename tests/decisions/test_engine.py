@@ -33,8 +33,8 @@ QUIET: dict[str, float | None] = {
     "staleness": 0.0, "draws_known": 1400.0, "backup_age": 1.0, "verification_age": 1.0, "evidence": 0.0,
     "evidence_peak": 0.0, "change": 0.0, "change_clearest": 0.0, "change_age": 0.0, "challenger": 0.0,
     "challenger_trial": 1.0, "challenger_loss": 0.0, "champion_loss": 0.0, "draw_overdue": 0.0,
-    "storage_used": 0.1, "failed_trainings": 0.0, "diverged_trainings": 0.0, "draws_since_search": 10.0,
-    "draws_since_backtest": 10.0,
+    "storage_used": 0.1, "disk_free": 50.0, "failed_trainings": 0.0, "diverged_trainings": 0.0,
+    "draws_since_search": 10.0, "draws_since_backtest": 10.0,
 }  # fmt: skip
 NAMES = sorted(QUIET)
 
@@ -129,6 +129,17 @@ def test_a_duty_is_chosen_at_its_limit_and_not_before(
     below = named(decide({name: value and value * 0.99 for name, value in signals.items()}), action, target)
     assert not below.chosen
     assert below.blocked == "waiting scores higher"
+
+
+def test_before_the_disk_is_full_a_person_is_asked() -> None:
+    asked = {free: named(decide({"disk_free": free}), "ask", "journal/disk") for free in (0.0, 1.0, 1.01)}
+    assert [asked[free].chosen for free in (0.0, 1.0, 1.01)] == [True, True, False]
+    assert asked[0.0].score == 100.0
+    assert decide({"disk_free": None}).without == ("disk_free",)
+    earlier = stands()
+    signals = {name: value for name, value in earlier.signals.items() if name != "disk_free"}
+    before_it_was_measured = engine.decide(replace(earlier, signals=signals), POLICY)
+    assert "journal/disk" not in {c.target for c in before_it_was_measured.candidates}
 
 
 BETS: list[tuple[str, dict[str, float | None]]] = [

@@ -51,6 +51,7 @@ FACTS = Facts(
         budget_month_s=2000.0,
         used_bytes=30,
         allowed_bytes=120,
+        free_bytes=300,
         firings_us=((NOW_US - HOUR_US, NOW_US), (NOW_US - 9 * HOUR_US, NOW_US - 6 * HOUR_US), (5, 4)),
         unsent=2,
         open_incidents=3,
@@ -81,5 +82,5 @@ NOTHING = Facts(
     missing_since_us=(),
     feed_read_us=None,
     disputes=0,
-    upkeep=Upkeep(0.0, 0.0, 0.0, 0.0, 0, 1, [], 0, 0, NOW_US, NOW_US),
+    upkeep=Upkeep(0.0, 0.0, 0.0, 0.0, 0, 1, None, [], 0, 0, NOW_US, NOW_US),
 )

@@ -77,6 +77,7 @@ class Eventful(Life):
         if turn.kind != "do":
             await super()._take(turn)
         elif self._agent is not None:
+            self.disk.room_bytes //= 2
             await DEEDS[str(turn.value)](self._agent)
 
 
@@ -519,6 +520,7 @@ RECOMPUTED: Mapping[str, Callable[[Past], float | None]] = {
     "compute_left_day": lambda p: p.given["cpu_per_day"] - p.spent(1),
     "compute_left_month": lambda p: p.given["cpu_per_month"] - p.spent(30),
     "storage_used": lambda p: p.given["used_bytes"] / p.given["allowed_bytes"],
+    "disk_free": lambda p: p.given["free_bytes"] / p.given["allowed_bytes"],
     "schedule_lateness": schedule_lateness,
     "webhook_failures": webhook_failures,
     "backup_age": lambda p: last_or_begin(p, "backup.completed"),

@@ -14,6 +14,7 @@ from helios_agent.forecasting.experts import single_ball_hypotheses
 from helios_agent.forecasting.mixture import Standing
 from helios_agent.lottery.games import game
 from helios_agent.metacognition import measures, signals
+from helios_agent.metacognition import verdict as verdicts
 from helios_agent.metacognition.facts import Facts
 from tests.metacognition.facts import FACTS, HOUR_US, NOTHING, NOW_US
 
@@ -70,6 +71,7 @@ EXPECTED = {
     "compute_left_day": 7100.0,
     "compute_left_month": -500.0,
     "storage_used": 0.25,
+    "disk_free": 2.5,
     "schedule_lateness": 3.0,
     "webhook_failures": 2.0,
     "backup_age": 36.0,
@@ -113,7 +115,7 @@ def test_what_cannot_be_said_yet_is_not_made_up() -> None:
         "change", "change_clearest", "change_age", "challenger", "challenger_trial", "challenger_gain",
         "champion_gain", "challenger_loss", "champion_loss",
         "validation_gap", "live_gap", "learning_progress", "smallest_visible_factor",
-        "decision_effectiveness", "feed_silence", "schedule_lateness",
+        "decision_effectiveness", "feed_silence", "schedule_lateness", "disk_free",
     }  # fmt: skip
     assert measured["fairness_p"] == 1.0
     assert measured["confidence"] == 0.0
@@ -226,7 +228,7 @@ def test_a_tiny_probability_is_not_rounded_to_none() -> None:
 
 
 def verdict(facts: Facts, alarm_level: float = 0.01) -> str:
-    return signals.verdict("Powerball", signals.assess(facts), alarm_level, 8.0)
+    return verdicts.of("Powerball", signals.assess(facts), alarm_level, 8.0)
 
 
 def test_before_the_first_draw_nothing_can_be_said() -> None:

@@ -98,6 +98,7 @@ def test_what_fails_is_met_by_the_right_action_soon(tmp_path: Path) -> None:
     assert assessments_until("parameter.adjusted", "learning_rate", careers.days(failed[0])) <= 2
     assert assessments_until("question.asked", f"{GAME}/training", careers.days(failed[2])) <= 2
     assert any(event.kind == "store.recovered" for event in events)
+    assert assessments_until("question.asked", "journal/disk", 270) <= 2
     assert life.health is not None
     assert life.health.ready
 

@@ -17,7 +17,7 @@ from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.journal import draws, intents, summaries
 from helios_agent.journal.journal import Transaction
-from helios_agent.metacognition import signals
+from helios_agent.metacognition import signals, verdict
 from helios_agent.web import server, text, views
 from tests.metacognition.facts import NOTHING
 
@@ -66,8 +66,8 @@ async def overview(agent: Agent) -> dict[str, Any]:
 
 async def assess(agent: Agent, **changes: Any) -> None:
     found = signals.assess(replace(FACTS, **changes))
-    verdict = signals.verdict("Powerball", found, 0.01, 8.0)
-    payload = {"game": "powerball", "signals": found, "verdict": verdict}
+    said = verdict.of("Powerball", found, 0.01, 8.0)
+    payload = {"game": "powerball", "signals": found, "verdict": said}
     await agent.journal.append("assessment.completed", payload)
 
 
