@@ -1,5 +1,6 @@
 """Over years the agent learns what its decisions are worth, on a fair machine and on one that changes."""
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +24,9 @@ YEARS, CHANGE_YEAR = 10, 5
 SEEDS = 10
 LATER = 1.2
 """How many times as late as with an unlimited budget the alarm may come."""
+ALARM = re.compile(
+    r"On (\S+) an alarm about (?:a change of the machine|the evidence against fairness) was raised"
+)
 AT_MOST = 0.1
 """What part of the compute of a training after every draw is spent on a fair machine."""
 
@@ -36,6 +40,12 @@ def lived(folder: Path, plan: Plan) -> Career:
 def all_lived(folder: Path, plans: Sequence[Plan]) -> list[Career]:
     with ProcessPoolExecutor(2) as pool:
         return list(pool.map(partial(lived, folder), plans))
+
+
+def alarms_told(career: Career) -> list[str]:
+    """Return the days of the alarms that reflections tell of, the earliest first."""
+    found = [ALARM.findall(text) for text in career.reflections]
+    return sorted(day for days in found for day in days)
 
 
 def test_kept_experts_say_what_a_worker_says() -> None:
@@ -64,7 +74,7 @@ def test_a_machine_that_turns_unfair_is_found_and_is_worth_learning_from(tmp_pat
     assert career.leader is not None
     assert career.leader[0] == "ball"
     assert career.per_draw(2, 2) > 2 * career.per_draw(1, 1)
-    assert any("an alarm about a change of the machine was raised" in text for text in career.reflections)
+    assert alarms_told(career)[0] >= str(Plan("one ball x3", "agent", 1, 2, 2).change)
 
 
 @pytest.mark.soak
@@ -128,4 +138,4 @@ def test_to_learn_less_finds_an_unfair_machine_no_later(tmp_path: Path, machine:
         assert career.delay <= LATER * rival.delay
         assert career.leader is not None or career.promotions
         assert career.per_draw(CHANGE_YEAR, YEARS) > career.per_draw(1, CHANGE_YEAR - 1)
-        assert any("alarm" in text for text in career.reflections)
+        assert alarms_told(career)[-1] >= str(Plan(machine, "agent", 0).change)
