@@ -219,7 +219,7 @@ def _borne_out(it: Situation, decision: Decision, fragments: Sequence[Fragment],
             used.update(learned.own(fragments, it.game, "cost", candidate.action))
         if CATALOGUE[candidate.action].prior is not None and (candidate.urgency or 0.0) >= 1.0:
             used.update(learned.own(fragments, it.game, "effect", f"{candidate.action}/{decision.context}"))
-    if it.signals.get("draw_overdue") and patience_hours(it, limits) > limits.ingest_after_hours:
+    if it.signals.get("draw_overdue") and patience_hours(it, limits) == it.told_within_hours:
         used.update(learned.telling(fragments, it.game).used)
     return used
 

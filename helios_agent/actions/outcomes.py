@@ -71,6 +71,6 @@ def _gains(
     other: Mapping[str, float] = {}
     if choice.action in LEARNING and choice.champion is not None:
         other = choices.gains(tx, choice.game, choice.champion, choice.decision)
-    scored, era = choices.scored_since(tx, choice.game, choice.decision)
+    scored, era = choices.scored_since(tx, choice.game, max(choice.decision, model.seq))
     over = model.role not in models.ACTIVE or era not in (None, model.era) or scored >= PATIENCE * draws
     return [gain - other.get(day, 0.0) for day, gain in own.items()], over

@@ -14,11 +14,12 @@ from helios_agent.actions import versions
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.errors import Refused
 from helios_agent.forecasting.mixture import UNIFORM
-from helios_agent.journal import models
+from helios_agent.journal import intents, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.journal.models import Model
 from helios_agent.lottery.games import game
+from helios_agent.registry.names import Ref
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -47,6 +48,9 @@ async def run(context: Context, intent: Intent) -> Commit:
         if old is not None:
             versions.leave(tx, old, cause)
         tx.append("model.promoted", promoted, cause)
+        # What was proposed of it as challenger is not meant of the champion.
+        about = versions.target(rules.name, Ref(new.name, new.version))
+        intents.expire(tx, "retire", about, f"{new.forecaster} is champion by now", cause)
         logger.bind(action="promote", game=rules.name).info("{name} {version} is the champion", **promoted)
         return promoted
 

@@ -53,13 +53,6 @@ def check(action: str, model: Model) -> None:
         raise Refused(f"{model.forecaster} is {model.role}; {action} is for one that is {' or '.join(takes)}")
 
 
-def check_role(intent: Intent, model: Model) -> None:
-    """Raise Refused where an intent is about a model in a role that it does not have any more."""
-    role = intent.args.get("role", model.role)
-    if role != model.role:
-        raise Refused(f"{model.forecaster} is {model.role} by now; this was decided of it as {role}")
-
-
 def standing(tx: Transaction, action: str, version: Ref) -> Model:
     """Return the model as it stands in this transaction. Raises NotFound, or Refused as `check`."""
     model = models.found(tx, version.name, version.version)

@@ -92,9 +92,11 @@ class Decisions(Section):
     @field_validator("autonomy")
     @classmethod
     def _tells_or_does_not(cls, autonomy: dict[str, str]) -> dict[str, str]:
-        for action in ("alert", "ask"):
-            if autonomy.get(action) == "propose":
-                raise ValueError(f"{action} only tells a person something: it can act or observe")
+        wrong = [action for action in ("alert", "ask") if autonomy.get(action) == "propose"]
+        if wrong:
+            raise ValueError(
+                f"{' and '.join(wrong)} can only tell a person something: expected act or observe"
+            )
         return autonomy
 
     @field_validator("goals")

@@ -312,8 +312,7 @@ def _retire(it: Situation, policy: Policy) -> Iterable[Option]:
 def _lost(it: Situation, policy: Policy, model: str | None, role: str) -> Iterable[Option]:
     """Offer to part with a model that loses to chance: the loss is the log of an e-process for chance.
 
-    Before its first scored draw a model has lost nothing, and there is nothing to offer. What is asked for
-    names the role, so that a model that has another one by then is left alone.
+    Before its first scored draw a model has lost nothing, and there is nothing to offer.
     """
     loss, limit = it.signals.get(f"{role}_loss"), situations.alarm_nats(policy)
     if model is None or loss is None:
@@ -323,7 +322,6 @@ def _lost(it: Situation, policy: Policy, model: str | None, role: str) -> Iterab
         loss / limit,
         f"the evidence that the {role} is worse than chance is {wording.nats(loss)} nats; the limit is "
         f"{wording.nats(limit)}",
-        args={"role": role},
     )
 
 

@@ -135,7 +135,11 @@ def _rank(candidate: Candidate) -> tuple[float, str, str]:
 def _weigh(spec: Spec, option: Option, context: str, it: Situation, policy: Policy) -> Candidate:
     urgency = option.urgency
     reason = option.reason if urgency is not None else f"not known: {wording.titles(option.unknown)}"
-    wanted = [goal for goal in it.goals if spec.serves.get(goal.metric) == goal.direction]
+    wanted = [
+        goal
+        for goal in it.goals
+        if (way := spec.serves.get(goal.metric)) is not None and goal.direction in (way, None)
+    ]
     if urgency is not None and wanted:
         urgency *= 1.0 + max(WEIGHTS[goal.priority] for goal in wanted)
         reason += f"; it serves a goal: {', '.join(sorted(goal.id for goal in wanted))}"

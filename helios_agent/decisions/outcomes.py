@@ -13,7 +13,7 @@ LEARNING = ("train", "train-warm", "tune")
 UNDONE = {
     "cancelled": "It was cancelled",
     "refused": "It was rejected",
-    "expired": "Nobody answered in time",
+    "expired": "It expired",
     None: "It is no longer on record",
 }
 DID_NOTHING = ("failed", "dead")
@@ -67,7 +67,7 @@ class Outcome:
 
 def judge(facts: Facts, evaluation_draws: int) -> Outcome | None:
     """Return what came of a choice, None while that cannot be told yet."""
-    if facts.state is None or facts.state in UNDONE:
+    if facts.state in UNDONE:
         return _unknown(UNDONE[facts.state])
     if facts.state in DID_NOTHING:
         return _outcome(facts, None, None, False, "it failed")
@@ -93,7 +93,8 @@ def judge(facts: Facts, evaluation_draws: int) -> Outcome | None:
     if facts.action == "compact":
         before, after = facts.result["before"], facts.result["after"]
         freed = float(before["used_bytes"] - after["used_bytes"])
-        return _outcome(facts, freed, "bytes", freed > 0, f"the database uses {freed:,.0f} bytes less")
+        less = f"{freed:,.0f} bytes less" if freed >= 0.0 else f"{-freed:,.0f} bytes more"
+        return _outcome(facts, freed, "bytes", freed > 0, f"the database uses {less}")
     return Outcome(None, None, True, None, "It was done; what that was worth is not measured.")
 
 

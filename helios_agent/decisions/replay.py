@@ -75,7 +75,11 @@ def unlike(recorded: Iterable[Recorded]) -> Iterator[str]:
         again = engine.decide(Situation.from_record(one.inputs), one.policy)
         now = [_figures(candidate.as_record()) for candidate in again.candidates]
         if now != [_figures(candidate) for candidate in one.candidates]:
-            yield f"decision {one.seq} was «{one.rationale}» and would now be «{again.rationale}»"
+            yield (
+                f"decision {one.seq} was «{one.rationale}» and would now be «{again.rationale}»"
+                if again.rationale != one.rationale
+                else f"decision {one.seq}: the figures of its candidates would now be others"
+            )
 
 
 def _figures(candidate: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +98,7 @@ def differences(
     what is chosen is spent at once.
     """
     chosen: dict[Key, int] = {}
+    rejected: dict[Key, int] = {}
     alerted: dict[tuple[str, str | None], dict[str, float]] = {}
     spent: list[tuple[int, float]] = []
     is_first = True
@@ -103,6 +108,7 @@ def differences(
             chosen = {key: one.at_us - round(hours * HOUR_US) for key, hours in was.hours_since.items()}
             spent = [(one.at_us, was.spent_day), (one.at_us - DAY_US, was.spent_month - was.spent_day)]
             is_first = False
+        chosen |= {key: at_us for key, at_us in rejected.items() if chosen[key] < at_us <= one.at_us}
         told = alerted.setdefault((was.game, was.era), dict(was.alerted))
         hours = {key: (one.at_us - at_us) / HOUR_US for key, at_us in chosen.items()}
         it = replace(
@@ -115,7 +121,8 @@ def differences(
         decision = engine.decide(it, policy_of(was.game, one.at_us))
         now = {(c.action, c.target): c for c in decision.chosen}
         for key, candidate in now.items():
-            chosen[key] = max(one.at_us, _rejected_us(one, key, candidate))
+            chosen[key] = one.at_us
+            rejected[key] = _rejected_us(one, key, candidate)
             if key[0] == "alert":
                 told[key[1]] = it.signals.get("evidence_peak") or 0.0
             spent.append((one.at_us, _cost(one, key, candidate)))
@@ -125,7 +132,7 @@ def differences(
 
 
 def _rejected_us(one: Recorded, key: Key, candidate: Candidate) -> int:
-    """Return when a proposal that was made then, too, was rejected or expired: from then on it counts."""
+    """Return when a proposal that was made then, too, was rejected or expired, 0 if it was not."""
     outcome = one.outcomes.get(key)
     return outcome.rejected_us or 0 if outcome and candidate.proposed else 0
 

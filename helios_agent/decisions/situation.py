@@ -36,8 +36,8 @@ class OpenGoal:
     id: str
     metric: str
     priority: str
-    direction: str
-    """`at least` or `at most`."""
+    direction: str | None = None
+    """`at least` or `at most`; None in decisions of a time when that made no difference."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ class Situation:
                 for name in ("beliefs", "lent")
             },
             "goals": tuple(OpenGoal(*goal) for goal in record["goals"]),
+            "alerted": record["alerted"] if "era" in record else {},  # it was not in nats before
         }
         return cls(**{**record, **given})
 

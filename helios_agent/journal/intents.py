@@ -23,7 +23,7 @@ from helios_agent.store import Reader, Row
 
 MAX_ATTEMPT = 3
 OPEN_STATES = ("proposed", "ready", "running", "paused")
-UNANSWERED = "nobody approved it in time, which counts as a refusal"
+UNANSWERED = "nobody approved it in time, so that it counts as rejected"
 REQUESTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "pause": (("ready", "running"), "paused"),
     "resume": (("paused",), "resumed"),
@@ -372,6 +372,12 @@ def expire_unwatched(tx: Transaction, games: Collection[str]) -> None:
             tx.append("intent.expired", {"id": row["id"], "reason": reason}, row["seq"])
 
 
+def expire(tx: Transaction, action: str, target: str, reason: str, cause: int) -> None:
+    """Expire what waits, is proposed or paused of an action on a target."""
+    for waiting in _waiting(tx, action, target):
+        tx.append("intent.expired", {"id": waiting.id, "reason": reason}, cause)
+
+
 def _obey(tx: Transaction, intent: Intent) -> bool:
     """Do with a running intent what was wanted of it; return whether anything was."""
     wanted = known(tx, intent.id).wanted
@@ -385,9 +391,8 @@ def _obey(tx: Transaction, intent: Intent) -> bool:
 
 def _make_room(tx: Transaction, intent: Intent) -> None:
     """Expire a waiting twin, so that the one put back is the one that waits."""
-    for twin in _waiting(tx, intent.action, intent.target):
-        reason = f"intent {intent.id} waits again for the same"
-        tx.append("intent.expired", {"id": twin.id, "reason": reason}, intent.seq)
+    reason = f"intent {intent.id} waits again for the same"
+    expire(tx, intent.action, intent.target, reason, intent.seq)
 
 
 def _waiting(tx: Transaction, action: str, target: str) -> list[Intent]:

@@ -196,7 +196,9 @@ def of_model(record: Record, learned: Sequence[Record], choices: Sequence[Record
     for choice in choices:
         done = f"A decision chose to {choice['action']} on {choice['at'][:10]}"
         if choice["regret"] is None:
-            parts.append(f"{done}; what came of it is not measured yet.")
+            is_done = bool(choice["success"])
+            said = "what that was worth is not measured" if is_done else "nothing is known of it yet"
+            parts.append(f"{done}; {said}.")
         else:
             impact = "" if choice["impact"] is None else f" ({choice['impact']:+.3g} {choice['unit']})"
             parts.append(f"{done}; it was {'' if choice['regret'] == 0.0 else 'not '}worth it{impact}.")

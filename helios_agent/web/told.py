@@ -18,8 +18,8 @@ WHILE = {
     "alarmed": "an alarm stood",
 }
 """The contexts of decisions."""
-STATES = {"refused": "rejected", "expired": "unanswered"}
-"""Ends of a proposal that have another name in the journal."""
+STATES = {"refused": "rejected", "expired": "expired"}
+"""Ends without a result that have a name of their own among what was cancelled."""
 ORIGINS = {
     "effect": "from outcomes of decisions",
     "fairness": "from the evidence",

@@ -125,7 +125,7 @@ def test_what_nobody_answers_expires_in_time_and_every_way_to_answer_says_so(
     late_us = to_us(datetime.fromisoformat(expired["at"])) - told["payload"]["expires_us"]
     assert late_us >= 0
     assert expired["payload"] == {
-        "id": intent, "reason": "nobody approved it in time, which counts as a refusal"
+        "id": intent, "reason": "nobody approved it in time, so that it counts as rejected"
     }  # fmt: skip
     assert httpx.get(told["reject_url"], trust_env=False).status_code == 410
     assert httpx.post(told["approve_url"], trust_env=False).status_code == 410

@@ -268,7 +268,7 @@ async def test_with_one_game_what_it_learned_itself_is_used_where_it_told_and_is
             await life.spend(60.0, f"i-{life.number - 1}")
         await life.assess()
         late: dict[str, Any] = {"kind": "feed", "subject": "a", "content": "It is late."}
-        late |= {"id": "late", "game": GAME, "relevance": 1.0, "evidence": {"within_hours": 30.0}}
+        late |= {"id": "late", "game": GAME, "relevance": 1.0, "evidence": {"within_hours": 12.0}}
         await agent.journal.append("knowledge.learned", late)
 
         async def decide(signals: Mapping[str, float | None]) -> dict[str, Any]:
@@ -298,8 +298,8 @@ async def test_with_one_game_what_it_learned_itself_is_used_where_it_told_and_is
     assert uses[ids["cost train"]] == 3
     assert (uses["late"], uses[ids["effect train/quiet"]], uses[ids["effect tune/quiet"]]) == (1, 1, 0)
     [ingest] = [c for c in due["candidates"] if c["action"] == "ingest"]
-    assert ingest["urgency"] == round(31 / 16, 6), "not more than twice as long as is configured"
-    assert due["inputs"]["told_within_hours"] == 30.0
+    assert ingest["urgency"] == round(31 / 12, 6)
+    assert due["inputs"]["told_within_hours"] == 12.0
 
 
 async def forget(life: Life) -> list[str]:

@@ -6,14 +6,12 @@ from typing import Any
 
 import pytest
 
-from helios_agent.actions import decide, outcomes, runner, versions
+from helios_agent.actions import decide, outcomes, runner
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock, from_us
 from helios_agent.config import Config
 from helios_agent.decisions import engine
-from helios_agent.errors import Refused
 from helios_agent.journal import choices, draws, events, intents, models
-from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import game
 from helios_agent.metacognition.signals import SIGNALS
@@ -192,22 +190,19 @@ async def test_a_decision_promotes_only_who_was_tried_against_the_champion_there
     assert champion.forecaster == OLD
 
 
-async def test_who_has_another_role_by_now_is_not_retired(agent: Agent) -> None:
+async def test_who_is_champion_by_now_is_not_retired_as_challenger(agent: Agent) -> None:
     await agent.journal.append("model.trained", story.model(AAA, 1))
-    await agent.journal.append("model.promoted", NAMED | {"version": AAA})
-
-    async def proposed(args: Mapping[str, Any]) -> Intent:
-        cause = await happen(agent, "test.decided")
-        await agent.journal.record(lambda tx: intents.request(tx, "retire", f"{GAME}/{NEW}", args, cause))
-        intent = await agent.journal.record(lambda tx: intents.claim(tx, ("retire",)))
-        assert intent is not None
-        return intent
-
-    stale = await proposed({"role": "challenger"})
-    model = await models.find(agent.store, "powerballnet", AAA)
-    with pytest.raises(Refused, match="is champion by now; this was decided of it as challenger"):
-        versions.check_role(stale, model)
-    await runner.carry_out(agent.context(), stale)
-    assert (await intents.find(agent.store, stale.id)).state == "failed"
-    await runner.carry_out(agent.context(), await proposed({"role": "champion"}))
-    assert (await models.find(agent.store, "powerballnet", AAA)).role == "retired"
+    cause = await happen(agent, "test.decided")
+    until_us = agent.journal.clock.now_us() + 10**12
+    proposed = await agent.journal.record(
+        lambda tx: intents.propose(
+            tx, "retire", f"{GAME}/{NEW}", {}, cause, expires_us=until_us, reason="it loses to chance"
+        )
+    )
+    await agent.request("promote", f"{GAME}/{NEW}", {}, by="cli")
+    intent = await agent.journal.record(lambda tx: intents.claim(tx, ("promote",)))
+    assert intent is not None
+    await runner.carry_out(agent.context(), intent)
+    gone = await intents.find(agent.store, proposed)
+    assert (gone.state, gone.error) == ("expired", f"{NEW} is champion by now")
+    assert (await models.find(agent.store, "powerballnet", AAA)).role == "champion"

@@ -90,6 +90,7 @@ def test_a_champion_is_worth_it_that_does_not_lose_to_chance() -> None:
         ("backtest", {"found": []}, 0.0, "forecasters", False),
         ("backtest", {"found": ["ball"], "stopped": True}, 1.0, "forecasters", True),
         ("compact", used(9000, 4904), 4096.0, "bytes", True),
+        ("compact", used(9000, 9100), -100.0, "bytes", False),
         ("compact", used(9000, 9000) | {"freed_bytes": 4096}, 0.0, "bytes", False),
         ("backup", {}, None, None, True),
         ("alert", {}, None, None, True),

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +16,10 @@ from helios_agent.actions import decide, records
 from helios_agent.agent import Agent
 from helios_agent.clock import from_us
 from helios_agent.config.load import load_policy
-from helios_agent.decisions import replay
-from helios_agent.decisions.replay import Recorded
+from helios_agent.decisions import engine, replay
+from helios_agent.decisions.policy import Policy
+from helios_agent.decisions.replay import Outcome, Recorded
+from helios_agent.decisions.situation import Key, OpenGoal, Situation
 from helios_agent.errors import ConfigError
 from helios_agent.journal import snapshot
 from helios_agent.lottery.games import game
@@ -94,6 +97,64 @@ async def test_a_policy_waits_for_its_own_cooldowns(lived: tuple[Agent, list[Rec
             now.append(one.at_us)
     assert len(now) >= 3
     assert all(later - earlier >= 71 * 3600 * 1_000_000 for earlier, later in pairwise(now))
+
+
+POLICY = Policy(
+    retrain_after_draws=13, tune_after_draws=312, backtest_after_draws=156, evaluation_draws=13,
+    ingest_after_hours=8.0, backup_after_hours=36.0, verify_after_hours=240.0, compact_at=0.9,
+    alarm_level=0.01, change_alarm_nats=8.0, fewest_draws=100, cooldown_hours=24.0,
+    cpu_seconds_per_day=7200.0, cpu_seconds_per_month=72_000.0, cpu_price=0.1, disk_price=0.1,
+    approval_hours=168.0, autonomy={"backup": "propose"},
+)  # fmt: skip
+HOUR_US = 3_600_000_000
+BACKUP, ALERT = ("backup", "journal"), ("alert", "powerball/evidence")
+
+
+def recorded(
+    hour: int, signals: dict[str, float], outcomes: Mapping[Key, Outcome] | None = None, **known: Any
+) -> Recorded:
+    """Decide at an hour, and return that as it would have been journaled."""
+    it = Situation("powerball", hour * HOUR_US, 1, signals, **known)
+    made = engine.decide(it, POLICY)
+    candidates = tuple(candidate.as_record() for candidate in made.candidates)
+    return Recorded(hour, hour * HOUR_US, it.to_record(), POLICY, candidates, made.rationale, outcomes or {})
+
+
+def test_a_cooldown_counts_from_the_rejection_of_a_proposal_once_that_has_come() -> None:
+    old, waits = {"backup_age": 99.0}, frozenset({BACKUP})
+    expired = {BACKUP: Outcome(None, None, 0.0, rejected_us=168 * HOUR_US)}
+    life = [
+        recorded(0, old, expired),
+        recorded(48, old, hours_since={BACKUP: 48.0}, under_way=waits),
+        recorded(168, old, hours_since={BACKUP: 0.0}),
+        recorded(191, old, hours_since={BACKUP: 23.0}),
+        recorded(192, old, hours_since={BACKUP: 24.0}),
+    ]
+    assert [BACKUP in one.chosen for one in life] == [True, False, False, False, True]
+    assert list(replay.differences(life, lambda *_: POLICY)) == []
+
+
+def test_another_policy_is_held_to_the_alerts_that_it_would_have_given_itself() -> None:
+    life = [recorded(25 * n, {"evidence_peak": 3.5}, era="2015-10-07") for n in range(4)]
+    assert [one.chosen for one in life] == [{}] * 4
+    anxious = replace(POLICY, alarm_level=0.05)
+    found = list(replay.differences(life, lambda *_: anxious))
+    assert [(one.seq, one.added) for one in found] == [(0, (ALERT,))], "it is told of once"
+
+
+def test_what_is_different_is_told_though_it_was_told_in_the_same_words() -> None:
+    one = recorded(0, {"backup_age": 99.0})
+    altered = [c | {"score": 9.0} if c["action"] == "backup" else c for c in one.candidates]
+    assert list(replay.unlike([one])) == []
+    said = "decision 0: the figures of its candidates would now be others"
+    assert list(replay.unlike([replace(one, candidates=tuple(altered))])) == [said]
+    reworded = [c | {"reason": "for some reason"} for c in one.candidates]
+    assert list(replay.unlike([replace(one, candidates=tuple(reworded), rationale="It was done.")])) == []
+
+
+def test_a_goal_of_a_time_when_its_direction_made_no_difference_is_read() -> None:
+    record = recorded(0, {}).inputs | {"goals": [["a", "skill", "high"]]}
+    assert Situation.from_record(record).goals == (OpenGoal("a", "skill", "high"),)
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -110,7 +110,7 @@ async def test_it_expires_when_its_time_is_up_which_counts_as_a_refusal(
     assert await journal.record(intents.expire_proposals) == 1
     assert await journal.record(intents.expire_proposals) == 0
     assert ((await first.now()).state, (await second.now()).state) == ("expired", "proposed")
-    assert (await first.now()).error == "nobody approved it in time, which counts as a refusal"
+    assert (await first.now()).error == "nobody approved it in time, so that it counts as rejected"
 
 
 @pytest.mark.parametrize("what", ["approve", "refuse"])
@@ -119,7 +119,7 @@ async def test_an_answer_that_comes_too_late_is_refused_though_the_expiry_is_not
 ) -> None:
     job = await proposed(journal, for_s=60)
     await clock.advance(60)
-    with pytest.raises(Refused, match=f"^train {job.id} expired at .*: nobody approved it in time, which"):
+    with pytest.raises(Refused, match=f"^train {job.id} expired at .*: nobody approved it in time, so"):
         await job.ask(what)
     assert (await job.now()).state == "proposed"
 

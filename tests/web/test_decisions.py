@@ -156,7 +156,7 @@ async def test_a_decision_shows_what_became_of_everything_that_it_chose(tmp_path
         (
             lambda tx, i: tx.append("intent.expired", {"id": i, "reason": "late"}),
             "cancelled",
-            "unanswered: late",
+            "expired: late",
         ),
         (lambda tx, i: intents.stop(tx, i, 1), "cancelled", "cancelled"),
         (lambda tx, i: intents.approve(tx, i, "cli"), "pending", "pending"),
