@@ -8,13 +8,17 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: run test soak lint benchmark clean
+.PHONY: run test quick soak lint benchmark clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/helios run
 
 test: $(VENV)/test.stamp lint
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# While one works: all but what starts daemons, kills them, or lives for weeks.
+quick: $(VENV)/test.stamp lint
+	$(BIN)/pytest -n 2 --dist loadfile $(addprefix --ignore=tests/,acceptance browser faults simulation)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -84,7 +84,9 @@ def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
         "units": {signal.name: signal.unit for signal in signals.SIGNALS},
         "healthy": {name: list(bounds) for name, bounds in healthy.items()},
         "unhealthy": unhealthy,
-        "verdict": verdict.of(rules.title, measured, policy.alarm_level, policy.change_alarm_nats),
+        "verdict": verdict.of(
+            rules.title, measured, policy.alarm_level, policy.change_alarm_nats, gathered.alarmed_on
+        ),
         "confidence": measured["confidence"],
         "leader": measures.leader(seen.weights),
         "predicted_performance": {"mean": measured["skill"], "low": low, "high": high},

@@ -13,6 +13,7 @@ from helios_agent import files
 from helios_agent.actions import history
 from helios_agent.clock import from_us, to_us
 from helios_agent.config import Config
+from helios_agent.decisions import catalogue, situation
 from helios_agent.decisions.catalogue import CATALOGUE
 from helios_agent.forecasting import mixture, served
 from helios_agent.forecasting.comparison import Trial
@@ -49,6 +50,7 @@ class Gathered:
     """Facts, what happened by ball, condition and draw, and up to which event they are told.
 
     factors: by which decisions have multiplied settings of the game. era: the rules of its newest draw.
+    alarmed_on: the day of the last alarm about a change of its machine, if it still stands.
     """
 
     facts: Facts
@@ -56,6 +58,7 @@ class Gathered:
     past: Past
     factors: Mapping[str, float]
     era: str
+    alarmed_on: date | None
     seq: int
 
 
@@ -110,7 +113,17 @@ async def gather(store: Reader, config: Config, rules: Game, now_us: int) -> Gat
         delays=await _delays(store, rules, era),
         costs=await assessments.training_costs(store, rules.name, LENGTH),
     )
-    return Gathered(facts, seen, past, await parameters.read(store, rules.name), era.name, head.seq)
+    since_us = now_us - round(situation.ALARMED_HOURS * HOUR_US)
+    alarm_us = await assessments.alarm_us(store, catalogue.change_of(rules.name), era.name, since_us)
+    return Gathered(
+        facts,
+        seen,
+        past,
+        await parameters.read(store, rules.name),
+        era.name,
+        None if alarm_us is None else from_us(alarm_us).date(),
+        head.seq,
+    )
 
 
 def _trial(ledger: Ledger, challenger: str | None, champion: str | None) -> Trial | None:

@@ -32,6 +32,16 @@ def last(tx: Transaction, game: str, before: int = sys.maxsize) -> Event | None:
     return Event.from_row(rows[0]) if rows else None
 
 
+async def alarm_us(store: Reader, target: str, era: str, since_us: int) -> int | None:
+    """Return when an alarm about a target was last raised under some rules, None if not since an instant."""
+    rows = await store.rows(
+        "SELECT max(at_us) AS at_us FROM choice WHERE action = 'alert' AND target = ? AND era = ?",
+        (target, era),
+    )
+    at_us: int | None = rows[0]["at_us"]
+    return at_us if at_us is not None and at_us >= since_us else None
+
+
 async def successes(store: Reader, game: str, actions: Sequence[str], limit: int) -> list[bool]:
     """Return which of the last measured choices of these actions were of use, the last first."""
     rows = await store.rows(

@@ -11,7 +11,7 @@ from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock, from_us
 from helios_agent.config import Config
 from helios_agent.decisions import engine
-from helios_agent.journal import choices, draws, events, intents, models
+from helios_agent.journal import assessments, choices, draws, events, intents, models
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import game
 from helios_agent.metacognition.signals import SIGNALS
@@ -143,6 +143,12 @@ async def test_an_alert_is_remembered_by_the_evidence_it_told_of_under_the_same_
     )
     assert told == [{f"{GAME}/evidence": 13.8}, {}, {}]
     assert await agent.journal.record(lambda tx: choices.alerted(tx, "megamillions", ERA)) == {}
+    now_us = agent.journal.clock.now_us()
+    raised = [
+        await assessments.alarm_us(agent.store, f"{GAME}/change", era, since_us)
+        for era, since_us in ((ERA, now_us), (ERA, now_us + 1), ("2030-01-01", 0))
+    ]
+    assert raised == [now_us, None, None]
 
 
 async def test_what_was_measured_of_one_champion_is_not_held_against_another(agent: Agent) -> None:

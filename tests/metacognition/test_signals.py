@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from datetime import date
 from typing import Any, get_args
 
 import pytest
@@ -227,8 +228,8 @@ def test_a_tiny_probability_is_not_rounded_to_none() -> None:
     assert signals.assess(replace(FACTS, peak_nats=0.1))["fairness_p"] == round(math.exp(-0.1), 9)
 
 
-def verdict(facts: Facts, alarm_level: float = 0.01) -> str:
-    return verdicts.of("Powerball", signals.assess(facts), alarm_level, 8.0)
+def verdict(facts: Facts, alarm_level: float = 0.01, alarmed_on: date | None = None) -> str:
+    return verdicts.of("Powerball", signals.assess(facts), alarm_level, 8.0, alarmed_on)
 
 
 def test_before_the_first_draw_nothing_can_be_said() -> None:
@@ -251,6 +252,12 @@ def test_a_change_that_was_found_is_not_left_out_beside_the_absence_of_signs() -
     )
     assert end(9.0, 4.0, 1, 1408).endswith("most likely 1 draw ago.")
     assert [end(7.9, 3.0, 1250, 1408), end(8.0, 2.9, 1250, 1408), end()] == [""] * 3
+    quiet = replace(FACTS, gains=[0.0] * 1408, detector=Detector())
+    told = " now. But on 2026-09-18 an alarm was raised: its machine seems to have changed."
+    assert verdict(quiet, alarmed_on=date(2026, 9, 18)).endswith(told)
+    assert afterwards.endswith(
+        " now. But on 2026-09-18 an alarm was raised: its machine seems to have changed."
+    )
 
 
 def test_where_not_even_the_heaviest_ball_could_have_been_seen_it_promises_nothing() -> None:

@@ -66,7 +66,7 @@ async def overview(agent: Agent) -> dict[str, Any]:
 
 async def assess(agent: Agent, **changes: Any) -> None:
     found = signals.assess(replace(FACTS, **changes))
-    said = verdict.of("Powerball", found, 0.01, 8.0)
+    said = verdict.of("Powerball", found, 0.01, 8.0, None)
     payload = {"game": "powerball", "signals": found, "verdict": said}
     await agent.journal.append("assessment.completed", payload)
 
