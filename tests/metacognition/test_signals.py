@@ -255,9 +255,6 @@ def test_a_change_that_was_found_is_not_left_out_beside_the_absence_of_signs() -
     quiet = replace(FACTS, gains=[0.0] * 1408, detector=Detector())
     told = " now. But on 2026-09-18 an alarm was raised: its machine seems to have changed."
     assert verdict(quiet, alarmed_on=date(2026, 9, 18)).endswith(told)
-    assert afterwards.endswith(
-        " now. But on 2026-09-18 an alarm was raised: its machine seems to have changed."
-    )
 
 
 def test_where_not_even_the_heaviest_ball_could_have_been_seen_it_promises_nothing() -> None:
