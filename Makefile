@@ -16,7 +16,7 @@ run: $(VENV)/run.stamp
 test: $(VENV)/test.stamp lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
-# While one works: all but what starts daemons, kills them, or lives for weeks.
+# While one works: without most of what starts daemons, kills them, or lives for weeks.
 quick: $(VENV)/test.stamp lint
 	$(BIN)/pytest -n 2 --dist loadfile $(addprefix --ignore=tests/,acceptance browser faults simulation)
 

@@ -66,6 +66,7 @@ def judge(gathered: Gathered, config: Config, rules: Game) -> dict[str, Any]:
         fewest_draws=policy.fewest_draws,
         alarm_level=policy.alarm_level,
         change_alarm_nats=policy.change_alarm_nats,
+        alarmed_on=gathered.alarmed_on,
     )
     low, high = measured["skill_low"], measured["skill_high"]
     return {

@@ -50,7 +50,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         tx.append("model.promoted", promoted, cause)
         # What was proposed of it as challenger is not meant of the champion.
         about = versions.target(rules.name, Ref(new.name, new.version))
-        intents.expire(tx, "retire", about, f"{new.forecaster} is champion by now", cause)
+        intents.expire_proposal(tx, "retire", about, f"{new.forecaster} is champion by now", cause)
         logger.bind(action="promote", game=rules.name).info("{name} {version} is the champion", **promoted)
         return promoted
 

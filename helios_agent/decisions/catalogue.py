@@ -164,7 +164,7 @@ def _ask(it: Situation, policy: Policy) -> Iterable[Option]:
             "journal/disk",
             None if free is None else 1.0 / max(free, LEAST_ROOM),
             f"what is free of the disk is {free or 0.0:,.2f} times what retention.size allows the database; "
-            "below 1 a person is asked",
+            "from 1 down a person is asked",
             unknown=_unknown(it, "disk_free"),
         )
 

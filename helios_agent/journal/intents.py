@@ -372,10 +372,11 @@ def expire_unwatched(tx: Transaction, games: Collection[str]) -> None:
             tx.append("intent.expired", {"id": row["id"], "reason": reason}, row["seq"])
 
 
-def expire(tx: Transaction, action: str, target: str, reason: str, cause: int) -> None:
-    """Expire what waits, is proposed or paused of an action on a target."""
+def expire_proposal(tx: Transaction, action: str, target: str, reason: str, cause: int) -> None:
+    """Expire the proposal of an action on a target, if there is one."""
     for waiting in _waiting(tx, action, target):
-        tx.append("intent.expired", {"id": waiting.id, "reason": reason}, cause)
+        if waiting.state == "proposed":
+            tx.append("intent.expired", {"id": waiting.id, "reason": reason}, cause)
 
 
 def _obey(tx: Transaction, intent: Intent) -> bool:
@@ -391,8 +392,9 @@ def _obey(tx: Transaction, intent: Intent) -> bool:
 
 def _make_room(tx: Transaction, intent: Intent) -> None:
     """Expire a waiting twin, so that the one put back is the one that waits."""
-    reason = f"intent {intent.id} waits again for the same"
-    expire(tx, intent.action, intent.target, reason, intent.seq)
+    for twin in _waiting(tx, intent.action, intent.target):
+        reason = f"intent {intent.id} waits again for the same"
+        tx.append("intent.expired", {"id": twin.id, "reason": reason}, intent.seq)
 
 
 def _waiting(tx: Transaction, action: str, target: str) -> list[Intent]:

@@ -160,7 +160,8 @@ async def decisions(store: Reader, span: Span) -> dict[str, Any]:
 async def choices_about(store: Reader, model: Model) -> list[dict[str, Any]]:
     """Return what decisions did about a version, and what came of it: it was trained, promoted, retired, …"""
     rows = await store.rows(
-        "SELECT c.at_us, c.action, c.target, c.context, c.impact, c.unit, c.success, c.regret FROM choice c"
+        "SELECT c.at_us, c.action, c.target, c.context, c.impact, c.unit, c.success, c.regret,"
+        " c.measured_us IS NOT NULL AS is_measured FROM choice c"
         " LEFT JOIN intent i ON i.id = c.id WHERE c.id = ?1 OR instr(c.target, ?2)"
         " OR i.result->>'version' = ?2 ORDER BY c.at_us, c.id",
         (model.job, model.version),

@@ -108,7 +108,10 @@ def _exploration(unhealthy: Collection[str]) -> _Advice:
 
 
 def _memory(unhealthy: Collection[str]) -> _Advice:
-    names = ("storage_used",)
+    names = ("storage_used", "disk_free")
+    if "disk_free" in unhealthy:
+        said = "make room on the disk: it has less than the database may take"
+        return _Advice(said, None, names, by_person=True)
     if "storage_used" in unhealthy:
         return _Advice("archive what is old: the database is near its allowed size", "compact", names)
     return _Advice("leave it: there is room", None, names)

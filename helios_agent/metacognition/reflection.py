@@ -195,10 +195,10 @@ def of_model(record: Record, learned: Sequence[Record], choices: Sequence[Record
         parts.append(f"It is {record['role']}, and no draw that it forecast has been scored.")
     for choice in choices:
         done = f"A decision chose to {choice['action']} on {choice['at'][:10]}"
-        if choice["regret"] is None:
-            is_done = bool(choice["success"])
-            said = "what that was worth is not measured" if is_done else "nothing is known of it yet"
-            parts.append(f"{done}; {said}.")
+        if not choice["is_measured"]:
+            parts.append(f"{done}; what came of it is not measured yet.")
+        elif choice["regret"] is None:
+            parts.append(f"{done}; of its worth nothing can be said.")
         else:
             impact = "" if choice["impact"] is None else f" ({choice['impact']:+.3g} {choice['unit']})"
             parts.append(f"{done}; it was {'' if choice['regret'] == 0.0 else 'not '}worth it{impact}.")

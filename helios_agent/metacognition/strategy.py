@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 
 from helios_agent import wording
 from helios_agent.forecasting import detection
@@ -26,12 +27,14 @@ def choose(
     fewest_draws: int,
     alarm_level: float,
     change_alarm_nats: float,
+    alarmed_on: date | None,
 ) -> Strategy:
     """Return the strategy: what is in the way comes first, then what there is to find.
 
-    What is not known is named: nothing follows from it.
+    `alarmed_on`: when an alarm about a change was raised, if it still stands. What is not known is named:
+    nothing follows from it.
     """
-    chosen = _choose(measured, unhealthy, fewest_draws, -math.log(alarm_level), change_alarm_nats)
+    chosen = _choose(measured, unhealthy, fewest_draws, -math.log(alarm_level), change_alarm_nats, alarmed_on)
     unknown = [name for name in (*EVIDENCE, *WRONG) if measured.get(name) is None]
     if not unknown:
         return chosen
@@ -44,6 +47,7 @@ def _choose(
     fewest_draws: int,
     alarm_nats: float,
     change_alarm_nats: float,
+    alarmed_on: date | None,
 ) -> Strategy:
     evidence, peak, change, clearest = (
         measured.get(name) or 0.0 for name in ("evidence", "evidence_peak", "change", "change_clearest")
@@ -64,6 +68,12 @@ def _choose(
             "adaptive",
             f"The machine seems to have changed ({wording.nats(clearest)} nats for the likeliest moment): "
             "what was learned may no longer hold.",
+        )
+    if alarmed_on is not None:
+        return Strategy(
+            "adaptive",
+            f"On {alarmed_on} an alarm was raised that the machine has changed: what was learned before may "
+            "no longer hold.",
         )
     if peak >= alarm_nats:
         return Strategy(
@@ -92,7 +102,7 @@ WRONG = {
     "compute_left_day": "little is left of the day's budget of processor time",
     "compute_left_month": "little is left of the month's budget of processor time",
     "storage_used": "the database is near its allowed size",
-    "disk_free": "the disk is nearly full",
+    "disk_free": "the disk has less room than the database may take",
     "draw_overdue": "a draw is overdue",
     "feed_disagreement": "feeds contradict each other",
 }

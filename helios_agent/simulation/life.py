@@ -172,7 +172,7 @@ class Life:
         self.boots += 1
         loop = self.clock.loop
         loop.set_exception_handler(self._complain)
-        files.free_bytes.set(self.disk.free_bytes)
+        token = files.free_bytes.set(self.disk.free_bytes)
         try:
             down_s = loop.run_until_complete(self._live(seconds, waiting))
         except Killed:
@@ -182,6 +182,7 @@ class Life:
             logger.bind(action="simulation").info("boot {} ended: {}", self.boots, error)
             down_s = BEGIN_AGAIN_S
         finally:
+            files.free_bytes.reset(token)
             self._forget_boot()
         self._end(loop)
         return down_s

@@ -1,6 +1,8 @@
 """What came of choices is measured from the journal, and nothing waits for what cannot come any more."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock, from_us
 from helios_agent.config import Config
 from helios_agent.decisions import engine
+from helios_agent.forecasting.experts import PRIORS
+from helios_agent.forecasting.ledger import Ledger
 from helios_agent.journal import assessments, choices, draws, events, intents, models
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import game
@@ -149,6 +153,33 @@ async def test_an_alert_is_remembered_by_the_evidence_it_told_of_under_the_same_
         for era, since_us in ((ERA, now_us), (ERA, now_us + 1), ("2030-01-01", 0))
     ]
     assert raised == [now_us, None, None]
+
+
+async def test_while_an_alarm_stands_the_assessment_says_so(agent: Agent, clock: VirtualClock) -> None:
+    async def assessed() -> tuple[str, str]:
+        cause = await happen(agent, "test.decided")
+        await agent.journal.record(lambda tx: intents.request(tx, "assess", GAME, {}, cause))
+        intent = await agent.journal.record(lambda tx: intents.claim(tx, ("assess",)))
+        assert intent is not None
+        await runner.carry_out(agent.context(), intent)
+        [told] = await assessments.newest(agent.store, GAME, 1)
+        return told.payload["verdict"], told.payload["strategy"]["name"]
+
+    for n in range(120):
+        day = (story.WEDNESDAY.day - timedelta(days=n)).isoformat()
+        draw = replace(story.WEDNESDAY, day=date.fromisoformat(day))
+        await agent.journal.append("history.imported", draws.to_payload(draw, "packaged"))
+    known = story.score("2026-09-16", {"uniform": 0.0}) | {"ledger": Ledger.start(PRIORS).to_record()}
+    await agent.journal.append("history.scored", known)
+    calm, _ = await assessed()
+    await chosen(agent, "alert", {}, target=f"{GAME}/change")
+    alarmed, adaptive = await assessed()
+    assert "alarm" not in calm
+    assert alarmed.endswith(" But on 2026-09-18 an alarm was raised: its machine seems to have changed.")
+    await clock.advance(90 * 86_400 + 1)
+    later, other = await assessed()
+    assert "alarm" not in later
+    assert (adaptive, other) == ("adaptive", "conservative")
 
 
 async def test_what_was_measured_of_one_champion_is_not_held_against_another(agent: Agent) -> None:

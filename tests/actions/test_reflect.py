@@ -358,7 +358,7 @@ async def test_of_a_model_it_tells_its_training_its_gains_and_what_decisions_did
         f"{MODELS[0]} was trained on 2026-09-18, in 2 epochs and 30.0 CPU seconds; on validation it gained "
         "-0.5000 nats a draw. It is challenger, and gained +0.200 nats on chance over 4 draws, between "
         "+0.0500 and +0.0500 a draw. A decision chose to train on 2026-09-18; it was not worth it (+0.01 "
-        "nats a draw). A decision chose to retire on 2026-09-18; nothing is known of it yet. "
+        "nats a draw). A decision chose to retire on 2026-09-18; what came of it is not measured yet. "
         f"Learned: {MODELS[0]} is of use."
     )
     assert [trend["metric"] for trend in found["trends"]] == ["live_mean_nats"]

@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -126,10 +127,17 @@ def test_the_strategy_follows_from_what_was_measured(
     changes: dict[str, Any], unhealthy: list[str], name: str, why: str
 ) -> None:
     chosen = strategy.choose(
-        CALM | changes, unhealthy, fewest_draws=100, alarm_level=0.01, change_alarm_nats=8.0
+        CALM | changes, unhealthy, fewest_draws=100, alarm_level=0.01, change_alarm_nats=8.0, alarmed_on=None
     )
     assert chosen.name == name
     assert why in chosen.why
+
+
+def test_while_an_alarm_stands_it_adapts_though_the_watch_has_begun_anew() -> None:
+    chosen = strategy.choose(
+        CALM, [], fewest_draws=100, alarm_level=0.01, change_alarm_nats=8.0, alarmed_on=date(2026, 9, 18)
+    )
+    assert (chosen.name, chosen.why[:28]) == ("adaptive", "On 2026-09-18 an alarm was r")
 
 
 def test_whatever_makes_trying_more_useless_is_a_signal() -> None:
@@ -151,8 +159,9 @@ def test_where_all_is_well_nothing_is_to_be_changed() -> None:
 
 
 def test_what_is_not_known_is_not_called_well() -> None:
-    made = advice({"storage_used": None, "live_gap": None, "validation_gap": None}, {})
-    assert made["memory"].advice == "nothing can be said; not known: storage used"
+    unknown = ("storage_used", "disk_free", "live_gap", "validation_gap")
+    made = advice(dict.fromkeys(unknown), {})
+    assert made["memory"].advice == "nothing can be said; not known: storage used, room left on the disk"
     assert made["evaluation frequency"].advice == (
         "leave it: what is foretold is about what comes, as far as is known; "
         "not known: gap from validation to new draws"
@@ -189,6 +198,13 @@ def test_a_recommendation_rests_on_a_signal_and_on_what_its_action_has_achieved(
         assert made.signals[signal] == value
         assert made.effect == (effect if action else "nothing is to be done")
         assert made.as_record()["about"] == about
+
+
+def test_room_on_a_disk_is_for_a_person_to_make() -> None:
+    made = advice({"disk_free": 0.5}, {})["memory"]
+    assert (made.advice, made.effect) == (
+        "make room on the disk: it has less than the database may take", "only a person can do that"
+    )  # fmt: skip
 
 
 def test_what_no_decision_can_do_is_left_to_a_person_who_is_told_which_setting_it_is() -> None:
