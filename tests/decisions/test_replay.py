@@ -1,10 +1,11 @@
 """A recorded history is decided again: by its own policy as it was, and by another, with reasons."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,28 +31,36 @@ DAY_S = 86_400
 DAYS = 12
 
 
-@pytest.fixture
-async def lived(tmp_path: Path) -> tuple[Agent, list[Recorded]]:
-    """An agent that has assessed itself and decided every day, and its decisions."""
-    async with living(tmp_path, LOADED) as agent:
-        for _ in range(DAYS):
-            await agent.request("score", "simulated", {}, by="test")
-            await agent.request("assess", "simulated", {}, by="test")
-            await settle(agent)
-            await agent.journal.clock.advance(DAY_S)  # type: ignore[attr-defined]
-        with snapshot.opened(agent.config.database) as database:
-            return agent, records.recorded(database, agent.config.archives)
+Lived = tuple[Path, Agent, Sequence[Recorded]]
 
 
-async def test_every_decision_comes_out_as_it_was(lived: tuple[Agent, list[Recorded]]) -> None:
-    _, found = lived
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    """Where an agent lived that has assessed itself and decided every day, itself, and its decisions."""
+    folder = tmp_path_factory.mktemp("life")
+
+    async def live() -> Lived:
+        async with living(folder, LOADED) as agent:
+            for _ in range(DAYS):
+                await agent.request("score", "simulated", {}, by="test")
+                await agent.request("assess", "simulated", {}, by="test")
+                await settle(agent)
+                await agent.journal.clock.advance(DAY_S)  # type: ignore[attr-defined]
+            with snapshot.opened(agent.config.database) as database:
+                return folder, agent, tuple(records.recorded(database, agent.config.archives))
+
+    return asyncio.run(live())
+
+
+def test_every_decision_comes_out_as_it_was(lived: Lived) -> None:
+    _, _, found = lived
     assert len(found) >= DAYS
     assert {action for one in found for action, _ in one.chosen} >= {"train", "backup"}
     assert list(replay.unlike(found)) == []
 
 
-async def test_a_decision_that_was_tampered_with_is_told(lived: tuple[Agent, list[Recorded]]) -> None:
-    _, found = lived
+def test_a_decision_that_was_tampered_with_is_told(lived: Lived) -> None:
+    found = [*lived[2]]
     altered = dict(found[3].inputs)
     altered["signals"] = altered["signals"] | {"backup_age": 1e9}
     candidates = [dict(c) | {"score": 9.0} for c in found[5].candidates]
@@ -61,10 +70,10 @@ async def test_a_decision_that_was_tampered_with_is_told(lived: tuple[Agent, lis
     assert [text.split(" ")[1].rstrip(":") for text in said] == [str(found[3].seq), str(found[5].seq)]
 
 
-async def test_by_the_same_policy_nothing_differs_and_by_another_it_says_where_and_why(
-    lived: tuple[Agent, list[Recorded]],
+def test_by_the_same_policy_nothing_differs_and_by_another_it_says_where_and_why(
+    lived: Lived,
 ) -> None:
-    agent, found = lived
+    _, agent, found = lived
     policy = decide.policy(agent.config, game("simulated"), from_us(agent.journal.clock.now_us()))
     assert list(replay.differences(found, lambda *_: policy)) == []
     frugal = replace(policy, autonomy={"train": "observe", "train-warm": "propose"}, backup_after_hours=1e6)
@@ -81,8 +90,8 @@ async def test_by_the_same_policy_nothing_differs_and_by_another_it_says_where_a
     assert totals["train"]["now"] == 0
 
 
-async def test_a_policy_waits_for_its_own_cooldowns(lived: tuple[Agent, list[Recorded]]) -> None:
-    agent, found = lived
+def test_a_policy_waits_for_its_own_cooldowns(lived: Lived) -> None:
+    _, agent, found = lived
     policy = decide.policy(agent.config, game("simulated"), from_us(agent.journal.clock.now_us()))
     eager = replace(policy, backup_after_hours=0.001, cooldowns_hours={"backup": 71.0})
     now: list[int] = []
@@ -164,25 +173,25 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-async def test_the_command_checks_and_compares(tmp_path: Path, lived: tuple[Agent, list[Recorded]]) -> None:
-    _, found = lived
-    config = tmp_path / "helios.yaml"
+def test_the_command_checks_and_compares(lived: Lived) -> None:
+    folder, _, found = lived
+    config = folder / "helios.yaml"
     config.write_text(
-        f"paths: {{state: {tmp_path / 'state'}, models: {tmp_path / 'models'}}}\n"
+        f"paths: {{state: {folder / 'state'}, models: {folder / 'models'}}}\n"
         "games: {simulated: {feeds: []}, powerball: {feeds: []}}\n"
     )
-    checked = run(tmp_path, "--config", str(config))
+    checked = run(folder, "--config", str(config))
     assert checked.stdout == f"{len(found)} decisions were made again, and each is what it was.\n"
     assert checked.returncode == 0
-    other = tmp_path / "other.yaml"
+    other = folder / "other.yaml"
     other.write_text("decisions: {autonomy: {train: observe}}\n")
-    told = json.loads(run(tmp_path, "--config", str(config), "--policy", str(other), "--json").stdout)
+    told = json.loads(run(folder, "--config", str(config), "--policy", str(other), "--json").stdout)
     assert told["decisions"] == len(found)
     assert told["actions"]["train"]["now"] == 0
     assert told["differences"][0]["dropped"][0]["why"] == "its autonomy is observe"
-    text = run(tmp_path, "--config", str(config), "--policy", str(other)).stdout
+    text = run(folder, "--config", str(config), "--policy", str(other)).stdout
     assert text.startswith(f"Of {len(found)} decisions {told['differing']} would differ.\n")
-    assert run(tmp_path, "--config", str(config), "--until", "2001-01-01").returncode == 66
+    assert run(folder, "--config", str(config), "--until", "2001-01-01").returncode == 66
 
 
 GOAL = "name: A, game: powerball, metric: skill, target: 1, direction: at least"
@@ -201,10 +210,10 @@ WRONG: list[tuple[str, list[str]]] = [
 
 
 @pytest.mark.parametrize(("text", "expected"), WRONG)
-async def test_all_mistakes_of_a_policy_are_told_at_once(
-    tmp_path: Path, lived: tuple[Any, Any], text: str, expected: list[str]
+def test_all_mistakes_of_a_policy_are_told_at_once(
+    tmp_path: Path, lived: Lived, text: str, expected: list[str]
 ) -> None:
-    agent, _ = lived
+    _, agent, _ = lived
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as refused:
