@@ -56,6 +56,19 @@ TITLES = {
 """The signals' names in words."""
 
 
+WHILE = {
+    "quiet": "nothing was suspected",
+    "suspicious": "something was suspected",
+    "alarmed": "an alarm stood",
+}
+"""The contexts of decisions in words."""
+
+
+def during(context: str) -> str:
+    """Return in which context something was decided: "while an alarm stood"."""
+    return f"while {WHILE.get(context, context)}"
+
+
 def title(name: str) -> str:
     """Return the name of a signal, or of anything else that is written with underscores, in words."""
     return TITLES.get(name, name.replace("_", " ").capitalize())

@@ -54,11 +54,6 @@ _DOING = {
     "compact": "Compacting the journal", "backup": "Backing up", "verify": "Verifying the journal",
     "alert": "Raising an alert", "ask": "Asking a person",
 }  # fmt: skip
-_WHILE = {
-    "quiet": "while nothing was suspected",
-    "suspicious": "while something was suspected",
-    "alarmed": "while an alarm stood",
-}
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def effect(action: str, context: str, wins: int, losses: int, decisions: Sequenc
     helpful = sum(math.comb(cases + 1, k) for k in range(wins + 1)) / 2 ** (cases + 1)
     return Lesson(
         "effect", f"{action}/{context}",
-        f"{_doing(action)} {_WHILE[context]} helped in {wins} of {cases} cases.",
+        f"{_doing(action)} {wording.during(context)} helped in {wins} of {cases} cases.",
         _rounded(abs(2 * helpful - 1)), {"wins": wins, "losses": losses, "decisions": list(decisions)},
     )  # fmt: skip
 

@@ -89,7 +89,7 @@ templates.env.filters |= {
     "amount": numbers.amount,
     "listed": numbers.and_,
     "score": numbers.score,
-    "during": told.during,
+    "during": wording.during,
     "became": told.became,
     "state": told.state,
     "who": told.who,

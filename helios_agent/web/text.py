@@ -206,7 +206,7 @@ def decisions(found: Sequence[Record]) -> str:
 
 def decision(made: Record) -> str:
     """Render `decisions.decision`: every candidate, the highest score first."""
-    context = f", {told.during(made['context'])}" if "context" in made else ""
+    context = f", {wording.during(made['context'])}" if "context" in made else ""
     lines = [f"decision {made['seq']}, {made['at']}, {made['game']}{context}", made["rationale"], ""]
     for c in made["candidates"]:
         mark = "*" if c["chosen"] else " "
@@ -252,7 +252,7 @@ def decision_status(seen: Record) -> str:
         lines += ["", decisions([seen["latest"]])]
     lines += [""] if seen["beliefs"] else []
     lines += [
-        f"{b['action']:<12} {told.during(b['context']):<29} succeeded {b['successes']} of {b['measured']} "
+        f"{b['action']:<12} {wording.during(b['context']):<29} succeeded {b['successes']} of {b['measured']} "
         f"times measured, chosen {wording.count(b['chosen'], 'time')}"
         for b in seen["beliefs"]
     ]

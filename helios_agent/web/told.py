@@ -12,12 +12,6 @@ SETTINGS = {
     "evaluation_draws": "number of draws that a network is judged by",
 }
 """What `adjust` changes."""
-WHILE = {
-    "quiet": "nothing was suspected",
-    "suspicious": "something was suspected",
-    "alarmed": "an alarm stood",
-}
-"""The contexts of decisions."""
 STATES = {"refused": "rejected", "expired": "expired"}
 """Ends without a result that have a name of their own among what was cancelled."""
 ORIGINS = {
@@ -47,11 +41,6 @@ def what(intent: Intent) -> str:
 def adjusted(factors: Mapping[str, float]) -> str:
     """Say by which factors of what is configured the agent has changed settings of a game."""
     return ", ".join(f"{SETTINGS.get(name, name)} × {factor:g}" for name, factor in factors.items())
-
-
-def during(context: str) -> str:
-    """Say in which context something was decided."""
-    return f"while {WHILE.get(context, context)}"
 
 
 def state(name: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from helios_agent import wording
 from helios_agent.decisions.situation import ALARMED, QUIET, SUSPICIOUS
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.parameters import BOUNDS
@@ -41,4 +42,4 @@ def test_what_is_asked_for_is_said_with_all_that_a_person_must_know(
 
 def test_every_setting_and_every_context_has_words() -> None:
     assert told.SETTINGS.keys() == BOUNDS.keys()
-    assert told.WHILE.keys() == {QUIET, SUSPICIOUS, ALARMED}
+    assert wording.WHILE.keys() == {QUIET, SUSPICIOUS, ALARMED}
