@@ -291,6 +291,9 @@ TABLES = (
             urgency number
             price number
             at time: at_us
+            era text
+            champion text
+            peak_nats number
             impact number
             unit text
             success yes or no
