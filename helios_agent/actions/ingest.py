@@ -13,8 +13,8 @@ from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.clock import from_us, iso
 from helios_agent.config.model import Feed
 from helios_agent.errors import FeedError, Refused
-from helios_agent.feeds import packaged
-from helios_agent.feeds.fetch import Source, fetch
+from helios_agent.feeds import local, packaged, simulated
+from helios_agent.feeds.fetch import Source, Validators, fetch
 from helios_agent.feeds.reconcile import Dispute, Reconciliation, Sighting, reconcile
 from helios_agent.feeds.reports import FeedReport
 from helios_agent.journal import draws, forecasts
@@ -82,7 +82,9 @@ async def run(context: Context, intent: Intent) -> Commit:
             )
         _close_settled(tx, cause, rules, {feed.name for feed in feeds}, now_us)
         for sighting in held:
-            kind = "history.imported" if sighting.source == packaged.SOURCE else "draw.ingested"
+            # What is told of before any draw is known has happened long ago, and is no news to anyone.
+            is_history = not last or sighting.source == packaged.SOURCE
+            kind = "history.imported" if is_history else "draw.ingested"
             tx.append(kind, draws.to_payload(sighting.draw, sighting.source), cause)
         unheld_packaged = [s for s in unheld if s.source == packaged.SOURCE]
         if unheld_packaged:
@@ -142,16 +144,24 @@ async def _ask(context: Context, rules: Game, newest: date) -> tuple[list[_Readi
 async def _ask_one(
     context: Context, rules: Game, feed: Feed, since: date, state: Mapping[str, Any]
 ) -> _Reading | _Failure:
-    source = Source(feed.name, feed.kind, str(feed.url))
-    validators = (state.get("etag"), state.get("last_modified"))
     log = logger.bind(action="ingest", game=rules.name, feed=feed.name)
     try:
-        report = await fetch(context.http, source, rules, since=since, validators=validators)
+        report = await _read(context, rules, feed, since, (state.get("etag"), state.get("last_modified")))
     except FeedError as error:
         log.warning("{}", error)
         return _Failure(feed.name, str(error))
     log.info("{} draws, {} rows refused", len(report.draws), len(report.rejected))
     return _Reading(report)
+
+
+async def _read(context: Context, rules: Game, feed: Feed, since: date, validators: Validators) -> FeedReport:
+    if feed.path is not None:
+        return await asyncio.to_thread(local.read, rules, feed.path, feed.name, validators[0])
+    if feed.machine is not None:
+        now = from_us(context.clock.now_us())
+        return await asyncio.to_thread(simulated.read, rules, feed.machine, feed.name, since, now)
+    source = Source(feed.name, feed.kind, str(feed.url))
+    return await fetch(context.http, source, rules, since=since, validators=validators)
 
 
 def _record_reading(

@@ -162,6 +162,8 @@ def _near(location: Location) -> str:
             model = next((kind for kind in get_args(model) if hasattr(kind, "model_fields")), None)
         else:
             model = fields[part].annotation if part in fields else None
+            if type(None) in get_args(model):  # a section that may be left out
+                model = get_args(model)[0]
     names = getattr(model, "model_fields", None)
     return f"; known here: {', '.join(names)}" if names else ""
 

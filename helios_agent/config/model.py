@@ -4,7 +4,7 @@ The settings are explained, with their defaults, in `config/helios.yaml`.
 """
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,6 +32,8 @@ from helios_agent.config.kinds import (
 SHORTEST_EVERY_S = 60
 LONGEST_EVERY_S = 366 * 86_400
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SIMULATED_BALLS, MISSING_BALLS_MAX = 35, 25
+"""White balls of the simulated game, and how many of them may never come."""
 
 
 class Paths(Section):
@@ -68,10 +70,41 @@ class Http(Section):
         return self
 
 
+WhiteBall = Annotated[int, Field(ge=1, le=SIMULATED_BALLS)]
+
+
+class Machine(Section):
+    """A simulated lottery machine: a fair one, but for what its balls weigh from `unfair_from` on."""
+
+    seed: int = Field(1, ge=0, lt=2**63)
+    begins: date = date(2020, 1, 1)
+    log_sd: float = Field(0.0, ge=0, le=5)
+    weights: dict[WhiteBall, Annotated[float, Field(ge=0, le=1000)]] = Field(default_factory=dict)
+    unfair_from: date | None = None
+
+    @model_validator(mode="after")
+    def _can_draw(self) -> "Machine":
+        if sum(weight == 0 for weight in self.weights.values()) > MISSING_BALLS_MAX:
+            raise ValueError(f"more than {MISSING_BALLS_MAX} balls never come; too few are left to draw from")
+        return self
+
+
 class Feed(Section):
     name: Name
-    kind: Literal["texas", "socrata"]
-    url: HttpUrl
+    kind: Literal["texas", "socrata", "file", "simulated"]
+    url: HttpUrl | None = None
+    path: Path | None = None
+    machine: Machine | None = None
+
+    @model_validator(mode="after")
+    def _asks_in_one_place(self) -> "Feed":
+        needed = {"file": "path", "simulated": "machine"}.get(self.kind, "url")
+        for field in ("url", "path", "machine"):
+            if (getattr(self, field) is not None) != (field == needed):
+                raise ValueError(
+                    f"a feed of kind {self.kind} needs {needed}, and nothing else of url, path and machine"
+                )
+        return self
 
 
 class GameFeeds(Section):
@@ -318,6 +351,16 @@ class Config(Section):
                 f"learning.search.cpu is {self.learning.search.cpu:g} s, and work.cpu, which ends a job, "
                 f"{self.work.cpu:g} s: a search needs twice its own to be sure to come to its end"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tells_no_simulated_draws_of_a_real_game(self) -> "Config":
+        for game, settings in self.games.items():
+            for feed in settings.feeds:
+                if feed.kind == "simulated" and game != "simulated":
+                    raise ValueError(
+                        f"feed {feed.name} of {game} is simulated: only game simulated may have it"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -1,19 +1,14 @@
 """The draws that come with the program: `helios_agent/lottery/history/*.csv`."""
 
-from datetime import date
-from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
 
 from helios_agent import errors
-from helios_agent.feeds import rows
+from helios_agent.feeds import table
 from helios_agent.feeds.reports import FeedReport
 from helios_agent.lottery import games
-from helios_agent.lottery.draws import Draw
 
 SOURCE = "packaged"
-COLUMNS = 8
-"""draw_date, ball1 to ball5, the bonus ball, the multiplier (may be empty)."""
 
 
 def exist(game: games.Game) -> bool:
@@ -27,24 +22,8 @@ def read(game: games.Game) -> FeedReport:
         text = _file(game).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise errors.NotFound(f"no draws of {game.name!r} are packaged with Helios") from None
-    lines = enumerate(text.splitlines()[1:], start=2)
-    return rows.collect(SOURCE, game, ((line, row, partial(_read_row, game, row)) for line, row in lines))
+    return table.parse(game, text, SOURCE)
 
 
 def _file(game: games.Game) -> Traversable:
     return resources.files("helios_agent.lottery.history") / f"{game.name}.csv"
-
-
-def _read_row(game: games.Game, row: str) -> Draw:
-    fields = row.split(",")
-    if len(fields) != COLUMNS:
-        raise ValueError(f"row has {len(fields)} fields; expected {COLUMNS}")
-    day, *balls, bonus, multiplier = fields
-    return Draw(
-        game=game.name,
-        day=date.fromisoformat(day),
-        whites=tuple(rows.whole_number(f"white ball {place}", ball) for place, ball in enumerate(balls, 1)),
-        bonus=rows.whole_number("bonus ball", bonus),
-        multiplier=rows.multiplier(multiplier),
-        ordered=True,
-    )

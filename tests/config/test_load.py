@@ -217,6 +217,46 @@ def test_a_name_given_twice_is_named(section: str, item: str, write: Any) -> Non
     assert found[0].endswith(": names must differ; used more than once: a")
 
 
+MACHINE = "name: machine, kind: simulated, machine"
+
+
+@pytest.mark.parametrize(
+    ("game", "feed", "expected"),
+    [
+        (
+            "powerball",
+            "name: a, kind: rss",
+            "kind: 'rss': expected 'texas', 'socrata', 'file' or 'simulated'",
+        ),
+        ("powerball", "name: a, kind: texas", "a feed of kind texas needs url, and nothing else of"),
+        ("powerball", "name: a, kind: file, url: 'https://x'", "a feed of kind file needs path, and nothing"),
+        ("simulated", "name: a, kind: simulated, path: x", "a feed of kind simulated needs machine, and"),
+        ("simulated", MACHINE + ": {log_sd: -1}", "machine.log_sd: -1: expected greater than or equal to 0"),
+        (
+            "simulated",
+            MACHINE + ": {weights: {36: 2}}",
+            "machine.weights.36: '36': expected less than or equal",
+        ),
+        ("simulated", MACHINE + ": {weights: {1: -2}}", "machine.weights.1: -2: expected greater than or"),
+        ("simulated", MACHINE + ": {bias: 2}", "machine.bias: there is no such setting; known here: seed"),
+        (
+            "simulated",
+            MACHINE + f": {{weights: {{{', '.join(f'{ball}: 0' for ball in range(1, 27))}}}}}",
+            "machine: more than 25 balls never come",
+        ),
+    ],
+)
+def test_a_feed_that_cannot_tell_of_draws_is_refused(game: str, feed: str, expected: str, write: Any) -> None:
+    (found,) = mistakes(write(f"games: {{{game}: {{feeds: [{{{feed}}}]}}}}\n"))
+    assert found.startswith(f"helios.yaml:1: games.{game}.feeds.0")
+    assert expected in found
+
+
+def test_a_real_game_has_no_simulated_draws(write: Any) -> None:
+    (found,) = mistakes(write(f"games: {{powerball: {{feeds: [{{{MACHINE}: {{}}}}]}}}}\n"))
+    assert found.endswith("feed machine of powerball is simulated: only game simulated may have it")
+
+
 def test_every_mistake_is_told_at_once(write: Any) -> None:
     text = """\
 http: {port: -1, hst: x}
