@@ -69,7 +69,8 @@ WATCHED_EPOCHS = 3
 """After which the training whose memory is measured is stopped, and writes its checkpoint."""
 WALKED, CORES = 500, 2
 PREDICTIONS = 200
-COMMITTING_S = 1.5
+COMMITTING_S = 12.0
+"""Longer than trainings wait from one checkpoint to the next, so that each writes one meanwhile."""
 REFIT = {"patience": backtest.PATIENCE}
 """What a walk-forward spends less on than a training: epochs after the best."""
 
@@ -422,7 +423,10 @@ def _until_idle(agent: daemon.Daemon) -> None:
 
 
 def commits() -> list[Figure]:
-    """Commits of one event each, by a process whose engine trains on every core, or does nothing."""
+    """Commits of one event each, by a process whose engine trains on every core, or does nothing.
+
+    Each training writes at least one checkpoint meanwhile, to the disk that the commits go to.
+    """
     journal.DISK.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=journal.DISK, prefix="benchmark-") as folder:
         idle, busy = asyncio.run(_commits(Path(folder)))
@@ -454,15 +458,14 @@ async def _commits(folder: Path) -> tuple[list[float], list[float]]:
         async def told(progress: Any, event: asyncio.Event) -> None:
             event.set()
 
-        jobs = [
-            asyncio.create_task(
-                engine.run(
-                    "train", _spec(folder / f"{number}-{core}", epochs=1_000, patience=1_000),
-                    partial(told, event=event), time_limit_s=600,
-                )
-            )
-            for core, event in enumerate(begun)
-        ]  # fmt: skip
+        jobs = []
+        for core, event in enumerate(begun):
+            place = folder / f"{number}-{core}"
+            spec = _spec(place / "out", epochs=1_000, patience=1_000) | {
+                "checkpoint": str(place / "checkpoint")
+            }
+            training = engine.run("train", spec, partial(told, event=event), time_limit_s=600)
+            jobs.append(asyncio.create_task(training))
         await asyncio.gather(*(event.wait() for event in begun))
         busy.append(await rate())
         for job in jobs:
