@@ -3,10 +3,12 @@
 import hmac
 import re
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+from loguru import logger
 
 from helios_agent.config.model import LOOPBACK, Http
 from helios_agent.errors import ConfigError
@@ -74,7 +76,11 @@ def guard(
         return None if path in UPLOADS else _too_large(request)
 
     async def middleware(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = refusal(request) or await following(request)
+        try:
+            response = refusal(request) or await following(request)
+        except Exception:
+            logger.exception("{} {} could not be answered", request.method, request.scope["path"])
+            response = problem(500, "Helios met with something unforeseen; its log says more.")
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
@@ -92,13 +98,13 @@ def _too_large(request: Request) -> Response | None:
     return None
 
 
-def problem(status: int, detail: object, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Return an answer that says what was wrong, as RFC 9457 problem details."""
+def problem(
+    status: int, detail: str, headers: dict[str, str] | None = None, **further: object
+) -> JSONResponse:
+    """Return an answer that says what was wrong, as RFC 9457 problem details; `further` are added to them."""
+    told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return JSONResponse(
-        {"type": "about:blank", "status": status, "detail": detail},
-        status_code=status,
-        headers=headers,
-        media_type="application/problem+json",
+        told | further, status_code=status, headers=headers, media_type="application/problem+json"
     )
 
 

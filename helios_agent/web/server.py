@@ -100,11 +100,12 @@ def application(agent: Agent, token: str | None) -> FastAPI:
             {"field": ".".join(map(str, e["loc"])), "value": repr(e.get("input")), "expected": e["msg"]}
             for e in error.errors()
         ]
-        return problem(422, faults)
+        told = "; ".join(f"{fault['field']} is {fault['value']}: {fault['expected']}" for fault in faults)
+        return problem(422, told, errors=faults)
 
     @app.exception_handler(StarletteHTTPException)
     async def _refused(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, error.detail, dict(error.headers or {}))
+        return problem(error.status_code, str(error.detail), dict(error.headers or {}))
 
     return app
 

@@ -74,8 +74,8 @@ async def test_what_cannot_be_asked_is_refused_by_name(tmp_path: Path) -> None:
         made_up = await post(agent, "/api/train", {"epochs": 3})
     assert (none_yet.status_code, none_yet.json()["detail"]) == (404, "There is no training job yet.")
     assert not_a_training.json()["detail"] == f"There is no training job '{backup}'."
-    assert (too_high.status_code, too_high.json()["detail"][0]["field"]) == (422, "body.priority")
-    assert (made_up.status_code, made_up.json()["detail"][0]["field"]) == (422, "body.epochs")
+    assert (too_high.status_code, too_high.json()["errors"][0]["field"]) == (422, "body.priority")
+    assert (made_up.status_code, made_up.json()["errors"][0]["field"]) == (422, "body.epochs")
 
 
 async def test_a_training_begins_from_where_it_is_asked_to(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ async def test_a_training_begins_from_where_it_is_asked_to(tmp_path: Path) -> No
             for answer in (scratch, newest)
         ]
     assert args == [{}, {"start": "newest"}]
-    assert (refused.status_code, refused.json()["detail"][0]["field"]) == (422, "body.start")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.start")
 
 
 async def test_the_page_says_that_a_training_waits_and_that_it_is_paused(tmp_path: Path) -> None:
