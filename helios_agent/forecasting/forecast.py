@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -99,25 +100,7 @@ class Forecast:
 
         `drawn` is taken to be a draw of this game. Exactly 0.0 where the forecast is uniform.
         """
-        balls = np.sort(drawn.whites, axis=-1) - 1
-        total = np.zeros(balls.shape[:-1])
-        if self.white.any():
-            chosen = np.take_along_axis(self.white, balls, axis=-1).sum(axis=-1)
-            fair = math.log(math.comb(self.white.shape[-1], self.pick))
-            total += chosen - subsets.log_normaliser(self.white, self.pick) + fair
-        if self.repeat is not None and self.repeat.draws.any():
-            share = self.repeat.share
-            subset_count = math.comb(self.white.shape[-1], self.pick)
-            with np.errstate(divide="ignore"):  # a share of 0 has the logarithm it should have
-                hit = np.log(share) + math.log(subset_count) - np.log(np.maximum(self.repeat.draws, 1))
-            total = np.logaddexp(np.log1p(-share) + total, np.where(drawn.again, hit, -np.inf))
-        if self.order is not None:
-            total += np.where(drawn.ordered, _order_ratio(self.order, drawn.whites - 1), 0.0)
-        if self.bonus.any():
-            chosen = np.take_along_axis(self.bonus, drawn.bonus[..., np.newaxis] - 1, axis=-1)[..., 0]
-            largest = self.bonus.max(axis=-1, keepdims=True)
-            total += chosen - largest[..., 0] - np.log(np.exp(self.bonus - largest).mean(axis=-1))
-        return np.asarray(total, dtype=np.float64)
+        return np.asarray(log_ratios([self], drawn)[0], dtype=np.float64)
 
     def inclusion(self) -> Floats:
         """Return the probability that each main ball is drawn, shape (..., N), summing to `pick`."""
@@ -172,13 +155,14 @@ class Forecast:
 
     def rounded(self) -> Forecast:
         """Return the forecast as its record holds it: this, not the unrounded one, is what is registered."""
-        return Forecast(
-            _rounded(self.white),
-            _rounded(self.bonus),
-            self.pick,
-            None if self.order is None else _rounded(self.order),
-            self.repeat and replace(self.repeat, share=_rounded(self.repeat.share)),
-        )
+        # Rounding leaves what was checked and centred so: it is not looked at again.
+        new = copy.copy(self)
+        for name in ("white", "bonus", "order"):
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(new, name, _rounded(values))
+        if self.repeat is not None:
+            object.__setattr__(new, "repeat", replace(self.repeat, share=_rounded(self.repeat.share)))
+        return new
 
 
 def gains(
@@ -199,7 +183,39 @@ def gains(
         raise ValueError("forecasts are of different games; expected equal numbers of balls and equal pick")
     History.from_rows([[*whites, bonus]], first.pick, first.white.size, first.bonus.size)
     drawn = Drawn(np.array(whites), np.array(bonus), np.array(ordered), np.array(again))
-    return np.array([forecast.log_ratio(drawn) for forecast in forecasts])
+    return log_ratios(forecasts, drawn)
+
+
+def log_ratios(forecasts: Sequence[Forecast], drawn: Drawn) -> Floats:
+    """Return each forecast's `log_ratio`, shape (len(forecasts), ...), in nats. All are of one game."""
+    balls = np.sort(drawn.whites, axis=-1) - 1
+    totals = np.zeros((len(forecasts), *balls.shape[:-1]))
+    biased = [place for place, forecast in enumerate(forecasts) if forecast.white.any()]
+    if biased:
+        white, pick = np.stack([forecasts[place].white for place in biased]), balls.shape[-1]
+        chosen = np.take_along_axis(white, np.broadcast_to(balls, (*white.shape[:-1], pick)), axis=-1)
+        fair = math.log(math.comb(white.shape[-1], pick))
+        totals[biased] = chosen.sum(axis=-1) - subsets.log_normaliser(white, pick) + fair
+    for place, forecast in enumerate(forecasts):
+        totals[place] = _with_the_rest(forecast, totals[place], drawn)
+    return totals
+
+
+def _with_the_rest(forecast: Forecast, total: Floats, drawn: Drawn) -> Floats:
+    """Return what a forecast gains in all, given what its log-weights of the main balls gain."""
+    repeat, bonus = forecast.repeat, forecast.bonus
+    if repeat is not None and repeat.draws.any():
+        subset_count = math.comb(forecast.white.shape[-1], forecast.pick)
+        with np.errstate(divide="ignore"):  # a share of 0 has the logarithm it should have
+            hit = np.log(repeat.share) + math.log(subset_count) - np.log(np.maximum(repeat.draws, 1))
+        total = np.logaddexp(np.log1p(-repeat.share) + total, np.where(drawn.again, hit, -np.inf))
+    if forecast.order is not None:
+        total = total + np.where(drawn.ordered, _order_ratio(forecast.order, drawn.whites - 1), 0.0)
+    if bonus.any():
+        chosen = np.take_along_axis(bonus, drawn.bonus[..., np.newaxis] - 1, axis=-1)[..., 0]
+        largest = bonus.max(axis=-1, keepdims=True)
+        total = total + chosen - largest[..., 0] - np.log(np.exp(bonus - largest).mean(axis=-1))
+    return total
 
 
 def _order_ratio(order: Floats, balls: NDArray[np.int64]) -> Floats:
@@ -250,5 +266,4 @@ def _check_repeat(repeat: Repeat, white_count: int) -> None:
 
 
 def _rounded(values: Floats) -> Floats:
-    rounded = np.round(values, RECORD_DECIMALS) + 0.0  # + 0.0: no minus zero in JSON
-    return np.asarray(rounded)
+    return np.asarray(values.round(RECORD_DECIMALS) + 0.0)  # + 0.0: no minus zero in JSON

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from helios_agent.forecasting import experts, mixture
 from helios_agent.forecasting import ledger as ledgers
 from helios_agent.forecasting.experts import PRIORS
+from helios_agent.forecasting.forecast import log_ratios
 from helios_agent.forecasting.history import Drawn, History, Matrix, drawn_again
 from helios_agent.forecasting.ledger import Ledger, Scored
 from helios_agent.forecasting.panel import Panel
@@ -33,8 +34,8 @@ def walk_forward(
         raise ValueError(f"first is {first}; expected 0..{len(history)}, the number of draws")
     for t in range(first, len(history)):
         made, drawn = panel.forecasts(), history.draw(t)
-        gains = {name: float(forecast.log_ratio(drawn)) for name, forecast in made.items()}
-        ledger, scored = ledgers.score(ledger, gains)
+        gains = log_ratios([*made.values()], drawn).tolist()
+        ledger, scored = ledgers.score(ledger, dict(zip(made, gains, strict=True)))
         panel.update(drawn)
         yield t, scored, ledger
 
@@ -93,7 +94,7 @@ def gains_of_runs(
     made = {name: np.empty((runs, draws)) for name in PRIORS}
     for t in range(draws):
         drawn = Drawn(whites[:, t], bonus[:, t], np.full(runs, ordered), again[:, t])
-        gains = np.stack([expert.forecast().log_ratio(drawn) for expert in members.values()], axis=-1)
+        gains = np.moveaxis(log_ratios([expert.forecast() for expert in members.values()], drawn), 0, -1)
         for name, gain, expert in zip(members, gains.T, members.values(), strict=True):
             made[name][:, t] = gain
             expert.update(drawn)
