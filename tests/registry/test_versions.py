@@ -20,11 +20,11 @@ import pytest
 from typer.testing import CliRunner
 
 from helios_agent import cli, files
-from helios_agent.actions import runner
+from helios_agent.actions import promote, runner
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
-from helios_agent.errors import HeliosError
+from helios_agent.errors import HeliosError, Refused
 from helios_agent.journal import draws, events, intents, models, rebuild
 from helios_agent.journal.intents import Intent
 from helios_agent.registry import bundles, folders
@@ -251,6 +251,47 @@ async def test_there_is_no_way_back_to_what_is_deleted_or_damaged(life: Living, 
     await life.do("POST", f"/api/models/powerballnet@{second}/retire")
     assert await life.roles() == {first: "deleted", second: "retired"}
     assert (await life.kinds("model.retired"))[0]["was"] == "champion"
+
+
+async def test_who_cannot_forecast_is_not_promoted_and_the_champion_stays(
+    life: Living, trained: list[bytes]
+) -> None:
+    champion = await life.bring(trained[0])
+    await life.do("POST", "/api/models/powerballnet/promote")
+    damaged = await life.bring(trained[1])
+    folder = folders.place(life.agent.config.paths.models, Ref("powerballnet", damaged))
+    (folder / WEIGHTS).write_bytes(b"damaged")
+    refused = await life.do("POST", "/api/models/powerballnet/promote")
+    assert refused.state == "failed"
+    assert f"{damaged}/weights.safetensors: SHA-256 is" in str(refused.error)
+
+    earlier = (await life.kinds("model.imported"))[0] | {"version": "0" * 12, "era": "2012-01-18"}
+    await life.agent.journal.append("model.imported", {**earlier, "ordinal": 1})
+    for target in ("powerball", f"powerball/powerballnet@{'0' * 12}"):
+        asked = await life.agent.request("promote", target, {}, by="test")
+        assert (await life.carry_out("promote")).id == asked.id
+        refused = await intents.find(life.agent.store, asked.id)
+        assert (refused.state, refused.error) == (
+            "failed",
+            "powerballnet@000000000000 is of the rules from 2012-01-18; the next draw of Powerball is under"
+            " those from 2015-10-07",
+        )
+    assert await life.roles() == {champion: "champion", damaged: "retired"}
+    assert len(await life.kinds("model.promoted")) == 1
+
+
+async def test_a_challenger_that_another_has_replaced_meanwhile_is_not_promoted(
+    life: Living, trained: list[bytes]
+) -> None:
+    first = await life.bring(trained[0])
+    await life.agent.request("promote", "powerball", {}, by="test")
+    intent = await life.agent.journal.record(lambda tx: intents.claim(tx, ("promote",)))
+    assert intent is not None
+    commit = await promote.run(life.agent.context(), intent)
+    second = await life.bring(trained[1])
+    with pytest.raises(Refused, match=f"powerballnet@{first} is retired; promote is for one that is chall"):
+        await life.agent.journal.record(lambda tx: commit(tx, intent.seq))
+    assert await life.roles() == {first: "retired", second: "challenger"}
 
 
 async def test_only_what_is_retired_is_deleted_and_only_by_its_full_name_said_twice(
