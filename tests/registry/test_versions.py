@@ -25,8 +25,10 @@ from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.errors import HeliosError, Refused
+from helios_agent.feeds import packaged
 from helios_agent.journal import draws, events, intents, models, rebuild
 from helios_agent.journal.intents import Intent
+from helios_agent.lottery.games import POWERBALL
 from helios_agent.registry import bundles, folders
 from helios_agent.registry.card import CARD, WEIGHTS, version_of
 from helios_agent.registry.names import Ref
@@ -118,6 +120,18 @@ class Living:
         known = await models.of_era(self.agent.store, "powerball", "2015-10-07")
         return {model.version: model.role for model in known}
 
+    async def know_draws(self) -> None:
+        """Let the agent know a hundred draws of today's rules."""
+        known = packaged.read(POWERBALL).draws[-100:]
+        payloads = [draws.to_payload(draw, "test") for draw in known]
+        record = self.agent.journal.record
+        await record(lambda tx: [tx.append("draw.ingested", payload) for payload in payloads])
+
+    async def unusable(self) -> list[str]:
+        """Return the keys of what is wrong with models."""
+        found = await draws.open_incidents(self.agent.store)
+        return [incident.key for incident in found if incident.kind == "model-unusable"]
+
     async def kinds(self, *patterns: str) -> list[Mapping[str, Any]]:
         found = await events.tail(self.agent.store, limit=10_000, kinds=patterns)
         return [event.payload for event in reversed(found)]
@@ -130,7 +144,10 @@ Open = Callable[[], Any]
 def config(tmp_path: Path) -> Config:
     (tmp_path / "state").mkdir()
     paths = {"state": tmp_path / "state", "models": tmp_path / "models"}
-    return Config.model_validate({"paths": paths, "games": {"powerball": {"feeds": []}}})
+    learning = {"network": TINY, "training": {"epochs": 1}}
+    return Config.model_validate(
+        {"paths": paths, "games": {"powerball": {"feeds": []}}, "learning": learning}
+    )
 
 
 @pytest.fixture
@@ -182,6 +199,64 @@ async def test_importing_what_is_there_already_changes_nothing_but_mends_what_is
     assert len(await life.kinds("model.*")) == 1
     assert folders.verify(folder, version).seed == 1
     assert folders.waiting(life.agent.config.paths.models) == []
+
+
+async def damaged(life: Living, version: str) -> None:
+    """Let the weights of a version be damaged and its forecast fail."""
+    (folders.place(life.agent.config.paths.models, Ref("powerballnet", version)) / WEIGHTS).write_bytes(b"")
+    assert (await life.carry_out("forecast")).state == "done"
+    assert await life.unusable() == [f"model:powerball:powerballnet@{version}"]
+
+
+async def test_one_whose_files_are_mended_by_an_import_forecasts_again_at_once(
+    life: Living, trained: list[bytes]
+) -> None:
+    await life.know_draws()
+    champion = await life.bring(trained[0])
+    await life.do("POST", "/api/models/powerballnet/promote")
+    await damaged(life, champion)
+    await life.bring(trained[0])
+    assert (await life.carry_out("forecast")).state == "done"
+    assert await life.unusable() == []
+    registered = (await life.kinds("forecast.registered"))[-1]["forecast"]
+    assert registered["basis"]["models"] == [f"powerballnet@{champion}"]
+
+
+async def test_one_whose_files_are_mended_by_the_same_training_forecasts_again_at_once(life: Living) -> None:
+    await life.know_draws()
+    await life.agent.request("train", "powerball", {}, by="test")
+    first = (await life.carry_out("train")).result
+    assert first is not None
+    await damaged(life, first["version"])
+    await life.agent.request("train", "powerball", {}, by="test")
+    again = (await life.carry_out("train")).result
+    assert again == {**first, "new": False}
+    assert (await life.carry_out("forecast")).state == "done"
+    assert await life.unusable() == []
+
+
+async def test_one_that_is_retired_is_asked_for_no_forecast(life: Living, trained: list[bytes]) -> None:
+    for file in (trained[0], trained[1]):
+        await life.bring(file)
+    await life.carry_out("forecast")
+    await life.bring(trained[0])
+    assert "forecast" not in {intent.action for intent in await intents.open_ones(life.agent.store)}
+
+
+async def test_a_newcomer_leaves_what_is_wrong_with_the_champion_as_it_is(
+    life: Living, trained: list[bytes]
+) -> None:
+    await life.know_draws()
+    champion = await life.bring(trained[0])
+    await life.do("POST", "/api/models/powerballnet/promote")
+    await damaged(life, champion)
+    challenger = await life.bring(trained[1])
+    (folders.place(life.agent.config.paths.models, Ref("powerballnet", challenger)) / CARD).write_bytes(b"")
+    await life.carry_out("forecast")
+    keys = [f"model:powerball:powerballnet@{version}" for version in (champion, challenger)]
+    assert await life.unusable() == keys
+    await life.bring(trained[2])
+    assert await life.unusable() == keys[:1]
 
 
 async def test_a_person_may_promote_before_the_trial_has_shown_anything_and_roll_back_twice(
