@@ -56,10 +56,12 @@ class Predictions:
         )
 
     async def unload(self, rules: Game, name: str) -> dict[str, Any]:
-        """Let the model that `name` means go."""
-        model = (await self._read(rules, name)).model
-        await self._agent.predictors.unload(model.forecaster)
-        return _shown(Standing(model.forecaster, "unloaded", None, 0, None))
+        """Let the model that `name` means go. A version only needs to be loaded, whatever became of it."""
+        wanted = names.name_or_ref(name)
+        is_version = isinstance(wanted, Ref)
+        forecaster = str(wanted) if is_version else (await self._read(rules, name)).model.forecaster
+        await self._agent.predictors.unload(forecaster)
+        return _shown(Standing(forecaster, "unloaded", None, 0, None))
 
     async def predict(self, rules: Game, name: str, count: int) -> dict[str, Any]:
         """Return the forecast that the model that `name` means makes of the next draw, and `count` picks."""
