@@ -414,6 +414,20 @@ async def test_what_is_loaded_is_not_deleted_before_it_is_unloaded(
     assert (await life.do("DELETE", f"/api/models/{named}", params={"confirm": named})).state == "done"
 
 
+async def test_what_a_training_may_begin_from_is_not_deleted_before_that_has_ended(
+    life: Living, trained: list[bytes]
+) -> None:
+    named = f"powerballnet@{await life.bring(trained[0])}"
+    await life.bring(trained[1])
+    for action in ("train", "tune"):
+        asked = await life.agent.request(action, "powerball", {"start": "newest"}, by="test")
+        busy = await life.do("DELETE", f"/api/models/{named}", params={"confirm": named})
+        assert busy.error == f"{named} is needed by {action}, intent {asked.id}; delete it later"
+        await life.agent.journal.record(lambda tx, job=asked.id: intents.stop(tx, job, 1))
+    await life.agent.request("train", "powerball", {"start": "scratch"}, by="test")
+    assert (await life.do("DELETE", f"/api/models/{named}", params={"confirm": named})).state == "done"
+
+
 async def test_one_that_was_deleted_can_come_back_and_keeps_its_place(
     life: Living, trained: list[bytes]
 ) -> None:
