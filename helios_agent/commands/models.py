@@ -15,9 +15,8 @@ from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, G
 from helios_agent.config import Config
 from helios_agent.errors import NotFound, Refused
 from helios_agent.journal import audit
-from helios_agent.journal import models as stored
 from helios_agent.oneshot import Door
-from helios_agent.registry import bundles, names
+from helios_agent.registry import bundles
 from helios_agent.web import models, text
 
 app = typer.Typer(help="Versions of networks: look, check, change their roles, move.", no_args_is_help=True)
@@ -65,8 +64,8 @@ def export(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Write a version as one file, a tar, after checking every byte of it."""
-    settings, ref = terminal.load(config), names.ref(version)
-    terminal.read(settings, lambda store: stored.find(store, ref.name, ref.version))
+    settings = terminal.load(config)
+    ref = terminal.read(settings, lambda store: models.kept(store, version))
     packed = bundles.pack(settings.paths.models, ref)
     with audit.output(output) as file:
         file.writelines(packed.parts)

@@ -73,8 +73,7 @@ async def model_journal(
 @router.get("/api/models/{name}/export")
 async def export_model(agent: Served, name: str) -> StreamingResponse:
     """Send a version as one file."""
-    ref = names.ref(name)
-    await stored.find(agent.store, ref.name, ref.version)
+    ref = await models.kept(agent.store, name)
     packed = await asyncio.to_thread(bundles.pack, agent.config.paths.models, ref)
     headers = {
         "content-disposition": f'attachment; filename="{bundles.file_name(ref)}"',

@@ -1,5 +1,6 @@
 """What a loaded network says of the next draw, and what that is worth. It is registered nowhere."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from helios_agent.actions import history
 from helios_agent.agent import Agent
 from helios_agent.clock import from_us
-from helios_agent.errors import JobFailed, NotFound
+from helios_agent.errors import ArtefactInvalid, JobFailed, NotFound, Refused
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.picks import likeliest
 from helios_agent.journal import events, forecasts, models
@@ -64,12 +65,23 @@ class Predictions:
         return _shown(Standing(forecaster, "unloaded", None, 0, None))
 
     async def predict(self, rules: Game, name: str, count: int) -> dict[str, Any]:
-        """Return the forecast that the model that `name` means makes of the next draw, and `count` picks."""
+        """Return the forecast that the model that `name` means makes of the next draw, and `count` picks.
+
+        Raises Refused where it reads more draws than there are, JobFailed where it has no forecast to give.
+        """
         known = await self._read(rules, name)
         model = known.model
-        said = await self._agent.predictors.predict(
-            model.forecaster, self._artefact(model), model.version, known.rows
-        )
+        artefact = self._artefact(model)
+        try:
+            said = await self._agent.predictors.predict(model.forecaster, artefact, model.version, known.rows)
+        except JobFailed:
+            reads = await asyncio.to_thread(_reads, artefact, model)
+            if len(known.rows) < reads:
+                raise Refused(
+                    f"{model.forecaster} reads the last {reads} draws; of {rules.title} under today's rules"
+                    f" there are {len(known.rows)}"
+                ) from None
+            raise
         made = _forecast(model, said, known.era)
         record = {
             "game": rules.name,
@@ -128,6 +140,15 @@ async def _meant(store: Reader, rules: Game, era: Era, name: str) -> Model:
     if not chosen:
         raise NotFound(f"model is {name!r}; {rules.title} has none of that name under today's rules")
     return chosen[0]
+
+
+def _reads(artefact: Path, model: Model) -> int:
+    """Return how many draws a network reads, 0 where its files do not tell."""
+    try:
+        sequence = folders.verify(artefact, model.version).architecture.get("sequence")
+    except ArtefactInvalid:
+        return 0
+    return sequence if isinstance(sequence, int) else 0
 
 
 def _forecast(model: Model, said: dict[str, Any], era: Era) -> Forecast:

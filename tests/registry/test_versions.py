@@ -400,6 +400,11 @@ async def test_only_what_is_retired_is_deleted_and_only_by_its_full_name_said_tw
     listed = (await life.http.get("/api/models?role=deleted")).json()
     assert [m["version"] for m in listed] == [first]
     assert (await life.http.get(f"/api/models/{named}")).json()["files"] is None
+    exported = await life.http.get(f"/api/models/{named}/export")
+    assert (exported.status_code, exported.json()["detail"]) == (
+        404,
+        f"{named} was deleted: its files are gone.",
+    )
 
 
 async def test_what_is_loaded_is_not_deleted_before_it_is_unloaded(
@@ -550,7 +555,7 @@ async def test_a_bad_file_is_refused_at_the_door_and_nothing_at_all_changes(
     before = await events.head(life.agent.store), sorted(life.agent.config.paths.models.rglob("*"))
     content = file if isinstance(file, bytes) else file(trained[1])
     answer = await life.http.post("/api/models/import", content=content)
-    assert answer.status_code in (404, 422)
+    assert answer.status_code == 422
     assert told in answer.json()["detail"]
     after = await events.head(life.agent.store), sorted(life.agent.config.paths.models.rglob("*"))
     assert after == before
@@ -659,5 +664,6 @@ def test_the_commands_do_the_same_without_a_daemon(
     assert (tmp_path / "again.tar").read_bytes() == trained[0]
     helios("delete", version, "--confirm", version, told='"game": "powerball"')
     helios("info", version, told="its files were deleted")
+    helios("export", version, "-o", tmp_path / "none.tar", told=f"{version} was deleted: its files are gone.")
     helios("import", tmp_path / "none.tar", told="cannot be read: No such file")
     helios("info", "../state", told="model is '../state'; expected a name")

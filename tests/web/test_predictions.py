@@ -216,6 +216,26 @@ async def test_what_does_not_exist_or_is_not_watched_is_not_found(house: House) 
     await house.post("/api/models/powerballnet/predict?picks=0", status=422)
 
 
+async def test_a_network_that_reads_more_draws_than_there_are_is_refused_by_number(tmp_path: Path) -> None:
+    paths = {"state": tmp_path / "state", "models": tmp_path / "models"}
+    config = Config.model_validate({"paths": paths, "games": {"powerball": {"feeds": []}}})
+    for path in (config.paths.state, config.paths.models):
+        path.mkdir()
+    version = write(config.paths.models, 1)
+    known = packaged.read(game("powerball")).draws[-7:]
+    async with open_agent(config, Ports(VirtualClock(NOW))) as agent:
+        await agent.journal.append("model.trained", trained(version, 1))
+        for draw in known:
+            await agent.journal.append("history.imported", draws.to_payload(draw, packaged.SOURCE))
+        transport = httpx.ASGITransport(server.application(agent, None))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            answer = await http.post("/api/models/powerballnet/predict")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        f"powerballnet@{version} reads the last 8 draws; of Powerball under today's rules there are 7",
+    )
+
+
 async def test_the_models_meant_are_those_under_the_rules_of_the_next_draw(tmp_path: Path) -> None:
     paths = {"state": tmp_path / "state", "models": tmp_path / "models"}
     config = Config.model_validate({"paths": paths, "games": {"powerball": {"feeds": []}}})
