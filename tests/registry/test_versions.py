@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import io
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -522,6 +523,22 @@ async def test_an_upload_needs_room_on_the_disk_of_the_models_alone_and_says_whe
     assert answer.status_code == 500
     assert "paths.models: " in answer.json()["detail"]
     assert "cannot take the file in: File exists" in answer.json()["detail"]
+
+
+async def test_the_loop_waits_for_no_file_while_an_upload_comes_in(
+    life: Living, trained: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing: set[threading.Thread] = set()
+
+    class Watched(tempfile.SpooledTemporaryFile[bytes]):
+        def write(self, content: Any) -> int:
+            writing.add(threading.current_thread())
+            return super().write(content)
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Watched)
+    await life.bring(trained[0])
+    assert writing
+    assert threading.current_thread() not in writing
 
 
 def other(**changes: Any) -> bytes:
