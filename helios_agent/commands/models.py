@@ -27,6 +27,8 @@ Named = Annotated[
     typer.Argument(metavar="[NAME|NAME@VERSION]", help="A name, whoever has the role, or one version."),
 ]
 NAME = "powerballnet"
+IMPORT_S = 300.0
+"""How long a daemon may take to check the largest file and to bring it to a slow disk."""
 
 
 @app.command("list")
@@ -87,7 +89,7 @@ def import_file(
     if not content:
         raise Refused(f"{file} has {size:,} bytes; expected 1 to {bundles.LARGEST_BYTES:,}")
     bundle = import_model.check(settings, SystemClock(), io.BytesIO(content))
-    door = Door("/api/models/import", content=content)
+    door = Door("/api/models/import", content=content, answer_s=IMPORT_S)
     keep = partial(bundle.keep, settings.paths.models)
     terminal.act(settings, "import", import_model.target(bundle), door, keep)
 

@@ -6,12 +6,14 @@ Networks are tiny but real, and so are the jobs; they run in this process.
 import asyncio
 import importlib
 import io
+import json
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from helios_agent import cli, files
+from helios_agent import cli, files, oneshot
 from helios_agent.actions import promote, runner
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
@@ -33,6 +35,7 @@ from helios_agent.lottery.games import POWERBALL
 from helios_agent.registry import bundles, folders
 from helios_agent.registry.card import CARD, WEIGHTS, version_of
 from helios_agent.registry.names import Ref
+from helios_agent.store import lock
 from helios_agent.web import server
 from helios_agent.work.engine import Progress, Spent, unmetered
 from helios_agent.work.jobs import JOBS
@@ -651,6 +654,38 @@ async def test_whoever_changes_anything_needs_the_token(boot: Open, trained: lis
             assert answer.status_code == 401, path
         life.http.headers["authorization"] = f"Bearer {TOKEN}"
         assert await life.bring(trained[0])
+
+
+class Slow(BaseHTTPRequestHandler):
+    """A daemon that takes a while to bring a file to its disk."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        threading.Event().wait(0.5)
+        done = {"state": "done", "error": None, "result": {"new": True}}
+        self.send_response(202)
+        self.send_header("location", "/api/intents/1")
+        self.end_headers()
+        self.wfile.write(json.dumps(done).encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Keep the test's output readable."""
+
+
+def test_an_import_waits_for_the_daemon_for_as_long_as_a_large_file_takes(
+    tmp_path: Path, trained: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELIOS_PATHS__STATE", str(tmp_path))
+    monkeypatch.setattr("helios_agent.logs.to_stderr", lambda settings: None)
+    monkeypatch.setattr(oneshot, "ANSWER_S", 0.1)
+    file = tmp_path / "net.tar"
+    file.write_bytes(trained[0])
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as daemon:
+        threading.Thread(target=daemon.serve_forever, daemon=True).start()
+        with lock.hold(tmp_path, f"helios run, http://127.0.0.1:{daemon.server_port}/"):
+            imported = CliRunner().invoke(cli.app, ["models", "import", str(file)])
+        daemon.shutdown()
+    assert json.loads(imported.output) == {"new": True}
 
 
 def test_the_commands_do_the_same_without_a_daemon(
