@@ -163,6 +163,22 @@ async def test_a_version_can_be_named_and_the_aliases_do_the_same(house: House) 
     assert by_path["forecast"] != other["forecast"]
 
 
+async def test_the_draws_are_kept_once_by_whatever_name_a_model_is_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, sent = house.agent.predictors.predict, []
+
+    async def listening(forecaster: str, artefact: Path, version: str, rows: Any) -> dict[str, Any]:
+        sent.append(rows)
+        return await asked(forecaster, artefact, version, rows)
+
+    monkeypatch.setattr(house.agent.predictors, "predict", listening)
+    for name in ("powerballnet", house.champion, house.challenger):
+        await house.post("/api/predict", {"name": name})
+    assert len(sent) == 3
+    assert all(rows is sent[0] for rows in sent)
+
+
 async def test_a_new_draw_is_taken_into_account_at_once(house: House) -> None:
     before = await house.post("/api/models/powerballnet/predict")
     newest = (await draws.newest(house.agent.store, "powerball", 1))[0]
