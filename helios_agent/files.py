@@ -6,7 +6,7 @@ and after every operation, so that whoever tests it can stop the process between
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -47,8 +47,13 @@ def sync(path: Path) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Write a new file. Its name is safe once its folder is synced. Raises FileExistsError."""
+    write_parts(path, (content,))
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a new file as `write` does, of which not all has to be in memory."""
     with _observed("write", path), path.open("xb") as file:
-        file.write(content)
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
 

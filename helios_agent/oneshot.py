@@ -20,6 +20,8 @@ from helios_agent.journal import intents
 from helios_agent.store import lock
 
 POLL_S = 0.5
+ANSWER_S = 5.0
+"""How long a running daemon may take to answer, or to take in the next part of what it is sent."""
 WAITED_FOR = ("ready", "running")
 """States of an intent that changes by itself."""
 
@@ -39,6 +41,8 @@ class Door:
     parameters: Mapping[str, str] | None = None
     json: Mapping[str, Any] | None = None
     content: bytes | None = None
+    answer_s: float | None = None
+    """How long the answer may take, if not ANSWER_S."""
 
 
 async def carry_out(
@@ -110,8 +114,9 @@ async def change(
 async def _through_daemon(url: str, action: str, door: Door, token: str | None) -> dict[str, Any]:
     async with _asking(url, token) as http:
         answer = await http.request(
-            door.method, door.path, params=door.parameters, json=door.json, content=door.content
-        )
+            door.method, door.path, params=door.parameters, json=door.json, content=door.content,
+            timeout=door.answer_s or ANSWER_S,
+        )  # fmt: skip
         intent = _accepted(url, answer)
         intent_id = answer.headers["location"].rpartition("/")[2]
         while intent["state"] in WAITED_FOR:
@@ -123,7 +128,7 @@ async def _through_daemon(url: str, action: str, door: Door, token: str | None) 
 @asynccontextmanager
 async def _asking(url: str, token: str | None) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=ANSWER_S, trust_env=False) as http:
         try:
             yield http
         except httpx.HTTPError as error:

@@ -12,14 +12,14 @@ from typing import Any
 from loguru import logger
 
 from helios_agent import files
-from helios_agent.actions import versions
+from helios_agent.actions import train, versions
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.errors import Refused
 from helios_agent.journal import intents, models
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
+from helios_agent.journal.models import Model
 from helios_agent.registry import folders
-from helios_agent.registry.names import Ref
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -29,7 +29,7 @@ async def run(context: Context, intent: Intent) -> Commit:
         model = models.found(tx, version.name, version.version)
         if model is None or model.role != "deleted":  # else an earlier attempt got this far
             model = versions.standing(tx, "delete", version)
-            _nobody_needs(tx, version, intent)
+            _nobody_needs(tx, model, intent)
             asker = versions.asked_by(tx, intent)
             tx.append("model.deleted", {**versions.told(model), "by": asker}, intent.seq)
         return versions.told(model)
@@ -43,14 +43,17 @@ async def run(context: Context, intent: Intent) -> Commit:
 ACTION = Action("delete", CORE, run)
 
 
-def _nobody_needs(tx: Transaction, version: Ref, own: Intent) -> None:
-    """Raise Refused while another intent that waits or runs names the version."""
+def _nobody_needs(tx: Transaction, model: Model, own: Intent) -> None:
+    """Raise Refused while another intent that waits or runs names the version, or may begin from it."""
     users = tx.rows(
         "SELECT id, action FROM intent WHERE state IN (SELECT value FROM json_each(?)) AND id <> ?"
-        " AND (instr(target, ?) OR instr(args, ?))",
-        (json.dumps(intents.OPEN_STATES), own.id, str(version), str(version)),
-    )
+        " AND (instr(target, ?) OR instr(args, ?) OR (target = ? AND args->>'start' = ?))",
+        (
+            json.dumps(intents.OPEN_STATES), own.id, model.forecaster, model.forecaster, model.game,
+            train.NEWEST,
+        ),
+    )  # fmt: skip
     if users:
         raise Refused(
-            f"{version} is needed by {users[0]['action']}, intent {users[0]['id']}; delete it later"
+            f"{model.forecaster} is needed by {users[0]['action']}, intent {users[0]['id']}; delete it later"
         )

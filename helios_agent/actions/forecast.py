@@ -21,6 +21,8 @@ from helios_agent.journal.journal import Transaction
 from helios_agent.journal.models import Model
 from helios_agent.lottery import calendar
 from helios_agent.lottery.games import game
+from helios_agent.registry import folders
+from helios_agent.registry.names import Ref
 from helios_agent.work import engine
 
 MODEL_LIMIT_S = engine.SHORT_JOB_S
@@ -152,7 +154,7 @@ async def _ask_experts(
 
 async def _ask_model(context: Context, model: Model, known: EraDraws) -> Forecast:
     """Return a trained network's forecast. Raises JobFailed when it has none."""
-    folder = context.config.paths.models / model.name / model.version
+    folder = folders.place(context.config.paths.models, Ref(model.name, model.version))
     said = await context.engine.run(
         "model-forecast",
         {"artefact": str(folder), "draws": known.rows, "version": model.version},

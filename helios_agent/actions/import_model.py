@@ -11,7 +11,7 @@ from helios_agent.actions import versions
 from helios_agent.actions.action import CORE, Action, Commit, Context
 from helios_agent.clock import Clock, from_us
 from helios_agent.config import Config
-from helios_agent.errors import JobFailed, NotFound, Refused, WorkerLost
+from helios_agent.errors import JobFailed, Refused, WorkerLost
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 from helios_agent.lottery import calendar
@@ -26,12 +26,11 @@ from helios_agent.work import engine
 def check(config: Config, clock: Clock, file: IO[bytes]) -> Bundle:
     """Return what a version's file holds, to be kept where the action finds it.
 
-    Raises ArtefactInvalid, Refused or NotFound where it is damaged, or not of today's rules of a game that is
-    watched.
+    Raises ArtefactInvalid or Refused where it is damaged, or not of today's rules of a game that is watched.
     """
     bundle = bundles.unpack(file)
     if bundle.card.game not in config.games:
-        raise NotFound(
+        raise Refused(
             f"model.json: game is {bundle.card.game!r};"
             f" expected one that is watched: {', '.join(config.games)}"
         )

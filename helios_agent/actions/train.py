@@ -107,7 +107,7 @@ async def _newest(context: Context, rules: Game, known: EraDraws) -> Mapping[str
         folder = folders.place(context.config.paths.models, Ref(model.name, model.version))
         try:
             card = await asyncio.to_thread(folders.verify, folder, model.version)
-            reason = card.unfit(rules.name, era, learning.network.model_dump(), trained)
+            reason = card.unfit(rules.name, era, learning.network.model_dump(), known.rows, trained)
         except ArtefactInvalid as damage:
             reason = str(damage)
         if reason is None:

@@ -97,15 +97,18 @@ def join(tx: Transaction, kind: str, version: Ref, facts: Mapping[str, Any], cau
     """Make a version the challenger, and journal that as `kind`; return False where it stands already.
 
     `facts` are `game`, `era` and what else is known of it. One that was deleted keeps the ordinal, and so the
-    place in the mixture, that it had.
+    place in the mixture, that it had. One that forecasts is asked for a forecast: its files may have been
+    damaged until now.
     """
     known = models.found(tx, version.name, version.version)
     if known is not None and known.role != "deleted":
+        if known.role in models.ACTIVE:
+            intents.request(tx, "forecast", known.game, {}, cause)
         return False
     ordinal = known.ordinal if known else models.ordinal(tx, facts["game"], facts["era"])
-    for key in draws.open_keys(tx):  # of models that this one retires
-        if key.startswith(f"model:{facts['game']}:"):
-            draws.close_incident(tx, key, cause)
+    retired = models.holder(tx, facts["game"], "challenger")
+    if retired is not None:
+        leave(tx, retired, cause)
     named = {"name": version.name, "version": version.version}
     prior = mixture.newcomer_prior(ordinal)
     tx.append(kind, {**named, **facts, "ordinal": ordinal, "prior": prior}, cause)

@@ -15,9 +15,8 @@ from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, G
 from helios_agent.config import Config
 from helios_agent.errors import NotFound, Refused
 from helios_agent.journal import audit
-from helios_agent.journal import models as stored
 from helios_agent.oneshot import Door
-from helios_agent.registry import bundles, names
+from helios_agent.registry import bundles
 from helios_agent.web import models, text
 
 app = typer.Typer(help="Versions of networks: look, check, change their roles, move.", no_args_is_help=True)
@@ -28,6 +27,8 @@ Named = Annotated[
     typer.Argument(metavar="[NAME|NAME@VERSION]", help="A name, whoever has the role, or one version."),
 ]
 NAME = "powerballnet"
+IMPORT_S = 300.0
+"""How long a daemon may take to check the largest file and to bring it to a slow disk."""
 
 
 @app.command("list")
@@ -65,8 +66,8 @@ def export(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Write a version as one file, a tar, after checking every byte of it."""
-    settings, ref = terminal.load(config), names.ref(version)
-    terminal.read(settings, lambda store: stored.find(store, ref.name, ref.version))
+    settings = terminal.load(config)
+    ref = terminal.read(settings, lambda store: models.kept(store, version))
     packed = bundles.pack(settings.paths.models, ref)
     with audit.output(output) as file:
         file.writelines(packed.parts)
@@ -88,7 +89,7 @@ def import_file(
     if not content:
         raise Refused(f"{file} has {size:,} bytes; expected 1 to {bundles.LARGEST_BYTES:,}")
     bundle = import_model.check(settings, SystemClock(), io.BytesIO(content))
-    door = Door("/api/models/import", content=content)
+    door = Door("/api/models/import", content=content, answer_s=IMPORT_S)
     keep = partial(bundle.keep, settings.paths.models)
     terminal.act(settings, "import", import_model.target(bundle), door, keep)
 

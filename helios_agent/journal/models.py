@@ -85,12 +85,10 @@ async def active(store: Reader, game: str, era: str) -> list[Model]:
     return [model for model in await of_era(store, game, era) if model.role in ACTIVE]
 
 
-async def serving(store: Reader) -> set[str]:
-    """Return the names under which models forecast now, of whatever game."""
-    rows = await store.rows(
-        "SELECT name || '@' || version AS forecaster FROM model WHERE role IN (?, ?)", ACTIVE
-    )
-    return {row["forecaster"] for row in rows}
+async def roles(store: Reader) -> dict[str, str]:
+    """Return the role of every model, of whatever game, by the name under which it forecasts."""
+    rows = await store.rows("SELECT name || '@' || version AS forecaster, role FROM model")
+    return {row["forecaster"]: row["role"] for row in rows}
 
 
 async def every(

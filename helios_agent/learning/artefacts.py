@@ -1,6 +1,7 @@
 """Networks as artefacts: a folder with `weights.safetensors` and the `model.json` of `registry.card`."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from torch import Tensor
 
 from helios_agent import files
 from helios_agent.errors import ArtefactInvalid, JobFailed
-from helios_agent.learning import specs
+from helios_agent.forecasting.forecast import Forecast
+from helios_agent.learning import data, specs, updating
 from helios_agent.learning.network import PowerballNet
+from helios_agent.learning.reproducible import reproducible
 from helios_agent.registry import card as cards
-from helios_agent.registry.card import CARD, WEIGHTS, ModelCard
+from helios_agent.registry.card import CARD, WEIGHTS, Matrix, ModelCard, Row
 
 
 def weights_bytes(net: PowerballNet) -> bytes:
@@ -44,11 +47,32 @@ def write(folder: Path, card: ModelCard, weights: bytes) -> str:
 def run(spec: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Load the artefact that `spec` names (see `specs.ValidationJob`); return how many `parameters` it has.
 
-    Raises JobFailed as `read`. Reports nothing.
+    Raises JobFailed as `read`, and where what it says of a draw is no forecast. Reports nothing.
     """
     job = specs.read(specs.ValidationJob, spec)
-    _, net = read(Path(job.artefact), job.version)
+    folder = Path(job.artefact)
+    card, net = read(folder, job.version)
+    with reproducible(0, threads=1):
+        try:
+            for rows in _windows(card, net.sequence):
+                said = updating.forecast(net, data.from_rows(rows), card.shrinkage)
+                Forecast(said["white"], said["bonus"], card.pick)
+        except (JobFailed, ValueError) as error:
+            raise JobFailed(f"{folder / WEIGHTS}: {error}") from None
     return {"parameters": sum(parameter.numel() for parameter in net.parameters())}
+
+
+def _windows(matrix: Matrix, length: int) -> Iterator[list[Row]]:
+    """Yield windows of made-up draws in which every ball is drawn at least once."""
+    needed = max(math.ceil(matrix.white / matrix.pick), matrix.bonus)
+    for first in range(0, needed, length):
+        yield [
+            [
+                *(1 + (t * matrix.pick + place) % matrix.white for place in range(matrix.pick)),
+                1 + t % matrix.bonus,
+            ]
+            for t in range(first, first + length)
+        ]
 
 
 def read(folder: Path, version: str | None = None) -> tuple[ModelCard, PowerballNet]:

@@ -3,8 +3,6 @@
 Indices are 0-based positions in the history. To predict draw t the network reads draws before t and no other.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 
 import torch
@@ -38,11 +36,6 @@ def from_rows(rows: list[Row]) -> Draws:
     """Return rows of balls numbered from 1, the bonus ball last, as `Draws`."""
     table = torch.tensor(rows, dtype=torch.int64) - 1
     return Draws(table[:, :-1], table[:, -1])
-
-
-def digest(rows: list[Row]) -> str:
-    """Return the SHA-256, in hex, of the rows as JSON without spaces."""
-    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
 
 def stretches(first: Tensor, length: int) -> Tensor:

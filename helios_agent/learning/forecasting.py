@@ -16,9 +16,9 @@ def run(spec: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[
     Returns `white`, log-weights that sum to zero, `bonus`, log-probabilities, both with the shrinkage
     applied; `predicted_gain_nats`, the log-score gain over uniform that the confidence head expects of them;
     `updates`, how many steps the network was asked to take since its training, and `updates_accepted`. A
-    function of artefact and draws alone. Raises JobFailed where the artefact is damaged or the draws are too
-    few or not of its matrix. Reports nothing: it takes at most `updating.LIMIT` small
-    steps.
+    function of artefact and draws alone. Raises JobFailed where the artefact is damaged, the draws are too
+    few or not of its matrix, or what it says of them is not finite. Reports nothing: it takes at most
+    `updating.LIMIT` small steps.
     """
     job = specs.read(specs.ForecastJob, spec)
     return Predictor(Path(job.artefact), job.version).predict(job.draws)
@@ -56,4 +56,7 @@ class Predictor:
         self._current.take(rows[len(self._current) :])
         self._rows = [*rows]
         counts = {"updates": self._current.updates, "updates_accepted": self._current.accepted}
-        return self._current.forecast() | counts
+        try:
+            return self._current.forecast() | counts
+        except JobFailed as error:
+            raise JobFailed(f"{self._artefact}: {error}") from None

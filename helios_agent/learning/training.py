@@ -12,6 +12,7 @@ from helios_agent.learning.fitting import Report
 from helios_agent.learning.likelihood import uniform_nats
 from helios_agent.learning.network import PowerballNet
 from helios_agent.learning.reproducible import reproducible
+from helios_agent.registry import card as cards
 from helios_agent.registry.card import CARD, WEIGHTS, ModelCard, Source
 
 
@@ -49,7 +50,7 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
         architecture=job.network.model_dump(),
         game=job.game,
         era=job.era,
-        data=Source(draws=len(draws), last_draw=job.last_draw, sha256=data.digest(job.draws)),
+        data=Source(draws=len(draws), last_draw=job.last_draw, sha256=cards.digest(job.draws)),
         code_version=__version__,
         seed=job.seed,
         shrinkage=shrinkage,
@@ -67,7 +68,7 @@ def _take_weights(net: PowerballNet, start: specs.Start, job: specs.TrainingJob)
     folder = Path(start.artefact)
     card, earlier = artefacts.read(folder, start.version)
     trained = len(job.draws) - job.training.validated(len(job.draws))
-    reason = card.unfit(job.game, job.era, job.network.model_dump(), trained)
+    reason = card.unfit(job.game, job.era, job.network.model_dump(), job.draws, trained)
     if reason is None and (card.white, card.bonus, card.pick) != (job.white, job.bonus, job.pick):
         reason = f"its draws are {card.pick} of {card.white} and 1 of {card.bonus}"
     if reason is not None:

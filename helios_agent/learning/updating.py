@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from helios_agent.errors import JobFailed
 from helios_agent.learning import data, scoring
 from helios_agent.learning.adam import Adam
 from helios_agent.learning.network import PowerballNet
@@ -66,7 +67,7 @@ class Current:
                 self._update()
 
     def forecast(self) -> dict[str, Any]:
-        """Return what the network says of the next draw, as plain floats (see `forecasting.run`)."""
+        """Return what the network says of the next draw: see `forecast`."""
         with reproducible(0, threads=1):
             return forecast(self._net, self._draws, self._shrinkage)
 
@@ -115,16 +116,22 @@ class Current:
 
 
 def forecast(net: PowerballNet, draws: data.Draws, shrinkage: float) -> dict[str, Any]:
-    """Return the forecast of the draw after `draws` as plain floats (see `forecasting.run`)."""
+    """Return the forecast of the draw after `draws` as plain floats (see `forecasting.run`).
+
+    Raises JobFailed where it is not finite.
+    """
     net.eval()
     with torch.no_grad():
         recent = draws[-net.sequence :]
         outputs = net(recent.whites.unsqueeze(0), recent.bonus.unsqueeze(0))
     white = outputs.white[0, -1].double() * shrinkage
     bonus = outputs.bonus[0, -1].double() * shrinkage
+    confidence = outputs.confidence[0, -1].double() * shrinkage
+    if not torch.cat([white, bonus, confidence.reshape(1)]).isfinite().all():
+        raise JobFailed("its forecast is not finite")
     return {
         "white": (white - white.mean()).tolist(),
         "bonus": bonus.log_softmax(-1).tolist(),
         # Near uniform a gain grows with the shrinkage, and a network shrunk to nothing promises nothing.
-        "predicted_gain_nats": float(outputs.confidence[0, -1]) * shrinkage,
+        "predicted_gain_nats": float(confidence),
     }

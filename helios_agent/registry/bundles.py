@@ -1,5 +1,7 @@
 """A version as one file: an uncompressed tar with `name@version/model.json` and the weights, nothing else.
 
+It may hold the folder `name@version` itself, as a tar of that folder does.
+
 The same version gives the same bytes. What comes from elsewhere is believed in nothing, neither its names
 nor its sizes, and is read header by header: `tarfile` itself follows whatever offsets a hostile header gives.
 """
@@ -62,13 +64,30 @@ def _parts(folder: Path, version: Ref, sizes: Mapping[str, int]) -> Iterator[byt
 
 
 @dataclass(frozen=True)
+class Held:
+    """One of the two files as it lies in the tar: from which byte on, and how many."""
+
+    file: IO[bytes]
+    first: int
+    size: int
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield its bytes, as many as there are. Nobody else may read the tar meanwhile."""
+        self.file.seek(self.first)
+        left = self.size
+        while part := self.file.read(min(left, PART_BYTES)):
+            left -= len(part)
+            yield part
+
+
+@dataclass(frozen=True)
 class Bundle:
-    """What a sound file holds."""
+    """What a sound file holds, as long as it is open."""
 
     version: Ref
     card: ModelCard
-    held: Mapping[str, bytes]
-    """The content of both files, by name."""
+    held: Mapping[str, Held]
+    """Both files, by name."""
 
     def keep(self, models: Path) -> None:
         """Put it, durably, where it waits for a worker, even while others do the same."""
@@ -77,8 +96,8 @@ class Bundle:
         with taking_in(models):
             try:
                 own.mkdir(parents=True)
-                for name, content in self.held.items():
-                    files.write(own / name, content)
+                for name, held in self.held.items():
+                    files.write_parts(own / name, held.parts())
                 files.sync(own)
                 try:
                     files.rename(own, folder)
@@ -107,52 +126,61 @@ def spool(models: Path) -> IO[bytes]:
 
 
 def unpack(file: IO[bytes]) -> Bundle:
-    """Read a version's file and check every byte of it.
+    """Read a version's file, in which it seeks, and check every byte of it.
 
     Raises ArtefactInvalid where the file is no such tar, is too large, holds anything but the two files, or
     these are not what their digests say.
     """
     version, held = _read(file)
-    card = cards.verify(str(version), held[CARD], [held[WEIGHTS]], version.version)
+    content = b"".join(held[CARD].parts())
+    card = cards.verify(str(version), content, held[WEIGHTS].parts(), version.version)
     if version.name != card.name.lower():
         raise ArtefactInvalid(f"{version}: the name is {version.name!r}; expected {card.name.lower()!r}")
     return Bundle(version, card, held)
 
 
-def _read(file: IO[bytes]) -> tuple[Ref, dict[str, bytes]]:
-    """Return the content of the two files, and the version by which their folder is called."""
-    held: dict[str, bytes] = {}
-    versions: list[Ref] = []
+def _read(file: IO[bytes]) -> tuple[Ref, dict[str, Held]]:
+    """Return where the two files are, and the version by which their folder is called."""
+    held: dict[str, Held] = {}
+    seen: set[str] = set()
+    versions: set[Ref] = set()
     while (block := file.read(BLOCK_BYTES)).strip(b"\0"):
         try:
             member = tarfile.TarInfo.frombuf(block, "ascii", "strict")
         except (tarfile.TarError, ValueError) as error:
             raise ArtefactInvalid(f"The file is no whole uncompressed tar: {error}.") from None
         folder, _, name = member.name.partition("/")
-        if name not in LIMITS or name in held or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        is_folder = member.type == tarfile.DIRTYPE and member.name == folder and member.size == 0
+        is_file = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and name in LIMITS
+        if not (is_folder or is_file) or name in seen:
             raise ArtefactInvalid(
                 f"The file holds {member.name!r}; expected name@version/{CARD} and name@version/{WEIGHTS},"
-                " each once, and nothing else"
+                " each once, and nothing else but their folder"
             )
-        if not 0 < member.size <= LIMITS[name]:
-            raise ArtefactInvalid(
-                f"{member.name} has {member.size:,} bytes; expected at least 1 and at most {LIMITS[name]:,}"
-            )
+        seen.add(name)
         try:
-            versions.append(ref(folder))
+            versions.add(ref(folder))
         except Refused as error:
             raise ArtefactInvalid(f"The file holds {member.name!r}: {error}") from None
-        held[name] = file.read(member.size)
-        if len(held[name]) < member.size:
-            raise ArtefactInvalid(
-                f"{member.name} has {len(held[name]):,} of its {member.size:,} bytes: the file is cut off"
-            )
-        file.read(-member.size % BLOCK_BYTES)
-    if held.keys() != LIMITS.keys() or len(set(versions)) != 1:
+        if is_file:
+            held[name] = _held(file, member.name, member.size, LIMITS[name])
+    if held.keys() != LIMITS.keys() or len(versions) != 1:
         raise ArtefactInvalid(
-            f"The file holds {', '.join(sorted(held)) or 'nothing'} of {len(set(versions))} version(s);"
+            f"The file holds {', '.join(sorted(held)) or 'nothing'} of {len(versions)} version(s);"
             f" expected {CARD} and {WEIGHTS} of one"
         )
     if any(part.strip(b"\0") for part in iter(lambda: file.read(PART_BYTES), b"")):
         raise ArtefactInvalid("The file goes on after its end; expected zeros alone")
-    return versions[0], held
+    return versions.pop(), held
+
+
+def _held(file: IO[bytes], path: str, size: int, most: int) -> Held:
+    """Read over a file that begins here. Raises ArtefactInvalid where it has no fitting size, or not all."""
+    if not 0 < size <= most:
+        raise ArtefactInvalid(f"{path} has {size:,} bytes; expected at least 1 and at most {most:,}")
+    held = Held(file, file.tell(), size)
+    there = sum(map(len, held.parts()))
+    if there < size:
+        raise ArtefactInvalid(f"{path} has {there:,} of its {size:,} bytes: the file is cut off")
+    file.read(-size % BLOCK_BYTES)
+    return held

@@ -6,7 +6,7 @@ bytes, and the version is the digest of both files.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, NoReturn, Self
 
@@ -122,14 +122,21 @@ class ModelCard(Matrix):
         validation = self.training.get("validation")
         return self.data.draws - (round(self.data.draws * validation) if isinstance(validation, float) else 0)
 
-    def unfit(self, game: str, era: str, architecture: Mapping[str, Any], trained: int) -> str | None:
-        """Return why a training on so many draws of an era cannot begin from its weights, None if it can."""
+    def unfit(
+        self, game: str, era: str, architecture: Mapping[str, Any], draws: Sequence[Row], trained: int
+    ) -> str | None:
+        """Return why a training on the draws of an era cannot begin from its weights, None if it can.
+
+        The first `trained` of `draws` are learned from, and the others kept for validation.
+        """
         if (self.game, self.era) != (game, era):
             return f"it is of {self.game}, era {self.era}; expected {game}, era {era}"
         if self.architecture != architecture:
             return f"its architecture is {self.architecture}; expected {dict(architecture)}"
         if self.trained > trained:
             return f"it has learned from {self.trained} draws, and only {trained} are not kept for validation"
+        if digest(draws[: self.data.draws]) != self.data.sha256:
+            return f"the {self.data.draws} draws that it was trained on are not the first of those known"
         return None
 
     def content(self) -> bytes:
@@ -138,6 +145,11 @@ class ModelCard(Matrix):
         return (
             json.dumps(self.model_dump(exclude=left_out), sort_keys=True, separators=(",", ":")) + "\n"
         ).encode()
+
+
+def digest(rows: Sequence[Row]) -> str:
+    """Return the SHA-256, in hex, of the rows as JSON without spaces."""
+    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
 
 def version_of(card: bytes, weights: Iterable[bytes]) -> str:

@@ -89,6 +89,15 @@ async def meant(store: Reader, config: Config, action: str, text: str, game: str
     return model
 
 
+async def kept(store: Reader, text: str) -> Ref:
+    """Return the version that `name@version` means. Raises NotFound where there is none or it was deleted."""
+    version = names.ref(text)
+    model = await models.find(store, version.name, version.version)
+    if model.role == "deleted":
+        raise NotFound(f"{version} was deleted: its files are gone.")
+    return version
+
+
 def confirmed(model: Model, confirmation: str | None) -> None:
     """Raise Refused unless whoever wants to delete a version repeats its name in full."""
     if confirmation != model.forecaster:

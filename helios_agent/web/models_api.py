@@ -1,7 +1,7 @@
 """The HTTP API of the models: list, look, take out and in, and ask for what changes their roles."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -73,8 +73,7 @@ async def model_journal(
 @router.get("/api/models/{name}/export")
 async def export_model(agent: Served, name: str) -> StreamingResponse:
     """Send a version as one file."""
-    ref = names.ref(name)
-    await stored.find(agent.store, ref.name, ref.version)
+    ref = await models.kept(agent.store, name)
     packed = await asyncio.to_thread(bundles.pack, agent.config.paths.models, ref)
     headers = {
         "content-disposition": f'attachment; filename="{bundles.file_name(ref)}"',
@@ -89,17 +88,26 @@ async def import_file(agent: Served, request: Request, response: Response) -> di
     if agent.phase != "ready":  # a start removes what came in and nobody asked for
         raise Refused(f"The agent is {agent.phase}: it takes no model in now.")
     home = agent.config.paths.models
-    with bundles.taking_in(home), bundles.spool(home) as file:
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > bundles.LARGEST_BYTES:
-                raise ArtefactInvalid(f"The file has more than {bundles.LARGEST_BYTES:,} bytes.")
-            file.write(part)
-        file.seek(0)
-        bundle = await asyncio.to_thread(import_model.check, agent.config, agent.journal.clock, file)
-    await asyncio.to_thread(bundle.keep, home)
+    with bundles.taking_in(home):
+        file = await asyncio.to_thread(bundles.spool, home)
+        try:
+            await _receive(request, file)
+            bundle = await asyncio.to_thread(import_model.check, agent.config, agent.journal.clock, file)
+            await asyncio.to_thread(bundle.keep, home)
+        finally:
+            await asyncio.to_thread(file.close)
     return await _ask(agent, "import", import_model.target(bundle), response)
+
+
+async def _receive(request: Request, file: IO[bytes]) -> None:
+    """Write the body of a request to a file, and go back to its beginning."""
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > bundles.LARGEST_BYTES:
+            raise ArtefactInvalid(f"The file has more than {bundles.LARGEST_BYTES:,} bytes.")
+        await asyncio.to_thread(file.write, part)
+    await asyncio.to_thread(file.seek, 0)
 
 
 @router.post("/api/models/{name}/promote", status_code=202)

@@ -1,5 +1,6 @@
 """What a loaded network says of the next draw, and what that is worth. It is registered nowhere."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from helios_agent.actions import history
 from helios_agent.agent import Agent
 from helios_agent.clock import from_us
-from helios_agent.errors import JobFailed, NotFound
+from helios_agent.errors import ArtefactInvalid, JobFailed, NotFound, Refused
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.forecasting.picks import likeliest
 from helios_agent.journal import events, forecasts, models
@@ -18,7 +19,6 @@ from helios_agent.lottery import calendar, prizes
 from helios_agent.lottery.games import Era, Game
 from helios_agent.registry import folders, names
 from helios_agent.registry.names import Ref
-from helios_agent.store import Reader
 from helios_agent.work.predictor import Standing
 
 SERVING = ("champion", "challenger")
@@ -32,11 +32,11 @@ CONFIDENCE = (
 
 @dataclass(frozen=True)
 class _Known:
-    """A model and the draws of its era, as they were when the journal had so many events."""
+    """A game's era, its models and its draws, as they were when the journal had so many events."""
 
     seq: int
     era: Era
-    model: Model
+    models: Sequence[Model]
     rows: Sequence[list[int]]
     last_day: str | None
 
@@ -46,28 +46,41 @@ class Predictions:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[str, _Known] = {}
+        """By game."""
 
     async def load(self, rules: Game, name: str) -> dict[str, Any]:
         """Keep the model that `name` means ready, and return how it is doing."""
-        model = (await self._read(rules, name)).model
+        model = _meant(rules, await self._read(rules), name)
         return _shown(
             await self._agent.predictors.load(model.forecaster, self._artefact(model), model.version)
         )
 
     async def unload(self, rules: Game, name: str) -> dict[str, Any]:
-        """Let the model that `name` means go."""
-        model = (await self._read(rules, name)).model
-        await self._agent.predictors.unload(model.forecaster)
-        return _shown(Standing(model.forecaster, "unloaded", None, 0, None))
+        """Let the model that `name` means go. A version only needs to be loaded, whatever became of it."""
+        is_version = isinstance(names.name_or_ref(name), Ref)
+        forecaster = name if is_version else _meant(rules, await self._read(rules), name).forecaster
+        await self._agent.predictors.unload(forecaster)
+        return _shown(Standing(forecaster, "unloaded", None, 0, None))
 
     async def predict(self, rules: Game, name: str, count: int) -> dict[str, Any]:
-        """Return the forecast that the model that `name` means makes of the next draw, and `count` picks."""
-        known = await self._read(rules, name)
-        model = known.model
-        said = await self._agent.predictors.predict(
-            model.forecaster, self._artefact(model), model.version, known.rows
-        )
+        """Return the forecast that the model that `name` means makes of the next draw, and `count` picks.
+
+        Raises Refused where it reads more draws than there are, JobFailed where it has no forecast to give.
+        """
+        known = await self._read(rules)
+        model = _meant(rules, known, name)
+        artefact = self._artefact(model)
+        try:
+            said = await self._agent.predictors.predict(model.forecaster, artefact, model.version, known.rows)
+        except JobFailed:
+            reads = await asyncio.to_thread(_reads, artefact, model)
+            if len(known.rows) < reads:
+                raise Refused(
+                    f"{model.forecaster} reads the last {reads} draws; of {rules.title} under today's rules"
+                    f" there are {len(known.rows)}"
+                ) from None
+            raise
         made = _forecast(model, said, known.era)
         record = {
             "game": rules.name,
@@ -97,28 +110,29 @@ class Predictions:
     def _artefact(self, model: Model) -> Path:
         return folders.place(self._agent.config.paths.models, Ref(model.name, model.version))
 
-    async def _read(self, rules: Game, name: str) -> _Known:
-        store, key = self._agent.store, (rules.name, name)
+    async def _read(self, rules: Game) -> _Known:
+        store = self._agent.store
         head = await events.head(store)
-        known = self._known.get(key)
+        known = self._known.get(rules.name)
         era = calendar.era_now(rules, from_us(self._agent.journal.clock.now_us()))
         if known is not None and (known.seq, known.era) == (head.seq, era):
             return known
-        model = await _meant(store, rules, era, name)
+        stored = await models.of_era(store, rules.name, era.name)
         drawn = await history.of_era(store, rules, era)
         rows = drawn.rows if known is None or known.rows != drawn.rows else known.rows
         days = drawn.days
-        self._known[key] = _Known(head.seq, era, model, rows, days[-1] if days else None)
-        return self._known[key]
+        known = _Known(head.seq, era, stored, rows, days[-1] if days else None)
+        self._known[rules.name] = known
+        return known
 
 
-async def _meant(store: Reader, rules: Game, era: Era, name: str) -> Model:
+def _meant(rules: Game, known: _Known, name: str) -> Model:
     """Return the model of an era that `name` or `name@version` means; a name alone, who serves.
 
     Raises Refused where it cannot be a name, NotFound where there is no such model.
     """
     wanted = names.name_or_ref(name)
-    found = [m for m in await models.of_era(store, rules.name, era.name) if m.role != "deleted"]
+    found = [m for m in known.models if m.role != "deleted"]
     if isinstance(wanted, Ref):
         chosen = [m for m in found if m.forecaster == str(wanted)]
     else:
@@ -126,6 +140,15 @@ async def _meant(store: Reader, rules: Game, era: Era, name: str) -> Model:
     if not chosen:
         raise NotFound(f"model is {name!r}; {rules.title} has none of that name under today's rules")
     return chosen[0]
+
+
+def _reads(artefact: Path, model: Model) -> int:
+    """Return how many draws a network reads, 0 where its files do not tell."""
+    try:
+        sequence = folders.verify(artefact, model.version).architecture.get("sequence")
+    except ArtefactInvalid:
+        return 0
+    return sequence if isinstance(sequence, int) else 0
 
 
 def _forecast(model: Model, said: dict[str, Any], era: Era) -> Forecast:

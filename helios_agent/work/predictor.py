@@ -181,16 +181,20 @@ class Predictors:
         await self._forget(forecaster, self._loaded[forecaster])
 
     async def unload_retired(self, journal: Journal) -> None:
-        """Let networks go as they cease to forecast. One that is loaded after that stays: it is wanted so."""
+        """Let networks go as they cease to forecast, and those that are deleted.
+
+        One that is loaded after it has ceased to forecast stays: it is wanted so.
+        """
         with journal.listening() as news:
-            serving = await models.serving(journal.store)
+            roles = await models.roles(journal.store)
             while True:
                 await news.wait()
                 news.clear()
-                before, serving = serving, await models.serving(journal.store)
-                for forecaster in before - serving:
-                    if forecaster in self._loaded:
-                        await self._forget(forecaster, self._loaded[forecaster])
+                before, roles = roles, await models.roles(journal.store)
+                for forecaster, predictor in list(self._loaded.items()):
+                    was, role = before.get(forecaster), roles.get(forecaster)
+                    if role == "deleted" or (was in models.ACTIVE and role not in models.ACTIVE):
+                        await self._forget(forecaster, predictor)
 
     def standings(self) -> list[Standing]:
         """Return how those that are loaded are doing, the last used first."""

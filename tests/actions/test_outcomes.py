@@ -20,6 +20,7 @@ from helios_agent.journal.journal import Transaction
 from helios_agent.lottery.games import game
 from helios_agent.metacognition.signals import SIGNALS
 from tests.journal import story
+from tests.registry import conftest
 
 GAME, ERA = story.GAME, story.ERA
 RULES = game(GAME)
@@ -203,43 +204,44 @@ async def test_what_was_measured_of_one_champion_is_not_held_against_another(age
 
 
 async def test_a_decision_promotes_only_who_was_tried_against_the_champion_there_is(agent: Agent) -> None:
-    for version in (BBB, AAA):
-        await agent.journal.append("model.trained", story.model(version, 1))
-        if version == BBB:
-            await agent.journal.append("model.promoted", NAMED | {"version": version})
+    old, new = (conftest.put(agent.config.paths.models, seed=seed) for seed in (1, 2))
+    await agent.journal.append("model.trained", story.model(old.version, 1))
+    await agent.journal.append("model.promoted", NAMED | {"version": old.version})
+    await agent.journal.append("model.trained", story.model(new.version, 1))
     comparison = {"draws": 40, "peak_nats": 9.0}
-    trial = {"challenger": NEW, "champion": "uniform", "ordinal": 1, "comparison": comparison}
-    entry = story.score("2026-09-16", {NEW: 0.0})
+    trial = {"challenger": str(new), "champion": "uniform", "ordinal": 1, "comparison": comparison}
+    entry = story.score("2026-09-16", {str(new): 0.0})
     entry["ledger"]["trial"] = trial
     await agent.journal.append("history.scored", entry)
 
     cause = await happen(agent, "test.decided")
-    asked = await agent.journal.record(lambda tx: intents.request(tx, "promote", f"{GAME}/{NEW}", {}, cause))
+    asked = await agent.journal.record(lambda tx: intents.request(tx, "promote", f"{GAME}/{new}", {}, cause))
     intent = await agent.journal.record(lambda tx: intents.claim(tx, ("promote",)))
     assert intent is not None
     await runner.carry_out(agent.context(), intent)
     refused = await intents.find(agent.store, asked)
     assert (refused.state, refused.error) == (
-        "failed", f"{NEW} was not tried against {OLD}, which it would take the place of."
+        "failed", f"{new} was not tried against {old}, which it would take the place of."
     )  # fmt: skip
     [champion] = await agent.journal.record(lambda tx: [models.holder(tx, GAME, "champion")])
     assert champion is not None
-    assert champion.forecaster == OLD
+    assert champion.forecaster == str(old)
 
 
 async def test_who_is_champion_by_now_is_not_retired_as_challenger(agent: Agent) -> None:
-    await agent.journal.append("model.trained", story.model(AAA, 1))
+    new = conftest.put(agent.config.paths.models)
+    await agent.journal.append("model.trained", story.model(new.version, 1))
     cause = await happen(agent, "test.decided")
     until_us = agent.journal.clock.now_us() + 10**12
     proposed = await agent.journal.record(
         lambda tx: intents.propose(
-            tx, "retire", f"{GAME}/{NEW}", {}, cause, expires_us=until_us, reason="it loses to chance"
+            tx, "retire", f"{GAME}/{new}", {}, cause, expires_us=until_us, reason="it loses to chance"
         )
     )
-    await agent.request("promote", f"{GAME}/{NEW}", {}, by="cli")
+    await agent.request("promote", f"{GAME}/{new}", {}, by="cli")
     intent = await agent.journal.record(lambda tx: intents.claim(tx, ("promote",)))
     assert intent is not None
     await runner.carry_out(agent.context(), intent)
     gone = await intents.find(agent.store, proposed)
-    assert (gone.state, gone.error) == ("expired", f"{NEW} is champion by now")
-    assert (await models.find(agent.store, "powerballnet", AAA)).role == "champion"
+    assert (gone.state, gone.error) == ("expired", f"{new} is champion by now")
+    assert (await models.find(agent.store, "powerballnet", new.version)).role == "champion"

@@ -1,5 +1,7 @@
 """A training that is to begin from the newest version does, where it can, and says from which."""
 
+from pathlib import Path
+
 import pytest
 
 from helios_agent.actions import train
@@ -7,6 +9,7 @@ from helios_agent.agent import Agent
 from helios_agent.config import Config
 from helios_agent.errors import Refused
 from helios_agent.journal import models
+from helios_agent.learning import training
 from helios_agent.registry import folders
 from helios_agent.registry.card import ModelCard
 from helios_agent.registry.names import Ref
@@ -65,6 +68,19 @@ async def test_what_is_damaged_or_has_seen_too_much_is_passed_over(informed: Age
     careful = settings(folder, training={"epochs": 2, "validation": 0.4})
     informed.config = Config.model_validate(careful)
     assert card(informed, await trained(informed, start="newest")).begun_from is None
+
+
+async def test_what_was_trained_on_other_draws_elsewhere_is_passed_over(informed: Agent) -> None:
+    intent = await done(informed, "train")
+    spec = (await train.prepare(informed.context(), intent)).spec
+    later = {"draws": spec["draws"][300:], "days": None, "checkpoint": None}
+    version = str(training.run({**spec, **later}, lambda progress: None)["version"])
+    folders.publish(Path(spec["out"]), folders.place(informed.config.paths.models, Ref(train.NAME, version)))
+    ours = (await told(informed, "model.trained"))[0]
+    await informed.journal.append("model.imported", ours | {"version": version, "ordinal": 2})
+
+    assert card(informed, version).trained < card(informed, ours["version"]).trained
+    assert card(informed, await trained(informed, start="newest")).begun_from == ours["version"]
 
 
 async def test_another_beginning_is_refused_by_name(informed: Agent) -> None:

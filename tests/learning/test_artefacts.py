@@ -146,6 +146,39 @@ def test_a_card_edited_after_the_fact_is_another_version(folder: Path, spec: dic
         forecast(folder, spec["draws"], version=version)
 
 
+@pytest.mark.parametrize(
+    ("tensor", "ball", "value", "told"),
+    [
+        ("white_embedding.weight", 11, 1e38, "its forecast is not finite"),
+        ("bonus_embedding.weight", 4, 1e38, "its forecast is not finite"),
+        ("white_head.bias", 0, 1e30, r"white of ball 1 is .*; expected a finite log-weight within ±1000"),
+    ],
+)
+def test_finite_weights_without_a_forecast_are_not_valid(
+    tmp_path: Path, folder: Path, tensor: str, ball: int, value: float, told: str
+) -> None:
+    card, net = artefacts.read(folder)
+    net.get_parameter(tensor).data[ball] = value
+    weights = artefacts.weights_bytes(net)
+    card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    copy = tmp_path / "copy"
+    asked = {"artefact": str(copy), "version": artefacts.write(copy, card, weights)}
+    with pytest.raises(JobFailed, match=rf"copy/weights\.safetensors: {told}"):
+        artefacts.run(asked, print)
+
+
+def test_a_forecast_that_is_not_finite_is_refused_and_names_the_artefact(
+    folder: Path, spec: dict[str, Any]
+) -> None:
+    _, net = artefacts.read(folder)
+    net.white_embedding.weight.data.fill_(1e38)
+    weights = artefacts.weights_bytes(net)
+    (folder / "weights.safetensors").write_bytes(weights)
+    rewrite(folder / "model.json", weights_sha256=hashlib.sha256(weights).hexdigest())
+    with pytest.raises(JobFailed, match=rf"{folder}: its forecast is not finite"):
+        forecast(folder, spec["draws"])
+
+
 @pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
 def test_a_missing_file_is_named(folder: Path, spec: dict[str, Any], name: str) -> None:
     (folder / name).unlink()

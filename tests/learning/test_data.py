@@ -34,9 +34,3 @@ def test_coming_frequencies_look_from_the_draw_itself_to_the_end_of_the_horizon(
         for ball in range(1, 6):
             expected = sum(ball == row[-1] for row in coming) / len(coming)
             assert float(shares[at, 11 + ball]) == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_digest_of_draws_is_that_of_their_json() -> None:
-    assert data.digest([[1, 2, 3], [4, 5, 6]]) == (
-        "e5c7b587cdf34993415b91d649419df27161706c3c08bff2f2a6db0ad19f534c"
-    )

@@ -154,3 +154,6 @@ def test_what_is_unfit_to_begin_from_is_refused(warm: Job, job: Job, rows: list[
         trained(warm(draws=rows[:100]))
     with pytest.raises(JobFailed, match="it has learned from 96 draws, and only 80 are not kept"):
         trained(warm(training=FIRST | {"validation": 0.5}))
+    # As many draws, but others: the first forty would be new to it, and what is kept for validation is not.
+    with pytest.raises(JobFailed, match="the 120 draws that it was trained on are not the first of"):
+        trained(warm(draws=rows[40:]))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,18 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
+def put(models: Path, weights: bytes = WEIGHTS, **changes: Any) -> Ref:
+    """Put a version in its folder; keyword arguments replace fields of its card."""
+    content = card(weights, **changes)
+    version = Ref("powerballnet", cards.version_of(content, [weights]))
+    folder = folders.place(models, version)
+    folder.mkdir(parents=True)
+    (folder / cards.CARD).write_bytes(content)
+    (folder / cards.WEIGHTS).write_bytes(weights)
+    return version
+
+
 @pytest.fixture
 def make(models: Path) -> Make:
-    """Put a version in its folder; keyword arguments replace fields of its card."""
-
-    def made(weights: bytes = WEIGHTS, **changes: Any) -> Ref:
-        content = card(weights, **changes)
-        version = Ref("powerballnet", cards.version_of(content, [weights]))
-        folder = folders.place(models, version)
-        folder.mkdir(parents=True)
-        (folder / cards.CARD).write_bytes(content)
-        (folder / cards.WEIGHTS).write_bytes(weights)
-        return version
-
-    return made
+    """`put`, among these models."""
+    return partial(put, models)

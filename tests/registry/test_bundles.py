@@ -6,6 +6,8 @@ import io
 import itertools
 import subprocess
 import tarfile
+import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +30,10 @@ def file(models: Path, make: Make) -> bytes:
 
 def unpack(content: bytes) -> bundles.Bundle:
     return bundles.unpack(io.BytesIO(content))
+
+
+def contents(bundle: bundles.Bundle) -> dict[str, bytes]:
+    return {name: b"".join(held.parts()) for name, held in bundle.held.items()}
 
 
 def tar(*members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
@@ -96,13 +102,35 @@ def test_a_damaged_one_that_waits_is_replaced_and_a_room_that_cannot_be_entered_
         bundle.keep(room / CARD)
 
 
-def test_it_is_a_tar_that_others_read_and_write(tmp_path: Path, file: bytes) -> None:
+@pytest.mark.parametrize(
+    "made",
+    [
+        "tar -cf again.tar {folder}/weights.safetensors {folder}/model.json",
+        "tar -cf again.tar {folder}",
+        "tar --format=ustar -cf again.tar {folder}",
+        "tar --format=ustar -cf again.tar {folder}/model.json {folder}/weights.safetensors",
+    ],
+)
+def test_it_is_a_tar_that_others_read_and_write(tmp_path: Path, file: bytes, made: str) -> None:
     (tmp_path / "model.tar").write_bytes(file)
     subprocess.run(["tar", "-xf", "model.tar"], cwd=tmp_path, check=True)
     folder = next(path.name for path in tmp_path.iterdir() if "@" in path.name)
-    names = (f"{folder}/{WEIGHTS}", f"{folder}/{CARD}")
-    subprocess.run(["tar", "-cf", "again.tar", *names], cwd=tmp_path, check=True)
-    assert str(unpack((tmp_path / "again.tar").read_bytes()).version) == folder
+    subprocess.run(made.format(folder=folder).split(), cwd=tmp_path, check=True)
+    bundle = unpack((tmp_path / "again.tar").read_bytes())
+    assert (str(bundle.version), contents(bundle)) == (folder, contents(unpack(file)))
+
+
+def test_a_version_is_taken_in_without_being_in_memory_as_a_whole(tmp_path: Path) -> None:
+    version = conftest.put(tmp_path / "there", bytes(16 * 1024 * 1024))
+    with tempfile.TemporaryFile() as file:
+        file.writelines(bundles.pack(tmp_path / "there", version).parts)
+        file.seek(0)
+        tracemalloc.start()
+        bundles.unpack(file).keep(tmp_path / "here")
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert folders.verify(folders.waiting_room(tmp_path / "here", version), version.version).seed == 1
+    assert most < 4 * 1024 * 1024
 
 
 def test_a_damaged_version_is_not_packed(models: Path, make: Make) -> None:
@@ -137,6 +165,11 @@ V = "17e1c993042e"
         (tar((f"powerballnet@{V}/{CARD}", b""), kind=tarfile.SYMTYPE, link="/etc/passwd"), "nothing else"),
         (tar((f"powerballnet@{V}/{CARD}", b""), kind=tarfile.LNKTYPE, link="../x"), "nothing else"),
         (tar((f"powerballnet@{V}/{CARD}", b"x" * 512), kind=tarfile.GNUTYPE_SPARSE), "nothing else"),
+        (tar((f"powerballnet@{V}", b""), kind=tarfile.DIRTYPE), "holds nothing of 1 version"),
+        (tar(*2 * [(f"powerballnet@{V}", b"")], kind=tarfile.DIRTYPE), "each once"),
+        (tar((f"powerballnet@{V}", b"x" * 512), kind=tarfile.DIRTYPE), "nothing else"),
+        (tar((f"powerballnet@{V}/{CARD}", b""), kind=tarfile.DIRTYPE), "nothing else"),
+        (tar(("powerballnet", b""), kind=tarfile.DIRTYPE), "model is 'powerballnet'; expected name@version"),
         (two(version=V), rf"version is [0-9a-f]{{12}}; expected {V}"),
         (two(name="other"), "the name is 'other'; expected 'powerballnet'"),
         (two(card=conftest.card(weights_sha256="0" * 64)), "SHA-256 is"),
@@ -197,4 +230,4 @@ def test_one_flipped_bit_anywhere_in_what_counts_is_refused_or_changes_nothing(f
         spoilt = bytearray(file)
         spoilt[at] ^= 0x10
         with contextlib.suppress(ArtefactInvalid):
-            assert unpack(bytes(spoilt)).held == sound.held
+            assert contents(unpack(bytes(spoilt))) == contents(sound)

@@ -36,6 +36,12 @@ def test_anything_else_is_refused_naming_it(text: str) -> None:
         assert f"model is {text!r}; expected " in str(refused.value)
 
 
+def test_the_digest_of_draws_is_that_of_their_json() -> None:
+    assert cards.digest([[1, 2, 3], [4, 5, 6]]) == (
+        "e5c7b587cdf34993415b91d649419df27161706c3c08bff2f2a6db0ad19f534c"
+    )
+
+
 def test_a_whole_version_tells_what_it_is(models: Path, make: Make) -> None:
     version = make()
     found = folders.verify(folders.place(models, version), version.version)

@@ -6,11 +6,14 @@ Networks are tiny but real, and so are the jobs; they run in this process.
 import asyncio
 import importlib
 import io
+import json
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +22,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from helios_agent import cli, files
-from helios_agent.actions import runner
+from helios_agent import cli, files, oneshot
+from helios_agent.actions import promote, runner
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
-from helios_agent.errors import HeliosError
+from helios_agent.errors import HeliosError, Refused
+from helios_agent.feeds import packaged
 from helios_agent.journal import draws, events, intents, models, rebuild
 from helios_agent.journal.intents import Intent
+from helios_agent.lottery.games import POWERBALL
 from helios_agent.registry import bundles, folders
 from helios_agent.registry.card import CARD, WEIGHTS, version_of
 from helios_agent.registry.names import Ref
+from helios_agent.store import lock
 from helios_agent.web import server
 from helios_agent.work.engine import Progress, Spent, unmetered
 from helios_agent.work.jobs import JOBS
@@ -118,6 +124,18 @@ class Living:
         known = await models.of_era(self.agent.store, "powerball", "2015-10-07")
         return {model.version: model.role for model in known}
 
+    async def know_draws(self) -> None:
+        """Let the agent know a hundred draws of today's rules."""
+        known = packaged.read(POWERBALL).draws[-100:]
+        payloads = [draws.to_payload(draw, "test") for draw in known]
+        record = self.agent.journal.record
+        await record(lambda tx: [tx.append("draw.ingested", payload) for payload in payloads])
+
+    async def unusable(self) -> list[str]:
+        """Return the keys of what is wrong with models."""
+        found = await draws.open_incidents(self.agent.store)
+        return [incident.key for incident in found if incident.kind == "model-unusable"]
+
     async def kinds(self, *patterns: str) -> list[Mapping[str, Any]]:
         found = await events.tail(self.agent.store, limit=10_000, kinds=patterns)
         return [event.payload for event in reversed(found)]
@@ -130,7 +148,10 @@ Open = Callable[[], Any]
 def config(tmp_path: Path) -> Config:
     (tmp_path / "state").mkdir()
     paths = {"state": tmp_path / "state", "models": tmp_path / "models"}
-    return Config.model_validate({"paths": paths, "games": {"powerball": {"feeds": []}}})
+    learning = {"network": TINY, "training": {"epochs": 1}}
+    return Config.model_validate(
+        {"paths": paths, "games": {"powerball": {"feeds": []}}, "learning": learning}
+    )
 
 
 @pytest.fixture
@@ -182,6 +203,64 @@ async def test_importing_what_is_there_already_changes_nothing_but_mends_what_is
     assert len(await life.kinds("model.*")) == 1
     assert folders.verify(folder, version).seed == 1
     assert folders.waiting(life.agent.config.paths.models) == []
+
+
+async def damaged(life: Living, version: str) -> None:
+    """Let the weights of a version be damaged and its forecast fail."""
+    (folders.place(life.agent.config.paths.models, Ref("powerballnet", version)) / WEIGHTS).write_bytes(b"")
+    assert (await life.carry_out("forecast")).state == "done"
+    assert await life.unusable() == [f"model:powerball:powerballnet@{version}"]
+
+
+async def test_one_whose_files_are_mended_by_an_import_forecasts_again_at_once(
+    life: Living, trained: list[bytes]
+) -> None:
+    await life.know_draws()
+    champion = await life.bring(trained[0])
+    await life.do("POST", "/api/models/powerballnet/promote")
+    await damaged(life, champion)
+    await life.bring(trained[0])
+    assert (await life.carry_out("forecast")).state == "done"
+    assert await life.unusable() == []
+    registered = (await life.kinds("forecast.registered"))[-1]["forecast"]
+    assert registered["basis"]["models"] == [f"powerballnet@{champion}"]
+
+
+async def test_one_whose_files_are_mended_by_the_same_training_forecasts_again_at_once(life: Living) -> None:
+    await life.know_draws()
+    await life.agent.request("train", "powerball", {}, by="test")
+    first = (await life.carry_out("train")).result
+    assert first is not None
+    await damaged(life, first["version"])
+    await life.agent.request("train", "powerball", {}, by="test")
+    again = (await life.carry_out("train")).result
+    assert again == {**first, "new": False}
+    assert (await life.carry_out("forecast")).state == "done"
+    assert await life.unusable() == []
+
+
+async def test_one_that_is_retired_is_asked_for_no_forecast(life: Living, trained: list[bytes]) -> None:
+    for file in (trained[0], trained[1]):
+        await life.bring(file)
+    await life.carry_out("forecast")
+    await life.bring(trained[0])
+    assert "forecast" not in {intent.action for intent in await intents.open_ones(life.agent.store)}
+
+
+async def test_a_newcomer_leaves_what_is_wrong_with_the_champion_as_it_is(
+    life: Living, trained: list[bytes]
+) -> None:
+    await life.know_draws()
+    champion = await life.bring(trained[0])
+    await life.do("POST", "/api/models/powerballnet/promote")
+    await damaged(life, champion)
+    challenger = await life.bring(trained[1])
+    (folders.place(life.agent.config.paths.models, Ref("powerballnet", challenger)) / CARD).write_bytes(b"")
+    await life.carry_out("forecast")
+    keys = [f"model:powerball:powerballnet@{version}" for version in (champion, challenger)]
+    assert await life.unusable() == keys
+    await life.bring(trained[2])
+    assert await life.unusable() == keys[:1]
 
 
 async def test_a_person_may_promote_before_the_trial_has_shown_anything_and_roll_back_twice(
@@ -253,6 +332,47 @@ async def test_there_is_no_way_back_to_what_is_deleted_or_damaged(life: Living, 
     assert (await life.kinds("model.retired"))[0]["was"] == "champion"
 
 
+async def test_who_cannot_forecast_is_not_promoted_and_the_champion_stays(
+    life: Living, trained: list[bytes]
+) -> None:
+    champion = await life.bring(trained[0])
+    await life.do("POST", "/api/models/powerballnet/promote")
+    damaged = await life.bring(trained[1])
+    folder = folders.place(life.agent.config.paths.models, Ref("powerballnet", damaged))
+    (folder / WEIGHTS).write_bytes(b"damaged")
+    refused = await life.do("POST", "/api/models/powerballnet/promote")
+    assert refused.state == "failed"
+    assert f"{damaged}/weights.safetensors: SHA-256 is" in str(refused.error)
+
+    earlier = (await life.kinds("model.imported"))[0] | {"version": "0" * 12, "era": "2012-01-18"}
+    await life.agent.journal.append("model.imported", {**earlier, "ordinal": 1})
+    for target in ("powerball", f"powerball/powerballnet@{'0' * 12}"):
+        asked = await life.agent.request("promote", target, {}, by="test")
+        assert (await life.carry_out("promote")).id == asked.id
+        refused = await intents.find(life.agent.store, asked.id)
+        assert (refused.state, refused.error) == (
+            "failed",
+            "powerballnet@000000000000 is of the rules from 2012-01-18; the next draw of Powerball is under"
+            " those from 2015-10-07",
+        )
+    assert await life.roles() == {champion: "champion", damaged: "retired"}
+    assert len(await life.kinds("model.promoted")) == 1
+
+
+async def test_a_challenger_that_another_has_replaced_meanwhile_is_not_promoted(
+    life: Living, trained: list[bytes]
+) -> None:
+    first = await life.bring(trained[0])
+    await life.agent.request("promote", "powerball", {}, by="test")
+    intent = await life.agent.journal.record(lambda tx: intents.claim(tx, ("promote",)))
+    assert intent is not None
+    commit = await promote.run(life.agent.context(), intent)
+    second = await life.bring(trained[1])
+    with pytest.raises(Refused, match=f"powerballnet@{first} is retired; promote is for one that is chall"):
+        await life.agent.journal.record(lambda tx: commit(tx, intent.seq))
+    assert await life.roles() == {first: "retired", second: "challenger"}
+
+
 async def test_only_what_is_retired_is_deleted_and_only_by_its_full_name_said_twice(
     life: Living, trained: list[bytes]
 ) -> None:
@@ -284,6 +404,11 @@ async def test_only_what_is_retired_is_deleted_and_only_by_its_full_name_said_tw
     listed = (await life.http.get("/api/models?role=deleted")).json()
     assert [m["version"] for m in listed] == [first]
     assert (await life.http.get(f"/api/models/{named}")).json()["files"] is None
+    exported = await life.http.get(f"/api/models/{named}/export")
+    assert (exported.status_code, exported.json()["detail"]) == (
+        404,
+        f"{named} was deleted: its files are gone.",
+    )
 
 
 async def test_what_is_loaded_is_not_deleted_before_it_is_unloaded(
@@ -295,6 +420,20 @@ async def test_what_is_loaded_is_not_deleted_before_it_is_unloaded(
     refused = await life.http.delete(f"/api/models/{named}", params={"confirm": named})
     assert refused.json()["detail"] == f"{named} is loaded; unload it, then delete it"
     assert (await life.http.post(f"/api/models/{named}/unload")).is_success
+    assert (await life.do("DELETE", f"/api/models/{named}", params={"confirm": named})).state == "done"
+
+
+async def test_what_a_training_may_begin_from_is_not_deleted_before_that_has_ended(
+    life: Living, trained: list[bytes]
+) -> None:
+    named = f"powerballnet@{await life.bring(trained[0])}"
+    await life.bring(trained[1])
+    for action in ("train", "tune"):
+        asked = await life.agent.request(action, "powerball", {"start": "newest"}, by="test")
+        busy = await life.do("DELETE", f"/api/models/{named}", params={"confirm": named})
+        assert busy.error == f"{named} is needed by {action}, intent {asked.id}; delete it later"
+        await life.agent.journal.record(lambda tx, job=asked.id: intents.stop(tx, job, 1))
+    await life.agent.request("train", "powerball", {"start": "scratch"}, by="test")
     assert (await life.do("DELETE", f"/api/models/{named}", params={"confirm": named})).state == "done"
 
 
@@ -389,6 +528,22 @@ async def test_an_upload_needs_room_on_the_disk_of_the_models_alone_and_says_whe
     assert "cannot take the file in: File exists" in answer.json()["detail"]
 
 
+async def test_the_loop_waits_for_no_file_while_an_upload_comes_in(
+    life: Living, trained: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing: set[threading.Thread] = set()
+
+    class Watched(tempfile.SpooledTemporaryFile[bytes]):
+        def write(self, content: Any) -> int:
+            writing.add(threading.current_thread())
+            return super().write(content)
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Watched)
+    await life.bring(trained[0])
+    assert writing
+    assert threading.current_thread() not in writing
+
+
 def other(**changes: Any) -> bytes:
     """Return a file whose digests are right, with another card."""
     content = conftest.card(**changes)
@@ -420,7 +575,7 @@ async def test_a_bad_file_is_refused_at_the_door_and_nothing_at_all_changes(
     before = await events.head(life.agent.store), sorted(life.agent.config.paths.models.rglob("*"))
     content = file if isinstance(file, bytes) else file(trained[1])
     answer = await life.http.post("/api/models/import", content=content)
-    assert answer.status_code in (404, 422)
+    assert answer.status_code == 422
     assert told in answer.json()["detail"]
     after = await events.head(life.agent.store), sorted(life.agent.config.paths.models.rglob("*"))
     assert after == before
@@ -501,6 +656,38 @@ async def test_whoever_changes_anything_needs_the_token(boot: Open, trained: lis
         assert await life.bring(trained[0])
 
 
+class Slow(BaseHTTPRequestHandler):
+    """A daemon that takes a while to bring a file to its disk."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        threading.Event().wait(0.5)
+        done = {"state": "done", "error": None, "result": {"new": True}}
+        self.send_response(202)
+        self.send_header("location", "/api/intents/1")
+        self.end_headers()
+        self.wfile.write(json.dumps(done).encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Keep the test's output readable."""
+
+
+def test_an_import_waits_for_the_daemon_for_as_long_as_a_large_file_takes(
+    tmp_path: Path, trained: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELIOS_PATHS__STATE", str(tmp_path))
+    monkeypatch.setattr("helios_agent.logs.to_stderr", lambda settings: None)
+    monkeypatch.setattr(oneshot, "ANSWER_S", 0.1)
+    file = tmp_path / "net.tar"
+    file.write_bytes(trained[0])
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as daemon:
+        threading.Thread(target=daemon.serve_forever, daemon=True).start()
+        with lock.hold(tmp_path, f"helios run, http://127.0.0.1:{daemon.server_port}/"):
+            imported = CliRunner().invoke(cli.app, ["models", "import", str(file)])
+        daemon.shutdown()
+    assert json.loads(imported.output) == {"new": True}
+
+
 def test_the_commands_do_the_same_without_a_daemon(
     tmp_path: Path, trained: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -529,5 +716,6 @@ def test_the_commands_do_the_same_without_a_daemon(
     assert (tmp_path / "again.tar").read_bytes() == trained[0]
     helios("delete", version, "--confirm", version, told='"game": "powerball"')
     helios("info", version, told="its files were deleted")
+    helios("export", version, "-o", tmp_path / "none.tar", told=f"{version} was deleted: its files are gone.")
     helios("import", tmp_path / "none.tar", told="cannot be read: No such file")
     helios("info", "../state", told="model is '../state'; expected a name")

@@ -163,6 +163,22 @@ async def test_a_version_can_be_named_and_the_aliases_do_the_same(house: House) 
     assert by_path["forecast"] != other["forecast"]
 
 
+async def test_the_draws_are_kept_once_by_whatever_name_a_model_is_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, sent = house.agent.predictors.predict, []
+
+    async def listening(forecaster: str, artefact: Path, version: str, rows: Any) -> dict[str, Any]:
+        sent.append(rows)
+        return await asked(forecaster, artefact, version, rows)
+
+    monkeypatch.setattr(house.agent.predictors, "predict", listening)
+    for name in ("powerballnet", house.champion, house.challenger):
+        await house.post("/api/predict", {"name": name})
+    assert len(sent) == 3
+    assert all(rows is sent[0] for rows in sent)
+
+
 async def test_a_new_draw_is_taken_into_account_at_once(house: House) -> None:
     before = await house.post("/api/models/powerballnet/predict")
     newest = (await draws.newest(house.agent.store, "powerball", 1))[0]
@@ -216,6 +232,26 @@ async def test_what_does_not_exist_or_is_not_watched_is_not_found(house: House) 
     await house.post("/api/models/powerballnet/predict?picks=0", status=422)
 
 
+async def test_a_network_that_reads_more_draws_than_there_are_is_refused_by_number(tmp_path: Path) -> None:
+    paths = {"state": tmp_path / "state", "models": tmp_path / "models"}
+    config = Config.model_validate({"paths": paths, "games": {"powerball": {"feeds": []}}})
+    for path in (config.paths.state, config.paths.models):
+        path.mkdir()
+    version = write(config.paths.models, 1)
+    known = packaged.read(game("powerball")).draws[-7:]
+    async with open_agent(config, Ports(VirtualClock(NOW))) as agent:
+        await agent.journal.append("model.trained", trained(version, 1))
+        for draw in known:
+            await agent.journal.append("history.imported", draws.to_payload(draw, packaged.SOURCE))
+        transport = httpx.ASGITransport(server.application(agent, None))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            answer = await http.post("/api/models/powerballnet/predict")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        f"powerballnet@{version} reads the last 8 draws; of Powerball under today's rules there are 7",
+    )
+
+
 async def test_the_models_meant_are_those_under_the_rules_of_the_next_draw(tmp_path: Path) -> None:
     paths = {"state": tmp_path / "state", "models": tmp_path / "models"}
     config = Config.model_validate({"paths": paths, "games": {"powerball": {"feeds": []}}})
@@ -226,17 +262,17 @@ async def test_the_models_meant_are_those_under_the_rules_of_the_next_draw(tmp_p
         await agent.journal.record(lambda tx: tx.append("model.trained", earlier))
         transport = httpx.ASGITransport(server.application(agent, None))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-            answer = await http.post("/api/models/powerballnet@17e1c993042e/unload")
-    assert answer.json()["detail"] == f"powerballnet@{version} is not loaded"
+            answer = await http.post("/api/models/powerballnet/load")
+    assert answer.json()["detail"].startswith(f"powerballnet@{version}: ")
 
 
-async def test_a_model_is_unloaded_when_it_is_retired_and_may_be_loaded_again(
+async def test_a_model_is_unloaded_when_it_is_retired_and_may_be_loaded_again_until_it_is_deleted(
     house: House,
 ) -> None:
-    async def retire(forecaster: str) -> None:
+    async def change(forecaster: str, kind: str) -> None:
         name, _, version = forecaster.partition("@")
-        retired = {"game": "powerball", "era": ERA, "name": name, "version": version}
-        await house.agent.journal.append("model.retired", retired)
+        changed = {"game": "powerball", "era": ERA, "name": name, "version": version}
+        await house.agent.journal.append(kind, changed)
         async with asyncio.timeout(PATIENCE_S):
             while forecaster in [item["model"] for item in await house.loaded()]:
                 pass
@@ -244,12 +280,29 @@ async def test_a_model_is_unloaded_when_it_is_retired_and_may_be_loaded_again(
     watching = asyncio.create_task(house.agent.predictors.unload_retired(house.agent.journal))
     for forecaster in (house.champion, house.challenger):
         await house.post(f"/api/models/{forecaster}/load")
-    await retire(house.champion)
+    await change(house.champion, "model.retired")
     assert [item["model"] for item in await house.loaded()] == [house.challenger]
     await house.post(f"/api/models/{house.champion}/load")
-    await retire(house.challenger)
+    await change(house.challenger, "model.retired")
     assert [item["model"] for item in await house.loaded()] == [house.champion]
+    await change(house.champion, "model.deleted")
+    assert await house.loaded() == []
     watching.cancel()
+
+
+async def test_a_version_that_is_still_loaded_is_unloaded_whatever_became_of_it(house: House) -> None:
+    version = write(house.agent.config.paths.models, 3)
+    forecaster = f"powerballnet@{version}"
+    await house.agent.journal.append("model.trained", trained(version, 3))
+    await house.post(f"/api/models/{forecaster}/load")
+    for kind in ("model.retired", "model.deleted"):
+        named = {"game": "powerball", "era": ERA, "name": "powerballnet", "version": version}
+        await house.agent.journal.append(kind, named)
+    assert forecaster in [item["model"] for item in await house.loaded()]
+    gone = await house.post(f"/api/models/{forecaster}/unload")
+    assert (gone["model"], gone["state"]) == (forecaster, "unloaded")
+    again = await house.post(f"/api/models/{forecaster}/unload", status=404)
+    assert again["detail"] == f"{forecaster} is not loaded"
 
 
 async def test_a_damaged_artefact_is_an_error_that_says_so(house: House) -> None:
