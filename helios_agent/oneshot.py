@@ -97,7 +97,7 @@ async def change(
     alone: Callable[[Agent], Awaitable[dict[str, Any]]],
     token: str | None,
 ) -> dict[str, Any]:
-    """Change something at once, through the daemon's door or, where none runs, by oneself; return its answer.
+    """Do something at once, through the daemon's door or, where none runs, by oneself; return its answer.
 
     `command` is what the lock of the state folder says meanwhile. Raises NotFound and Refused.
     """
@@ -108,7 +108,8 @@ async def change(
                 await agent.recover()
                 return await alone(agent)
     async with _asking(url, token) as http:
-        return _accepted(url, await http.request(door.method, door.path, json=door.json))
+        answer = await http.request(door.method, door.path, json=door.json, timeout=door.answer_s or ANSWER_S)
+        return _accepted(url, answer)
 
 
 async def _through_daemon(url: str, action: str, door: Door, token: str | None) -> dict[str, Any]:

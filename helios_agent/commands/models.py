@@ -1,14 +1,17 @@
 """`helios models`: versions of networks, their roles, and their way in and out."""
 
+import asyncio
 import io
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from helios_agent import logs, oneshot
 from helios_agent.actions import import_model
+from helios_agent.agent import Agent
 from helios_agent.clock import SystemClock
 from helios_agent.commands import terminal
 from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName
@@ -17,7 +20,9 @@ from helios_agent.errors import NotFound, Refused
 from helios_agent.journal import audit
 from helios_agent.oneshot import Door
 from helios_agent.registry import bundles
-from helios_agent.web import models, text
+from helios_agent.web import models, text, views
+from helios_agent.web.guard import read_token
+from helios_agent.web.predictions import MOST_PICKS, Predictions
 
 app = typer.Typer(help="Versions of networks: look, check, change their roles, move.", no_args_is_help=True)
 
@@ -27,6 +32,8 @@ Named = Annotated[
     typer.Argument(metavar="[NAME|NAME@VERSION]", help="A name, whoever has the role, or one version."),
 ]
 NAME = "powerballnet"
+LONGEST_S = 120.0
+"""To load a network, let it take in the draws since its training, and hear its answer."""
 IMPORT_S = 300.0
 """How long a daemon may take to check the largest file and to bring it to a slow disk."""
 
@@ -57,6 +64,28 @@ def info(name: Named, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = Fal
 def validate(version: Version, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Check a version in full, by loading it, too, and wait for it."""
     _act(terminal.load(config), "validate", version)
+
+
+@app.command()
+def predict(
+    name: Named = NAME,
+    picks: Annotated[int, typer.Option("--picks", min=1, max=MOST_PICKS, help="How many tickets.")] = 5,
+    config: ConfigPath = DEFAULT_CONFIG,
+    game: GameName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a network says of the next draw, and the likeliest tickets with their true odds."""
+    settings = terminal.load(config)
+    logs.to_stderr(settings.log)
+    rules = views.chosen_game(settings, game)
+    wanted = {"name": name, "game": rules.name, "picks": picks}
+    door = Door("/api/predict", json=wanted, answer_s=LONGEST_S)
+
+    async def alone(agent: Agent) -> dict[str, Any]:
+        return await Predictions(agent).predict(rules, name, picks)
+
+    asked = oneshot.change(settings, "helios models predict", door, alone, read_token(settings.http))
+    terminal.show(asyncio.run(asked), text.prediction, as_json)
 
 
 @app.command("export")

@@ -24,6 +24,8 @@ from helios_agent.work.predictor import Standing
 SERVING = ("champion", "challenger")
 """Whom a name without a version means: the first of these roles that is held."""
 
+MOST_PICKS = 100
+
 CONFIDENCE = (
     "what the network expects its forecast to gain over chance, in nats; on its validation draws it was off"
     " by validation_bias_nats on average, by validation_error_nats root mean square"

@@ -7,11 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from helios_agent.web import views
 from helios_agent.web.api import GameName, Served
-from helios_agent.web.predictions import Predictions
+from helios_agent.web.predictions import MOST_PICKS, Predictions
 
 router = APIRouter()
 
-MOST_PICKS = 100
 Picks = Annotated[int, Query(ge=1, le=MOST_PICKS, description="how many tickets")]
 
 

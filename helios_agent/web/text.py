@@ -118,6 +118,27 @@ def model(seen: Record) -> str:
     return "\n".join(lines + [f"  {name:<30} {value:g}" for name, value in seen["metrics"].items()])
 
 
+def prediction(said: Record) -> str:
+    """Render `Predictions.predict`."""
+    lines = [
+        f"{said['game']} of {said['day']}, by {said['model']}, from {said['draws']:,} draws"
+        f" up to {said['last_draw']}"
+    ]
+    lines += [
+        f"  {_balls(pick):<22} one in {pick['one_in']:,} (one in {pick['fair_one_in']:,} on a fair machine)"
+        for pick in said["picks"]
+    ]
+    confidence = said["confidence"]
+    gain, bias, error = (
+        confidence[name] for name in ("predicted_gain_nats", "validation_bias_nats", "validation_error_nats")
+    )
+    lines += [
+        f"It expects to gain {gain:+.4f} nats on chance. On its validation draws that was off by",
+        f"{bias:+.4f} on average, by {error:.4f} root mean square.",
+    ]
+    return "\n".join(lines)
+
+
 def goals(found: Sequence[Record]) -> str:
     """Render `goals.listed`."""
     return "\n".join(map(_goal, found)) or "No goal is set, or none like that."

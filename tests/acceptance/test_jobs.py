@@ -137,13 +137,22 @@ def test_a_training_is_stopped_while_it_runs_and_tried_again_after_a_failure(dae
     assert earlier == history[1:]
 
 
-def test_a_training_from_the_newest_weights_is_asked_for_at_the_terminal_with_and_without_a_daemon(
+def test_at_the_terminal_networks_are_trained_from_the_newest_and_predict_with_and_without_a_daemon(
     new_daemon: Callable[..., Daemon],
 ) -> None:
     daemon = new_daemon(LEARNING__TRAINING__EPOCHS=1)
     daemon.start().wait_until_idle()
     results = [json.loads(daemon.cli("train", *words).stdout) for words in ((), FROM_NEWEST)]
+    said = [json.loads(daemon.cli("models", "predict", "--json").stdout)]
     assert daemon.stop() == 0
+    said.append(json.loads(daemon.cli("models", "predict", "--json").stdout))
+    assert said[0] == said[1]
+    assert said[0]["model"] == f"powerballnet@{results[1]['version']}"
+    first, *picks, _, _ = daemon.cli("models", "predict", "--picks", "2").stdout.splitlines()
+    assert first == f"powerball of {said[0]['day']}, by {said[0]['model']}, from 1,408 draws up to 2026-09-16"
+    assert [line.endswith("(one in 292,201,338 on a fair machine)") for line in picks] == [True, True]
+    nobody = daemon.cli("models", "predict", "nobody", check=False)
+    assert (nobody.returncode, "model is 'nobody'" in nobody.stderr) == (66, True)
     results.append(json.loads(daemon.cli("train", *FROM_NEWEST).stdout))
 
     versions = [result["version"] for result in results]
