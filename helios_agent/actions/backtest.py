@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from helios_agent import files
-from helios_agent.actions import history, precision, train
+from helios_agent.actions import history, train
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.actions.history import EraDraws
 from helios_agent.clock import SECOND_US
@@ -185,7 +185,7 @@ async def run(context: Context, intent: Intent) -> Commit:
     known = await history.of_era(context.store, rules, era)
     first, last = _span(known, args["from"], args["to"])
     networks = {
-        name: _network(context.config, args["refit_every"])
+        name: await _network(context.store, context.config, rules, args["refit_every"])
         for name in args["forecasters"]
         if name in NETWORKS
     }
@@ -314,10 +314,9 @@ class _Walk:
         return round(passed_s * (total - done) / done, 3) if done else None
 
 
-def _network(config: Config, refit_every: int) -> dict[str, Any]:
-    """Return a network as the spec of a job names it: as the configuration has it, but for its patience."""
-    learning = config.learning
-    training = precision.resolved(learning.training)
+async def _network(store: Reader, config: Config, rules: Game, refit_every: int) -> dict[str, Any]:
+    """Return a network as the spec of a job names it: as a training would make it, but for its patience."""
+    learning, training = config.learning, await train.settings(store, config, rules)
     return {
         "network": learning.network.model_dump(),
         "training": training | {"patience": min(training["patience"], PATIENCE)},
