@@ -24,6 +24,7 @@ def page(made: Record) -> str:
     return templates.get_template("backtest.html").render(
         made=made,
         forecasters=[(each, _drawing(made, each)) for each in made["forecasters"]],
+        failures=failures(made),
         meaning=meaning(made),
         in_words=in_words,
         styles=Markup(styles),  # noqa: S704 (our own style sheet)
@@ -48,8 +49,13 @@ def text(made: Record) -> str:
             f"{stake(each['total_gain_nats']):>10}{each['drawdown_nats']:>8.2f}{hits['hits']:>7,}"
             f"{hits['expected']:>8,.0f}{probability(hits['p']):>7}"
         )
-    lines += [_prose(f"The forecaster {name} failed: {why}.", "  ") for name, why in made["broken"].items()]
+    lines += [_prose(said, "  ") for said in failures(made)]
     return "\n".join([*lines, "", *(_prose(said) for said in meaning(made))])
+
+
+def failures(made: Record) -> list[str]:
+    """Say which forecasters failed, and why."""
+    return [f"The forecaster {name} failed: {why.rstrip('.')}." for name, why in made["broken"].items()]
 
 
 def meaning(made: Record) -> list[str]:
