@@ -23,11 +23,10 @@ from optuna.trial import TrialState, create_trial
 from pydantic import Field, model_validator
 
 from helios_agent.config.model import draws_needed
-from helios_agent.errors import JobFailed
-from helios_agent.forecasting.history import Drawn
+from helios_agent.errors import JobFailed, is_out_of_memory
 from helios_agent.learning import specs, walk_forward
 from helios_agent.learning.specs import TrainingJob
-from helios_agent.registry.card import Row, Spec
+from helios_agent.registry.card import Spec
 
 STARTUP_TRIALS = 5
 """So many configurations are drawn at random, and none is pruned."""
@@ -94,7 +93,7 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     of the trial} after each trial. Returns `trials`, how many there were, `cpu_seconds`, spent on them, and
     `best`, the record of the one that gained most, None where none gained anything. Where that is not the
     configuration that stands, `confirmed_gain` and `standing_gain` are what the two gain on the last `block`
-    draws, nats a draw, None for one whose training diverged. `adopted` says whether it is better there, too;
+    draws, nats a draw, None for one whose training failed. `adopted` says whether it is better there, too;
     then `network` and `training` are its specs. Raises JobFailed where the spec does not hold.
     """
     search = specs.read(SearchJob, spec)
@@ -198,25 +197,29 @@ def _known(trial: Trial, bounds: dict[str, BaseDistribution]) -> optuna.trial.Fr
 
 
 def _gain(job: TrainingJob, first: int, block: int) -> float:
-    """Return the mean gain over uniform, nats a draw, on a block of a network trained on the draws before."""
+    """Return the mean gain over uniform, nats a draw, on a block of a network trained on the draws before.
+
+    Raises JobFailed where the training diverges or is refused memory.
+    """
     rows = job.draws[first % block : first + block]  # a walk cuts history into blocks from its first draw
     made = walk_forward.walk(
         rows, job, len(rows) - block, len(rows), job.network, job.training, job.seed,
         refit_every=block, update=False,
     )  # fmt: skip
-    return fmean(float(forecast.log_ratio(_drawn(rows[t]))) for t, forecast in made)
+    try:
+        return fmean(forecast.gain(rows[t][:-1], rows[t][-1]) for t, forecast in made)
+    except (MemoryError, RuntimeError) as error:  # the latter is torch's
+        if not is_out_of_memory(error):
+            raise
+        raise JobFailed("The training needed more memory than a worker may have (work.memory).") from None
 
 
 def _verdict(job: TrainingJob, first: int, block: int) -> float | None:
-    """Return what `_gain` does, None where the training diverges."""
+    """Return what `_gain` does, None where the training fails."""
     try:
         return _gain(job, first, block)
     except JobFailed:
         return None
-
-
-def _drawn(row: Row) -> Drawn:
-    return Drawn(np.array(row[:-1]), np.array(row[-1]), np.array(False), np.array(False))
 
 
 def _spent(trials: Sequence[Trial]) -> float:
