@@ -1,7 +1,9 @@
 """A search: the same trials whether or not it was cut short, in its budget, its best tried on new draws."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -56,8 +58,9 @@ def test_the_first_trial_is_the_configuration_that_stands(spec: Callable[..., di
 
 
 def test_a_search_that_was_cut_short_goes_on_as_if_nothing_had_happened(
-    spec: Callable[..., dict[str, Any]],
+    spec: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search, "STARTUP_TRIALS", 2)  # the third is proposed by what the first two gained
     whole, trials = told(spec())
     done: list[dict[str, Any]] = []
 
@@ -104,6 +107,32 @@ def test_the_best_is_adopted_if_it_is_better_on_draws_that_no_trial_has_seen(
     assert other["confirmed_gain"] < 0.0
     assert not other["adopted"]
     assert "network" not in other
+
+
+@pytest.mark.parametrize("better", [0, 1])
+def test_what_is_tried_next_is_like_the_trials_that_gained_more(
+    spec: Callable[..., dict[str, Any]], better: int
+) -> None:
+    kinds = [{"learning_rate": 3e-4, "dropout": 0.1}, {"learning_rate": 3e-3, "dropout": 0.4}]
+    known = []
+    for number in range(12):
+        gain = (0.2 if number % 2 == better else -0.2) + 0.001 * number
+        parameters = {"hidden": 15, "layers": 1, "segments": 4} | kinds[number % 2]
+        known.append(
+            {
+                "number": number, "state": "complete", "parameters": parameters, "gains": [gain, gain],
+                "gain": gain, "error": None, "cpu_seconds": 0.0,
+            }
+        )  # fmt: skip
+    asked = spec(trials=13, known=known)
+    tried = []
+    for seed in range(5):
+        _, (trial,) = told(asked | {"job": asked["job"] | {"seed": seed}})
+        tried.append(trial["parameters"])
+
+    rate = math.exp(fmean(math.log(parameters["learning_rate"]) for parameters in tried))
+    dropout = fmean(parameters["dropout"] for parameters in tried)
+    assert [rate > 1e-3, dropout > 0.25] == [better == 1] * 2
 
 
 def test_a_trial_is_judged_on_each_block_by_the_draws_before_it_alone(
