@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import httpx
 from helios_agent.actions import runner
 from helios_agent.agent import Agent
 from helios_agent.clock import VirtualClock
-from helios_agent.journal import events, intents, rebuild
+from helios_agent.errors import WorkerLost
+from helios_agent.journal import draws, events, intents, rebuild
+from helios_agent.lottery import calendar, games
+from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
 from helios_agent.simulation.machines import ChangePoint
-from tests.acceptance.simulated import MATRIX, client, living
+from helios_agent.work.engine import Engine
+from tests.acceptance.simulated import DRAWS, ERA, MATRIX, NOW, client, living
 
 LOADED = drums.weighted_balls(MATRIX, [7, 8, 9], 60.0)
 SEARCH = {"trials": 3, "folds": 1, "block": 15}
@@ -91,6 +96,56 @@ async def test_a_search_that_is_paused_goes_on_from_its_trials_and_what_it_finds
     assert card["architecture"]["dropout"] == told["best"]["parameters"]["dropout"]
     assert card["training"]["segments"] == told["best"]["parameters"]["segments"]
     assert left == []
+
+
+class LosingTheTraining:
+    """An engine that loses the first training, after whatever else it has computed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._lost = engine, False
+
+    async def run(self, kind: str, *asked: Any, **options: Any) -> dict[str, Any]:
+        if kind == "train" and not self._lost:
+            self._lost = True
+            raise WorkerLost()
+        return await self._engine.run(kind, *asked, **options)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+async def test_a_search_to_which_a_draw_comes_before_its_training_ends_begins_anew_and_says_so(
+    tmp_path: Path,
+) -> None:
+    async with living(tmp_path, LOADED, **SMALL) as agent, client(agent) as http:
+        clock = agent.journal.clock
+        assert isinstance(clock, VirtualClock)
+        job = await asked(http)
+        claimed = await agent.journal.record(lambda tx: intents.claim(tx, ("tune",)))
+        assert claimed is not None
+        context = agent.context()
+        await runner.carry_out(replace(context, engine=LosingTheTraining(context.engine)), claimed)
+        before = await shown(http, job)
+        assert (before["state"], len(await happened(agent, "search.completed"))) == ("ready", 1)
+
+        later = calendar.expected_days(games.SIMULATED, ERA.start, NOW)[DRAWS]
+        drawn = Draw("simulated", later, (7, 8, 9, 10, 11), 6, None, ordered=True)
+        await agent.journal.append("draw.ingested", draws.to_payload(drawn, "drum"))
+        await clock.advance(runner.RETRY_S)
+        await carry_out(agent)
+        after = await shown(http, job)
+        first, second = await happened(agent, "search.completed")
+        (end,) = await events.tail(agent.store, limit=1, kinds=["search.completed"])
+        told = await agent.store.rows("SELECT is_adopted, seq FROM search WHERE job = ?", (job,))
+        rebuild.check(agent.config.database, agent.config.archives)
+
+    assert (after["state"], after["error"]) == ("done", None)
+    questions = [{trial["question"] for trial in search["trials"]} for search in (before, after)]
+    assert [len(of) for of in questions] == [1, 1]
+    assert questions[0] != questions[1]
+    assert first["adopted"]
+    assert second["best"] in after["trials"]
+    assert [tuple(row) for row in told] == [(second["adopted"], end.seq)]
 
 
 async def test_where_no_configuration_gains_anything_no_network_is_trained(tmp_path: Path) -> None:
