@@ -279,7 +279,9 @@ async def test_a_network_is_walked_in_blocks_and_judged_as_a_whole(tmp_path: Pat
     ]
     _, judged = engine.asked[-1]
     (network,) = judged["forecasters"]
-    alone = jobs.run(dict(judged) | {"forecasters": [network | {"said": None}]}, lambda progress: None)
+    said: list[str] = []
+    jobs.run_block(dict(judged), lambda progress: said.append(progress["said"]))
+    alone = jobs.run(dict(judged) | {"forecasters": [network | {"said": said}]}, lambda progress: None)
     whole = {"name": "powerballnet", "watches_for": "whatever a network can learn"}
     assert made["forecasters"][0] == whole | alone["forecasters"]["powerballnet"]
     assert made["networks"]["powerballnet"]["refit_every"] == 20
