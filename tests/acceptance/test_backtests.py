@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
@@ -122,6 +123,20 @@ async def test_a_backtest_is_asked_for_carried_out_and_its_report_can_be_read(tm
     assert page.headers["content-type"].startswith("text/html")
     assert "style-src 'unsafe-inline'" in page.headers["content-security-policy"]
     assert "<script" not in page.text
+
+
+async def test_the_confidence_is_called_asymptotic_and_not_shown_for_few_draws(tmp_path: Path) -> None:
+    async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
+        for first, bounds in ((DAYS[20], r"\S+ to \S+"), (DAYS[21], "—")):
+            shown = await done(agent, http, forecasters=["ball"], **{"from": first})
+            page = (await http.get(shown["report"])).text
+            text = backtest_report.text((await http.get(f"{shown['report']}.json")).json())
+            assert re.search(rf"\n  ball +\d+ +\S+ +\S+ +{bounds} +\S+ +[\d.]+ +\d+ ", text)
+            assert re.search(rf'<td class="n">{bounds}</td>', page)
+            assert ("95% confidence, asymptotic and at any time: " in page) == (bounds != "—")
+            for told in (page, " ".join(text.split())):
+                assert "is asymptotic: good for many draws, not for few" in told
+                assert "Of fewer than 100 draws none is shown." in told
 
 
 async def test_on_fair_draws_it_says_that_nothing_was_found_and_what_would_have_been(tmp_path: Path) -> None:
