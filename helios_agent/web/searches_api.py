@@ -10,7 +10,7 @@ from helios_agent.journal import intents, searches
 from helios_agent.journal.intents import Intent
 from helios_agent.store import Reader
 from helios_agent.web import views
-from helios_agent.web.api import GameName, Served
+from helios_agent.web.api import Before, GameName, Served
 
 router = APIRouter()
 
@@ -20,10 +20,11 @@ async def list_searches(
     agent: Served,
     game: GameName = None,
     limit: Annotated[int, Query(ge=1, le=100, description="how many at most")] = 20,
+    before: Before = None,
 ) -> list[dict[str, Any]]:
     """List searches, newest first, with what they tried."""
     rules = views.chosen_game(agent.config, game)
-    found = await intents.asked_for(agent.store, ("tune",), target=rules.name, before=None, limit=limit)
+    found = await intents.asked_for(agent.store, ("tune",), target=rules.name, before=before, limit=limit)
     return [await _record(agent.store, agent.config, intent) for intent in found]
 
 

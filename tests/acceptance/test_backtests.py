@@ -237,6 +237,28 @@ async def test_different_backtests_of_a_game_wait_side_by_side(tmp_path: Path) -
     assert [intent.args["forecasters"] for intent in waiting] == [["ball"], ["bonus"]]
 
 
+async def test_the_list_goes_on_before_the_last_that_was_shown(tmp_path: Path) -> None:
+    """Also where the intent of one has left the database, and only its report is known."""
+    async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
+        first = await done(agent, http, forecasters=["ball"], **{"from": DAYS[100]})
+        for name in ("bonus", "places"):
+            await http.post("/api/backtests", json={"game": "simulated", "forecasters": [name]})
+
+        async def pages() -> list[dict[str, Any]]:
+            found, before = [], ""
+            while page := (await http.get(f"/api/backtests?game=simulated&limit=1{before}")).json():
+                found += page
+                before = f"&before={page[0]['cause']}"
+            return found
+
+        before = await pages()
+        await agent.journal.record(lambda tx: tx.rows("DELETE FROM intent WHERE id = ?", (first["id"],)))
+        after = await pages()
+
+    assert [shown["forecasters"] for shown in before] == [["places"], ["bonus"], ["ball"]]
+    assert [shown["id"] for shown in after] == [shown["id"] for shown in before]
+
+
 async def test_a_day_means_the_same_however_it_is_written(tmp_path: Path) -> None:
     first, last = date.fromisoformat(DAYS[20]), date.fromisoformat(DAYS[79])
     year, week, weekday = last.isocalendar()

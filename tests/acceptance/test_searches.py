@@ -77,6 +77,7 @@ async def test_a_search_that_is_paused_goes_on_from_its_trials_and_what_it_finds
         await carry_out(agent)
         found = await shown(http, job)
         listed = (await http.get("/api/searches?game=simulated")).json()
+        earlier = (await http.get(f"/api/searches?game=simulated&before={found['cause']}")).json()
         (told,) = await happened(agent, "search.completed")
         (trained,) = await happened(agent, "model.trained")
         rebuild.check(agent.config.database, agent.config.archives)
@@ -85,7 +86,7 @@ async def test_a_search_that_is_paused_goes_on_from_its_trials_and_what_it_finds
         left = await asyncio.to_thread(os.listdir, agent.config.paths.models / ".staging")
 
     assert (found["state"], found["error"], found["trials_left"]) == ("done", None, 0)
-    assert listed == [found]
+    assert (listed, earlier) == ([found], [])
     assert found["trials"][: len(paused["trials"])] == paused["trials"]
     assert [trial["number"] for trial in found["trials"]] == [0, 1, 2]
     gains = [trial["gain"] for trial in found["trials"] if trial["gain"] is not None]
