@@ -1,5 +1,6 @@
 """The HTTP API of searches: how far they are, and what they found. They are asked for as any action is."""
 
+import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -38,14 +39,18 @@ async def show_search(agent: Served, job_id: str) -> dict[str, Any]:
 
 
 async def _record(store: Reader, config: Config, intent: Intent) -> dict[str, Any]:
-    tried = await searches.trials(store, intent.id)
-    left = max(0, config.learning.search.trials - len(tried))
-    spent = sum(trial["cpu_seconds"] for trial in tried)
-    known = intent.state == "running" and tried
+    settings, tried = config.learning.search, await searches.trials(store, intent.id)
+    spent = math.fsum(trial["cpu_seconds"] for trial in tried)
+    left = settings.trials - len(tried)
+    # Those to come are taken to be like those there were, on a core of their own; no trial begins after the
+    # budget is spent.
+    each = spent / len(tried) if tried else 0.0
+    if each > 0.0:
+        left = min(left, math.ceil((settings.cpu - spent) / each))
+    left = max(0, left) if intent.state in intents.OPEN_STATES else 0
     return views.intent_record(intent) | {
         "trials": tried,
-        "trials_left": left if intent.state in intents.OPEN_STATES else 0,
+        "trials_left": left,
         "cpu_seconds": spent,
-        # If those to come take as long as those there were, on a core of their own.
-        "eta_seconds": left * spent / len(tried) if known else None,
+        "eta_seconds": left * each if intent.state == "running" and tried else None,
     }

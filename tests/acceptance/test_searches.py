@@ -149,6 +149,26 @@ async def test_a_search_to_which_a_draw_comes_before_its_training_ends_begins_an
     assert [tuple(row) for row in told] == [(second["adopted"], end.seq)]
 
 
+async def test_what_is_left_of_a_search_is_what_its_trials_or_its_budget_leave(tmp_path: Path) -> None:
+    search = SEARCH | {"trials": 6, "cpu": 20}
+    async with living(tmp_path, LOADED, **SMALL | {"search": search}) as agent, client(agent) as http:
+        job = await asked(http)
+        await agent.journal.record(lambda tx: intents.claim(tx, ("tune",)))
+        told = []
+        for number, cpu_seconds in enumerate((2.0, 8.0, 5.0, 7.0)):
+            before = await shown(http, job)
+            told.append((before["trials_left"], before["eta_seconds"]))
+            trial = {
+                "job": job, "number": number, "question": "0" * 16, "state": "failed", "parameters": {},
+                "gains": [], "gain": None, "error": "training diverged", "cpu_seconds": cpu_seconds,
+            }  # fmt: skip
+            await agent.journal.append("search.trial", trial)
+        spent = await shown(http, job)
+
+    assert told == [(6, None), (5, 10.0), (2, 10.0), (1, 5.0)]
+    assert (spent["trials_left"], spent["eta_seconds"], spent["cpu_seconds"]) == (0, 0.0, 22.0)
+
+
 async def test_where_no_configuration_gains_anything_no_network_is_trained(tmp_path: Path) -> None:
     misled = ChangePoint(LOADED, drums.weighted_balls(MATRIX, [20, 21, 22], 60.0), at=90)
     learning = TRAINING | {"learning_rate": 0.02}
