@@ -121,3 +121,12 @@ class JobTooLong(WorkerLost):
 
 class JobStopped(HeliosError):
     """A computation ended because it was asked to; what it had done so far is in its checkpoint."""
+
+
+OUT_OF_MEMORY = ("bad_alloc", "can't allocate memory", "Cannot allocate memory")
+"""What libraries say, who do not raise MemoryError, when the system gives them no more."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that the system gives no more memory."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from helios_agent import files
-from helios_agent.actions import history, precision, train
+from helios_agent.actions import history, train
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.actions.history import EraDraws
 from helios_agent.clock import SECOND_US
 from helios_agent.config import Config
-from helios_agent.errors import JobStopped, Refused
+from helios_agent.errors import JobFailed, JobStopped, JobTooLong, Refused, WorkerLost
 from helios_agent.forecasting import mixture
 from helios_agent.forecasting.experts import EXPERTS
 from helios_agent.journal import chain, draws, models
@@ -176,6 +176,8 @@ class _Part:
     gains: Mapping[str, float] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     """What a network said, one record a draw, as JSON."""
+    broken: str | None = None
+    """Why a network said no more."""
 
 
 async def run(context: Context, intent: Intent) -> Commit:
@@ -185,7 +187,7 @@ async def run(context: Context, intent: Intent) -> Commit:
     known = await history.of_era(context.store, rules, era)
     first, last = _span(known, args["from"], args["to"])
     networks = {
-        name: _network(context.config, args["refit_every"])
+        name: await _network(context.store, context.config, rules, args["refit_every"])
         for name in args["forecasters"]
         if name in NETWORKS
     }
@@ -204,10 +206,12 @@ async def run(context: Context, intent: Intent) -> Commit:
     walk = _Walk(context, intent, parts, told)
     judged, broken, stopped = await walk.walked(known.spec(last) | {"first": first, "last": last}, networks)
     if not judged:
-        raise JobStopped()
+        raise JobStopped() if stopped else JobFailed(_told(broken))
     span = backtests.Span(
         rules.name, rules.title, era.name, era.white, era.bonus, era.pick, tuple(known.days[first:last])
     )
+    if broken:
+        log.warning("forecasters failed: {}", _told(broken))
     accounts = {name: judged[name] for name in args["forecasters"] if name in judged}
     level = context.config.decisions.alarm_level
     made = backtests.report(span, accounts, broken, networks, level, stopped)
@@ -247,7 +251,7 @@ class _Walk:
     async def walked(
         self, span: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]]
     ) -> tuple[dict[str, Any], dict[str, str], bool]:
-        """Return what each forecaster did, by name, which experts failed, and whether it was stopped."""
+        """Return what each forecaster did, by name, which of them failed and why, and if it was stopped."""
         await self._tell()
         results = await _together([self._compute(part) for part in self._parts])
         stopped = any(result is None or result["stopped"] for result in results)
@@ -257,6 +261,8 @@ class _Walk:
         for part, result in zip(self._parts, results, strict=True):
             if part.network is not None:
                 said[part.network] += [*part.said, *[None] * (part.total - len(part.said))]
+                if part.broken is not None:
+                    broken.setdefault(part.network, part.broken)
             elif result:
                 judged |= result["forecasters"]
                 broken |= result["broken"]
@@ -274,7 +280,10 @@ class _Walk:
         return self._context.config.learning.time_limit
 
     async def _compute(self, part: _Part) -> dict[str, Any] | None:
-        """Compute one part; None where it was stopped before it had anything."""
+        """Compute one part; None where it was stopped before it had anything.
+
+        A network that fails, as it would again, ends its part early: what else was walked is not lost by it.
+        """
 
         async def on_progress(progress: Mapping[str, Any]) -> None:
             is_news = progress["done"] > part.done
@@ -291,6 +300,15 @@ class _Walk:
             )  # fmt: skip
         except JobStopped:
             return None
+        except JobTooLong:
+            if part.network is None:
+                raise
+            part.broken = f"a block took longer than learning.time_limit, {self._limit_s:g} s"
+        except JobFailed as failure:
+            if part.network is None or isinstance(failure, WorkerLost):
+                raise
+            part.broken = str(failure)
+        return {"stopped": False}
 
     async def _tell(self) -> None:
         self._told_us = self._context.clock.mono_us()
@@ -314,10 +332,9 @@ class _Walk:
         return round(passed_s * (total - done) / done, 3) if done else None
 
 
-def _network(config: Config, refit_every: int) -> dict[str, Any]:
-    """Return a network as the spec of a job names it: as the configuration has it, but for its patience."""
-    learning = config.learning
-    training = precision.resolved(learning.training)
+async def _network(store: Reader, config: Config, rules: Game, refit_every: int) -> dict[str, Any]:
+    """Return a network as the spec of a job names it: as a training would make it, but for its patience."""
+    learning, training = config.learning, await train.settings(store, config, rules)
     return {
         "network": learning.network.model_dump(),
         "training": training | {"patience": min(training["patience"], PATIENCE)},
@@ -345,6 +362,10 @@ def _parts(
             of_block = {"first": begin, "last": end, "forecasters": [{"name": name, **settings}]}
             parts.append(_Part("backtest-block", known.spec(end) | of_block, end - begin, name))
     return parts
+
+
+def _told(broken: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in broken.items())
 
 
 def blocks(first: int, last: int, refit_every: int, most: int) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ from helios_agent.actions import history, precision, versions
 from helios_agent.actions.action import WORK, Action, Commit, Context
 from helios_agent.actions.history import EraDraws
 from helios_agent.clock import SECOND_US
+from helios_agent.config import Config
 from helios_agent.errors import ArtefactInvalid, JobFailed, JobTooLong, Refused
 from helios_agent.journal import draws, intents, models, parameters
 from helios_agent.journal.intents import Intent
@@ -80,18 +81,18 @@ async def prepare(context: Context, intent: Intent) -> Training:
         "out": str(kept / f"out-{intent.attempt}"),
         "checkpoint": str(kept / "checkpoint"),
         "network": learning.network.model_dump(),
-        "training": await _settings(context, rules),
+        "training": await settings(context.store, context.config, rules),
     }
     if start == NEWEST:
         spec["start"] = await _newest(context, rules, known)
     return Training(rules, known, spec)
 
 
-async def _settings(context: Context, rules: Game) -> dict[str, Any]:
+async def settings(store: Reader, config: Config, rules: Game) -> dict[str, Any]:
     """Return the settings of a training, at the learning rate that decisions have arrived at."""
-    settings = precision.resolved(context.config.learning.training)
-    factor = (await parameters.read(context.store, rules.name)).get("learning_rate", 1.0)
-    return settings | {"learning_rate": min(MOST_LEARNING_RATE, settings["learning_rate"] * factor)}
+    configured = precision.resolved(config.learning.training)
+    factor = (await parameters.read(store, rules.name)).get("learning_rate", 1.0)
+    return configured | {"learning_rate": min(MOST_LEARNING_RATE, configured["learning_rate"] * factor)}
 
 
 async def _newest(context: Context, rules: Game, known: EraDraws) -> Mapping[str, str] | None:

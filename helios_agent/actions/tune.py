@@ -5,7 +5,6 @@ however many configurations it has tried: what it may be promoted for is scored 
 nothing was chosen by.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from loguru import logger
 
 from helios_agent.actions import train
 from helios_agent.actions.action import WORK, Action, Commit, Context
-from helios_agent.journal import chain, searches
+from helios_agent.journal import searches
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
 
@@ -34,16 +33,14 @@ async def run(context: Context, intent: Intent) -> Commit:
         "block": settings.block,
         "cpu_seconds": settings.cpu,
     }
-    question = _question(asked)
 
     async def on_progress(progress: Mapping[str, Any]) -> None:
         if "done" in progress:
             trial = progress["done"]
             log.info("trial {number} {state}: {gain} nats a draw with {parameters}", **trial)
-            told = {"job": intent.id, "question": question, **trial}
-            await context.journal.append("search.trial", told, intent.seq)
+            await context.journal.append("search.trial", {"job": intent.id, **trial}, intent.seq)
 
-    known = await searches.trials(context.store, intent.id, question)
+    known = await searches.trials(context.store, intent.id)
     found = await context.engine.run(
         "search", asked | {"known": known}, on_progress,
         time_limit_s=SLOWEST_CORE * settings.cpu + 2 * learning.time_limit,
@@ -52,7 +49,7 @@ async def run(context: Context, intent: Intent) -> Commit:
     told = {"job": intent.id, "game": training.rules.name} | {
         name: found[name] for name in TOLD if name in found
     }
-    # A run before this one may have died in the training.
+    # A run before this one may have ended in the training, and nothing have changed since.
     if not await searches.is_completed(context.store, intent.id):
         await context.journal.append("search.completed", told, intent.seq)
     if not found["adopted"]:
@@ -69,10 +66,3 @@ async def run(context: Context, intent: Intent) -> Commit:
 
 
 ACTION = Action("tune", WORK, run, pausable=True)
-
-
-def _question(asked: Mapping[str, Any]) -> str:
-    """Return a digest of all that a trial's outcome depends on: draws, blocks, and what is not varied."""
-    job = {name: value for name, value in asked["job"].items() if name not in ("out", "checkpoint")}
-    text = chain.canonical({"job": job, "folds": asked["folds"], "block": asked["block"]})
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -70,24 +70,24 @@ def stacked(forecasts: Sequence[Forecast]) -> Forecast:
 def account(walked: Walked, whites: Ints, bonus: Ints) -> dict[str, Any]:
     """Return what T >= 1 draws, `whites` (T, k) and `bonus` (T,), 1-based, make of a forecaster.
 
-    JSON-ready: gains in nats, rounded as in the ledger; `bonus_hits` and the bonus part of `calibration` are
-    None in a game without a bonus ball.
+    JSON-ready: gains in nats, rounded as in the ledger; the bounds of the mean gain are None for fewer draws
+    than `evidence.FEWEST_DRAWS_BOUNDED`, `bonus_hits` and the bonus part of `calibration` in a game without a
+    bonus ball.
     """
     N, B, k = walked.inclusion.shape[1], walked.bonus.shape[1], whites.shape[1]
     T = len(walked.gains)
     cumulative = np.cumsum(walked.gains)
-    skill = evidence.skill_interval(walked.gains, evidence.SKILL_ALPHA)
+    mean, low, high = evidence.skill_interval(walked.gains, evidence.SKILL_ALPHA)
+    are_many = T >= evidence.FEWEST_DRAWS_BOUNDED
     peak = max(0.0, float(cumulative.max()))
-    total = rounded(float(cumulative[-1]))
     made = hits.counted(hits.likeliest(walked.inclusion, k), whites)
     bonus_made = hits.counted(hits.likeliest(walked.bonus, 1), bonus[:, np.newaxis])
     return {
         "draws": T,
-        "total_gain_nats": total,
-        "mean_gain_nats": skill.mean,
-        "mean_low_nats": skill.low,
-        "mean_high_nats": skill.high,
-        "log_e_nats": total,
+        "total_gain_nats": rounded(float(cumulative[-1])),
+        "mean_gain_nats": mean,
+        "mean_low_nats": low if are_many else None,
+        "mean_high_nats": high if are_many else None,
         "peak_nats": rounded(peak),
         "anytime_p": evidence.anytime_p(peak),
         "drawdown_nats": rounded(evidence.worst_drawdown(walked.gains)),

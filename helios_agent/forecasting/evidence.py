@@ -13,6 +13,9 @@ from helios_agent.forecasting import mixture
 
 SKILL_ALPHA = 0.05
 """Wherever a mean gain is shown, its confidence sequence holds with probability 1 - SKILL_ALPHA."""
+FEWEST_DRAWS_BOUNDED = 100
+"""Below this a backtest gives no bounds of a mean gain: being asymptotic they promise too much, most of all
+where gains are rare and large."""
 TIGHTEST_AT_DRAWS = 500  # for which skill_interval is tuned: about three years of Powerball
 
 

@@ -52,14 +52,17 @@ async def find(store: Reader, job: str) -> Backtest | None:
     return Backtest.from_row(rows[0]) if rows else None
 
 
-async def newest(store: Reader, game: str, limit: int) -> list[str]:
-    """Return the jobs of up to `limit` backtests of a game, newest first, those that still wait included."""
+async def newest(store: Reader, game: str, limit: int, before: int | None = None) -> list[str]:
+    """Return the jobs of up to `limit` backtests of a game, newest first, those that still wait included.
+
+    With `before`, only those of a lower seq: of the intent, or, where that has left the database, their own.
+    """
     rows = await store.rows(
         "SELECT id FROM (SELECT id, seq FROM intent WHERE action = 'backtest'"
         " AND (target = ?1 OR target LIKE ?1 || '/%')"
         " UNION SELECT job, seq FROM backtest WHERE game = ?1 AND job NOT IN (SELECT id FROM intent))"
-        " ORDER BY seq DESC LIMIT ?2",
-        (game, limit),
+        " WHERE ?3 IS NULL OR seq < ?3 ORDER BY seq DESC LIMIT ?2",
+        (game, limit, before),
     )
     return [row["id"] for row in rows]
 

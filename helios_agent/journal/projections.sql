@@ -122,10 +122,10 @@ VALUES (:payload->>'job', :payload->>'number', :payload->>'question', :payload->
         :payload->>'gain', :payload->>'error', :payload->>'cpu_seconds', :seq);
 
 -- on search.completed
--- A run that died in the training of what it found may tell of it again.
+-- One that was cut short in the training of what it had found, and then began anew, comes to its end again.
 INSERT INTO search (job, game, is_adopted, at_us, seq)
 VALUES (:payload->>'job', :payload->>'game', :payload->>'adopted', :at_us, :seq)
-ON CONFLICT (job) DO NOTHING;
+ON CONFLICT (job) DO UPDATE SET is_adopted = excluded.is_adopted, at_us = excluded.at_us, seq = excluded.seq;
 
 -- on model.trained, model.imported
 -- One that was deleted comes back under its old ordinal and prior.

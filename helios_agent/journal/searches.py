@@ -5,24 +5,26 @@ from typing import Any
 
 from helios_agent.store import Reader
 
-_TRIALS = "SELECT number, state, parameters, gains, gain, error, cpu_seconds FROM search_trial WHERE job = ?"
+_TRIALS = (
+    "SELECT number, question, state, parameters, gains, gain, error, cpu_seconds FROM search_trial"
+    " WHERE job = ? ORDER BY number"
+)
 
 
-async def trials(store: Reader, job: str, question: str | None = None) -> list[dict[str, Any]]:
-    """Return the trials of a search, in order: see `learning.search.Trial`.
-
-    With `question`, a digest of what they are an answer to, only those that answer it: draws may have come,
-    or settings changed, since the search was paused.
-    """
-    rows = await store.rows(
-        f"{_TRIALS} AND (? IS NULL OR question = ?) ORDER BY number", (job, question, question)
-    )
+async def trials(store: Reader, job: str) -> list[dict[str, Any]]:
+    """Return the trials of a search, in order: see `learning.search.Trial`."""
+    rows = await store.rows(_TRIALS, (job,))
     return [dict(row) | {name: json.loads(row[name]) for name in ("parameters", "gains")} for row in rows]
 
 
 async def is_completed(store: Reader, job: str) -> bool:
-    """Return whether the end of a search is in the journal."""
-    return bool(await store.rows("SELECT 1 FROM search WHERE job = ?", (job,)))
+    """Return whether the journal tells what came of a search, and no trial that was made after that."""
+    found = await store.rows(
+        "SELECT 1 FROM search WHERE job = ?1"
+        " AND seq > (SELECT coalesce(max(seq), 0) FROM search_trial WHERE job = ?1)",
+        (job,),
+    )
+    return bool(found)
 
 
 async def last_completed(store: Reader, game: str) -> int | None:

@@ -37,8 +37,8 @@ Report = Callable[[dict[str, Any]], None]
 class NetworkForecaster(Spec):
     """A network that is trained anew every `refit_every` draws.
 
-    said: where other jobs have walked it, the records of what it said of the draws of the span, None for a
-    draw that they did not reach. Each is JSON itself: whoever passes them on need not read and write them.
+    said: of one that is to be judged, the records of what it said of the draws of the span, None for a draw
+    that it did not reach. Each is JSON itself: whoever passes them on need not read and write them.
     """
 
     name: str = Field(min_length=1)
@@ -46,7 +46,7 @@ class NetworkForecaster(Spec):
     training: TrainingSpec = TrainingSpec()
     seed: int = Field(ge=0, lt=2**63)
     refit_every: int = Field(50, ge=1)
-    said: list[str | None] | None = None
+    said: list[str | None] = Field(default_factory=list)
 
 
 class BacktestJob(Matrix):
@@ -82,8 +82,12 @@ class BacktestJob(Matrix):
             )
         for each in self.networks:
             needed = draws_needed(each.network.sequence, each.training.validation)
-            if self.first < needed:
-                raise ValueError(f"first is {self.first}; {each.name} needs {needed} draws to learn from")
+            known = self.first - self.first % each.refit_every
+            if known < needed:
+                raise ValueError(
+                    f"first is {self.first}; {each.name} is trained on the {known} draws before its block; "
+                    f"expected at least {needed}"
+                )
         return self
 
     @property
@@ -130,10 +134,7 @@ class Notes:
 
 
 class Progress:
-    """Tells how far a job is: {"done": draws, "total": draws, "gains": {forecaster: nats so far}}.
-
-    A draw counts once for the experts together and once for each network.
-    """
+    """Tells how far the experts are: {"done": draws, "total": draws, "gains": {forecaster: nats so far}}."""
 
     def __init__(self, total: int, report: Report) -> None:
         self._total, self._report = total, report
@@ -151,28 +152,27 @@ class Progress:
 
 
 def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Walk the forecasters of `spec` (see `BacktestJob`) and judge them, telling `report`: see `Progress`.
+    """Walk the experts of `spec` (see `BacktestJob`), telling `report` (see `Progress`), and judge all.
 
-    Returns {"forecasters": {name: `accounts.account`, its gains one a draw of the span, None where it said
-    nothing}, "broken": {expert: what failed}, "stopped"}. When `report` raises JobStopped, what was foretold
-    until then is judged, and who foretold nothing is left out. Raises JobFailed, naming the field, for a spec
-    that does not hold.
+    A network is judged by what it `said` when it was walked: see `run_block`. Returns {"forecasters": {name:
+    `accounts.account`, its gains one a draw of the span, None where it said nothing}, "broken": {expert: what
+    failed}, "stopped"}. When `report` raises JobStopped, what was foretold until then is judged, and who
+    foretold nothing is left out. Raises JobFailed, naming the field, for a spec that does not hold.
     """
     job = specs.read(BacktestJob, spec)
-    walking = [each for each in job.networks if each.said is None]
-    progress = Progress((len(walking) + bool(job.others)) * (job.last - job.first), report)
-    notes = {each.name: Notes(job.history) for each in job.networks}
+    judged: dict[str, Any] = {}
+    for network in job.networks:
+        notes = Notes(job.history)
+        for t, record in enumerate(network.said, start=job.first):
+            if record is not None:
+                notes.add(t, Forecast.from_record(json.loads(record)))
+        if notes.said:
+            judged[network.name] = _judged(Walked.of(notes.said, notes.gains), notes.at, job)
+    progress = Progress(job.last - job.first, report)
     heard: list[Heard] = []
     panel = Panel.after(job.history.before(0))
     stopped = False
-    for each in job.networks:
-        for t, record in enumerate(each.said or [], start=job.first):
-            if record is not None:
-                notes[each.name].add(t, Forecast.from_record(json.loads(record)))
     try:
-        for each in walking:
-            for t, forecast in foretold(job, each):
-                progress.draw({each.name: notes[each.name].add(t, forecast)})
         if job.others:
             for of_draw in listen(job.history.before(job.last), panel):
                 if of_draw.index < job.first:
@@ -182,11 +182,6 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
                     progress.draw({name: of_draw.gains.get(name, 0.0) for name in job.others})
     except JobStopped:
         stopped = True
-    judged = {
-        name: _judged(Walked.of(each.said, each.gains), each.at, job)
-        for name, each in notes.items()
-        if each.said
-    }
     if heard:
         at = [each.index for each in heard]
         judged |= {name: _judged(walked, at, job) for name, walked in _walked(heard, job).items()}

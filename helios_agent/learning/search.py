@@ -10,6 +10,8 @@ The best of many looks better than it is. So the last `block` draws belong to no
 configuration that stands are both judged on them at the end, and only if it gains more there is it adopted.
 """
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +25,10 @@ from optuna.trial import TrialState, create_trial
 from pydantic import Field, model_validator
 
 from helios_agent.config.model import draws_needed
-from helios_agent.errors import JobFailed
-from helios_agent.forecasting.history import Drawn
-from helios_agent.learning import specs, walk_forward
+from helios_agent.errors import JobFailed, is_out_of_memory
+from helios_agent.learning import checkpoints, specs, walk_forward
 from helios_agent.learning.specs import TrainingJob
-from helios_agent.registry.card import Row, Spec
+from helios_agent.registry.card import Spec
 
 STARTUP_TRIALS = 5
 """So many configurations are drawn at random, and none is pruned."""
@@ -44,11 +45,12 @@ Report = Callable[[dict[str, Any]], None]
 class Trial(Spec):
     """What became of one configuration.
 
-    gains: mean log-score gain over uniform in each block it was judged on, nats a draw. gain: their mean,
-    None for one that was pruned or failed. error: why it failed.
+    question: see `question`. gains: mean log-score gain over uniform in each block it was judged on, nats a
+    draw. gain: their mean, None for one that was pruned or failed. error: why it failed.
     """
 
     number: int = Field(ge=0)
+    question: str
     state: Literal["complete", "pruned", "failed"]
     parameters: dict[str, int | float]
     gains: list[float]
@@ -61,7 +63,8 @@ class SearchJob(Spec):
     """The whole spec of a search.
 
     job: the training as it is configured; its `out` stays untouched. cpu_seconds: no trial begins after so
-    many have been spent. known: the trials of an earlier run of the same search, in order.
+    many have been spent. known: the trials of an earlier run of the search, in order; those that answer
+    another question count for nothing.
     """
 
     job: TrainingJob
@@ -94,14 +97,15 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     of the trial} after each trial. Returns `trials`, how many there were, `cpu_seconds`, spent on them, and
     `best`, the record of the one that gained most, None where none gained anything. Where that is not the
     configuration that stands, `confirmed_gain` and `standing_gain` are what the two gain on the last `block`
-    draws, nats a draw, None for one whose training diverged. `adopted` says whether it is better there, too;
+    draws, nats a draw, None for one whose training failed. `adopted` says whether it is better there, too;
     then `network` and `training` are its specs. Raises JobFailed where the spec does not hold.
     """
     search = specs.read(SearchJob, spec)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    trials = list(search.known)
+    of = question(search)
+    trials = [trial for trial in search.known if trial.question == of]
     while len(trials) < search.trials and _spent(trials) < search.cpu_seconds:
-        trials.append(_try(search, trials, report))
+        trials.append(_try(search, of, trials, report))
         report({"done": trials[-1].model_dump()})
     found: dict[str, Any] = {"trials": len(trials), "cpu_seconds": _spent(trials), "adopted": False}
     gaining = [(trial.gain, trial) for trial in trials if trial.gain is not None and trial.gain > 0.0]
@@ -121,6 +125,15 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
         "network": better.network.model_dump(),
         "training": better.training.model_dump(),
     }
+
+
+def question(search: SearchJob) -> str:
+    """Return a digest of all that a trial's outcome depends on besides its parameters.
+
+    Between two runs of a search draws may have come, settings or Helios itself may have changed.
+    """
+    of = json.dumps([checkpoints.digest(search.job), search.folds, search.block])
+    return hashlib.sha256(of.encode()).hexdigest()[:16]
 
 
 def configured(job: TrainingJob, parameters: Parameters) -> TrainingJob:
@@ -145,7 +158,7 @@ def space(job: TrainingJob) -> dict[str, BaseDistribution]:
     }
 
 
-def _try(search: SearchJob, before: Sequence[Trial], report: Report) -> Trial:
+def _try(search: SearchJob, of: str, before: Sequence[Trial], report: Report) -> Trial:
     """Judge the configuration that comes after the trials `before`, block by block."""
     began, number, bounds = time.process_time(), len(before), space(search.job)
     study = optuna.create_study(
@@ -175,6 +188,7 @@ def _try(search: SearchJob, before: Sequence[Trial], report: Report) -> Trial:
         state, error = "failed", str(failure)
     return Trial(
         number=number,
+        question=of,
         state=state,
         parameters={name: getattr(job.network, name) for name in OF_NETWORK}
         | {name: getattr(job.training, name) for name in OF_TRAINING},
@@ -198,25 +212,29 @@ def _known(trial: Trial, bounds: dict[str, BaseDistribution]) -> optuna.trial.Fr
 
 
 def _gain(job: TrainingJob, first: int, block: int) -> float:
-    """Return the mean gain over uniform, nats a draw, on a block of a network trained on the draws before."""
+    """Return the mean gain over uniform, nats a draw, on a block of a network trained on the draws before.
+
+    Raises JobFailed where the training diverges or is refused memory.
+    """
     rows = job.draws[first % block : first + block]  # a walk cuts history into blocks from its first draw
     made = walk_forward.walk(
         rows, job, len(rows) - block, len(rows), job.network, job.training, job.seed,
         refit_every=block, update=False,
     )  # fmt: skip
-    return fmean(float(forecast.log_ratio(_drawn(rows[t]))) for t, forecast in made)
+    try:
+        return fmean(forecast.gain(rows[t][:-1], rows[t][-1]) for t, forecast in made)
+    except (MemoryError, RuntimeError) as error:  # the latter is torch's
+        if not is_out_of_memory(error):
+            raise
+        raise JobFailed("The training needed more memory than a worker may have (work.memory).") from None
 
 
 def _verdict(job: TrainingJob, first: int, block: int) -> float | None:
-    """Return what `_gain` does, None where the training diverges."""
+    """Return what `_gain` does, None where the training fails."""
     try:
         return _gain(job, first, block)
     except JobFailed:
         return None
-
-
-def _drawn(row: Row) -> Drawn:
-    return Drawn(np.array(row[:-1]), np.array(row[-1]), np.array(False), np.array(False))
 
 
 def _spent(trials: Sequence[Trial]) -> float:

@@ -40,10 +40,11 @@ def report(
 ) -> dict[str, Any]:
     """Return the report of a backtest.
 
-    accounts: what each forecaster did, by name: see `forecasting.accounts`. networks: the settings of those
-    that are networks. level: the largest expected share of fair ones among the forecasters that are `found`
-    to gain, by e-BH over all that could gain. Who was stopped before the end of the span is not judged:
-    perhaps it was stopped for what it had gained, on draws that are not the first ones.
+    accounts: what each forecaster did, by name: see `forecasting.accounts`. broken: which forecasters failed,
+    and why; an expert was uniform from then on, a network said no more. networks: the settings of those that
+    are networks. level: the largest expected share of fair ones among the forecasters that are `found` to
+    gain, by e-BH over all that could gain. Who did not come to the end of the span is not judged: perhaps it
+    was stopped for what it had gained, on draws that are not the first ones.
     """
     whole = {name: account for name, account in accounts.items() if account["draws"] == len(span.days)}
     log_e_values = {n: float(a["total_gain_nats"]) for n, a in whole.items() if n != mixture.UNIFORM}
@@ -77,7 +78,10 @@ def report(
 def summary(made: Mapping[str, Any]) -> dict[str, Any]:
     """Return a report in short: no list in it is longer than the forecasters are many."""
     return {
-        **{name: made[name] for name in ("draws", "stopped", "visible_gain_nats", "found", "verdict")},
+        **{
+            name: made[name]
+            for name in ("draws", "stopped", "broken", "visible_gain_nats", "found", "verdict")
+        },
         "forecasters": {
             each["name"]: {name: each[name] for name in SUMMARISED} for each in made["forecasters"]
         },
@@ -89,7 +93,9 @@ def verdict(made: Mapping[str, Any]) -> str:
     title, found = made["title"], made["found"]
     span = f"{made['draws']:,} draws of {title} from {made['from']} to {made['to']}"
     cut = "The backtest was stopped before its end. " if made["stopped"] else ""
-    unjudged = [e["name"] for e in made["forecasters"] if e["draws"] < made["draws"]]
+    whole = {each["name"] for each in made["forecasters"] if each["draws"] == made["draws"]}
+    asked = dict.fromkeys([*(each["name"] for each in made["forecasters"]), *made["networks"]])
+    unjudged = [name for name in asked if name not in whole]
     if unjudged:
         cut += f"Not judged, for want of the rest of the span: {', '.join(unjudged)}. "
     if made["visible_gain_nats"] is None:

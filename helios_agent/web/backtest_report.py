@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from helios_agent.forecasting import evidence
 from helios_agent.web import chart
 from helios_agent.web.chart import signed
 from helios_agent.web.numbers import and_, probability, share, stake
@@ -24,6 +25,8 @@ def page(made: Record) -> str:
     return templates.get_template("backtest.html").render(
         made=made,
         forecasters=[(each, _drawing(made, each)) for each in made["forecasters"]],
+        bounds=bounds,
+        failures=failures(made),
         meaning=meaning(made),
         in_words=in_words,
         styles=Markup(styles),  # noqa: S704 (our own style sheet)
@@ -40,16 +43,26 @@ def text(made: Record) -> str:
         f"{'stake':>10}{'fall':>8}{'hits':>7}{'chance':>8}{'p':>7}",
     ]
     for each in made["forecasters"]:
-        low, high = (signed(each[bound], 4) for bound in ("mean_low_nats", "mean_high_nats"))
         hits = each["hits"]
         lines.append(
             f"  {each['name']:<13}{each['draws']:>6,}{signed(each['total_gain_nats']):>9}"
-            f"{signed(each['mean_gain_nats'], 4):>10}{f'{low} to {high}':>22}"
+            f"{signed(each['mean_gain_nats'], 4):>10}{bounds(each, 4) or '—':>22}"
             f"{stake(each['total_gain_nats']):>10}{each['drawdown_nats']:>8.2f}{hits['hits']:>7,}"
             f"{hits['expected']:>8,.0f}{probability(hits['p']):>7}"
         )
-    lines += [_prose(f"The forecaster {name} failed: {why}.", "  ") for name, why in made["broken"].items()]
+    lines += [_prose(said, "  ") for said in failures(made)]
     return "\n".join([*lines, "", *(_prose(said) for said in meaning(made))])
+
+
+def bounds(each: Record, decimals: int) -> str:
+    """Write the bounds of a mean gain; empty where there are none."""
+    low, high = each["mean_low_nats"], each["mean_high_nats"]
+    return "" if low is None or high is None else f"{signed(low, decimals)} to {signed(high, decimals)}"
+
+
+def failures(made: Record) -> list[str]:
+    """Say which forecasters failed, and why."""
+    return [f"The forecaster {name} failed: {why.rstrip('.')}." for name, why in made["broken"].items()]
 
 
 def meaning(made: Record) -> list[str]:
@@ -58,6 +71,9 @@ def meaning(made: Record) -> list[str]:
         "Each draw is forecast from the draws before it alone. The gain is the log score less chance's, in "
         "nats. The stake is what has become of 1 that was bet on every draw at fair odds by the forecasts; "
         "the fall is the most that it ever lost from its best, in nats.",
+        "The confidence of the gain a draw is asymptotic: good for many draws, not for few, and too narrow "
+        "where a forecaster gains rarely and much, as repeats does. Of fewer than "
+        f"{evidence.FEWEST_DRAWS_BOUNDED} draws none is shown. What is found does not rest on it.",
         "Found are forecasters whose stake stands out among all that were tried (e-BH at "
         f"{share(made['level'])}; for one alone it takes {made['alarm_nats']:.2f} nats). That holds for a "
         "span that was chosen without regard to its numbers.",
@@ -69,10 +85,11 @@ def meaning(made: Record) -> list[str]:
 def in_words(each: Record, made: Record) -> list[str]:
     """Say what one forecaster did, in sentences."""
     hits, bonus, parts = each["hits"], each["bonus_hits"], each["calibration"]
-    mean, low, high = (signed(each[f"mean_{name}_nats"], 5) for name in ("gain", "low", "high"))
+    within = bounds(each, 5)
     said = [
         f"A stake of 1 has become {stake(each['total_gain_nats'])} ({stake(each['peak_nats'])} at best). It "
-        f"gained {mean} nats a draw, between {low} and {high} with {CONFIDENCE} confidence at any time.",
+        f"gained {signed(each['mean_gain_nats'], 5)} nats a draw"
+        + (f"; {CONFIDENCE} confidence, asymptotic and at any time: {within}." if within else "."),
         f"Of its {made['pick']} likeliest white balls {hits['hits']:,} came; by chance "
         f"{hits['expected']:,.1f}, give or take {hits['sd']:.1f}, and as many or more with probability "
         f"{probability(hits['p'])}."

@@ -19,7 +19,7 @@ from helios_agent.journal.backtests import Backtest
 from helios_agent.journal.intents import Intent
 from helios_agent.store import Reader
 from helios_agent.web import backtest_report, views
-from helios_agent.web.api import GameName, Priority, Served
+from helios_agent.web.api import Before, GameName, Priority, Served
 
 router = APIRouter()
 
@@ -65,10 +65,11 @@ async def list_backtests(
     agent: Served,
     game: GameName = None,
     limit: Annotated[int, Query(ge=1, le=100, description="how many at most")] = 20,
+    before: Before = None,
 ) -> list[dict[str, Any]]:
     """List backtests, newest first."""
     rules = views.chosen_game(agent.config, game)
-    jobs = await backtests.newest(agent.store, rules.name, limit)
+    jobs = await backtests.newest(agent.store, rules.name, limit, before)
     return [await _shown(agent.store, job) for job in jobs]
 
 
@@ -117,6 +118,7 @@ def record(intent: Intent | None, known: Backtest | None) -> dict[str, Any]:
         "error": intent.error if intent else None,
         "summary": known.summary if known else None,
         "report": f"/api/backtests/{known.job}/report" if known and known.report else None,
+        "cause": intent.seq if intent else known and known.seq,
     }
 
 

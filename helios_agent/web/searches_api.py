@@ -1,5 +1,6 @@
 """The HTTP API of searches: how far they are, and what they found. They are asked for as any action is."""
 
+import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -10,7 +11,7 @@ from helios_agent.journal import intents, searches
 from helios_agent.journal.intents import Intent
 from helios_agent.store import Reader
 from helios_agent.web import views
-from helios_agent.web.api import GameName, Served
+from helios_agent.web.api import Before, GameName, Served
 
 router = APIRouter()
 
@@ -20,10 +21,11 @@ async def list_searches(
     agent: Served,
     game: GameName = None,
     limit: Annotated[int, Query(ge=1, le=100, description="how many at most")] = 20,
+    before: Before = None,
 ) -> list[dict[str, Any]]:
     """List searches, newest first, with what they tried."""
     rules = views.chosen_game(agent.config, game)
-    found = await intents.asked_for(agent.store, ("tune",), target=rules.name, before=None, limit=limit)
+    found = await intents.asked_for(agent.store, ("tune",), target=rules.name, before=before, limit=limit)
     return [await _record(agent.store, agent.config, intent) for intent in found]
 
 
@@ -37,14 +39,18 @@ async def show_search(agent: Served, job_id: str) -> dict[str, Any]:
 
 
 async def _record(store: Reader, config: Config, intent: Intent) -> dict[str, Any]:
-    tried = await searches.trials(store, intent.id)
-    left = max(0, config.learning.search.trials - len(tried))
-    spent = sum(trial["cpu_seconds"] for trial in tried)
-    known = intent.state == "running" and tried
+    settings, tried = config.learning.search, await searches.trials(store, intent.id)
+    spent = math.fsum(trial["cpu_seconds"] for trial in tried)
+    left = settings.trials - len(tried)
+    # Those to come are taken to be like those there were, on a core of their own; no trial begins after the
+    # budget is spent.
+    each = spent / len(tried) if tried else 0.0
+    if each > 0.0:
+        left = min(left, math.ceil((settings.cpu - spent) / each))
+    left = max(0, left) if intent.state in intents.OPEN_STATES else 0
     return views.intent_record(intent) | {
         "trials": tried,
-        "trials_left": left if intent.state in intents.OPEN_STATES else 0,
+        "trials_left": left,
         "cpu_seconds": spent,
-        # If those to come take as long as those there were, on a core of their own.
-        "eta_seconds": left * spent / len(tried) if known else None,
+        "eta_seconds": left * each if intent.state == "running" and tried else None,
     }

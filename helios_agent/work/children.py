@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from helios_agent.errors import JobFailed, WorkerLost
+from helios_agent.errors import OUT_OF_MEMORY, JobFailed, WorkerLost
 from helios_agent.work import forkserver, jobs, worker
 
 STDERR_KEPT_BYTES = 4096
@@ -134,7 +134,7 @@ class Child:
         said = self._words.kept.decode("utf-8", "replace").strip()
         if code == -signal.SIGXCPU and cpu_s is not None:
             return JobFailed(f"The worker process used its {cpu_s:g} CPU seconds (work.cpu).")
-        if code == -signal.SIGABRT and any(sign in said for sign in worker.OUT_OF_MEMORY):
+        if code == -signal.SIGABRT and any(sign in said for sign in OUT_OF_MEMORY):
             return JobFailed(worker.too_much(memory))
         return WorkerLost(
             f"The worker process {ending(code)} before it had a result.{' It said: ' + said if said else ''}"

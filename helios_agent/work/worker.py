@@ -20,13 +20,10 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from helios_agent.errors import HeliosError, JobStopped
+from helios_agent.errors import HeliosError, JobStopped, is_out_of_memory
 from helios_agent.work.jobs import JOBS, SERVICES
 
 Say = Callable[[dict[str, Any]], None]
-
-OUT_OF_MEMORY = ("bad_alloc", "can't allocate memory", "Cannot allocate memory")
-"""What libraries say, who do not raise MemoryError, when the system gives them no more."""
 
 
 def work(channel: socket.socket) -> None:
@@ -113,7 +110,7 @@ def _explain(error: Exception, memory: int) -> str:
     """Return what is wrong, for people; the traceback of what nobody foresaw goes to stderr."""
     if isinstance(error, HeliosError):
         return str(error)
-    if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return too_much(memory)
     traceback.print_exception(error)
     return f"{type(error).__name__}: {error}"

@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import html
 import json
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
@@ -18,12 +20,13 @@ from helios_agent import cli
 from helios_agent.actions import backtest, runner
 from helios_agent.agent import Agent
 from helios_agent.clock import VirtualClock
-from helios_agent.errors import JobFailed, JobStopped, JobTooLong
+from helios_agent.errors import JobFailed, JobStopped, JobTooLong, WorkerLost
 from helios_agent.journal import draws, events, intents, rebuild
 from helios_agent.learning import backtest as jobs
 from helios_agent.lottery import calendar, games
 from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
+from helios_agent.web import backtest_report
 from helios_agent.work.engine import Progress, Spent, unmetered
 from tests.acceptance.simulated import (
     DAYS,
@@ -120,6 +123,20 @@ async def test_a_backtest_is_asked_for_carried_out_and_its_report_can_be_read(tm
     assert page.headers["content-type"].startswith("text/html")
     assert "style-src 'unsafe-inline'" in page.headers["content-security-policy"]
     assert "<script" not in page.text
+
+
+async def test_the_confidence_is_called_asymptotic_and_not_shown_for_few_draws(tmp_path: Path) -> None:
+    async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
+        for first, bounds in ((DAYS[20], r"\S+ to \S+"), (DAYS[21], "—")):
+            shown = await done(agent, http, forecasters=["ball"], **{"from": first})
+            page = (await http.get(shown["report"])).text
+            text = backtest_report.text((await http.get(f"{shown['report']}.json")).json())
+            assert re.search(rf"\n  ball +\d+ +\S+ +\S+ +{bounds} +\S+ +[\d.]+ +\d+ ", text)
+            assert re.search(rf'<td class="n">{bounds}</td>', page)
+            assert ("95% confidence, asymptotic and at any time: " in page) == (bounds != "—")
+            for told in (page, " ".join(text.split())):
+                assert "is asymptotic: good for many draws, not for few" in told
+                assert "Of fewer than 100 draws none is shown." in told
 
 
 async def test_on_fair_draws_it_says_that_nothing_was_found_and_what_would_have_been(tmp_path: Path) -> None:
@@ -220,6 +237,28 @@ async def test_different_backtests_of_a_game_wait_side_by_side(tmp_path: Path) -
     assert [intent.args["forecasters"] for intent in waiting] == [["ball"], ["bonus"]]
 
 
+async def test_the_list_goes_on_before_the_last_that_was_shown(tmp_path: Path) -> None:
+    """Also where the intent of one has left the database, and only its report is known."""
+    async with living(tmp_path, LOADED, Here()) as agent, client(agent) as http:
+        first = await done(agent, http, forecasters=["ball"], **{"from": DAYS[100]})
+        for name in ("bonus", "places"):
+            await http.post("/api/backtests", json={"game": "simulated", "forecasters": [name]})
+
+        async def pages() -> list[dict[str, Any]]:
+            found, before = [], ""
+            while page := (await http.get(f"/api/backtests?game=simulated&limit=1{before}")).json():
+                found += page
+                before = f"&before={page[0]['cause']}"
+            return found
+
+        before = await pages()
+        await agent.journal.record(lambda tx: tx.rows("DELETE FROM intent WHERE id = ?", (first["id"],)))
+        after = await pages()
+
+    assert [shown["forecasters"] for shown in before] == [["places"], ["bonus"], ["ball"]]
+    assert [shown["id"] for shown in after] == [shown["id"] for shown in before]
+
+
 async def test_a_day_means_the_same_however_it_is_written(tmp_path: Path) -> None:
     first, last = date.fromisoformat(DAYS[20]), date.fromisoformat(DAYS[79])
     year, week, weekday = last.isocalendar()
@@ -277,27 +316,94 @@ async def test_a_network_is_walked_in_blocks_and_judged_as_a_whole(tmp_path: Pat
     ]
     _, judged = engine.asked[-1]
     (network,) = judged["forecasters"]
-    alone = jobs.run(dict(judged) | {"forecasters": [network | {"said": None}]}, lambda progress: None)
+    said: list[str] = []
+    jobs.run_block(dict(judged), lambda progress: said.append(progress["said"]))
+    alone = jobs.run(dict(judged) | {"forecasters": [network | {"said": said}]}, lambda progress: None)
     whole = {"name": "powerballnet", "watches_for": "whatever a network can learn"}
     assert made["forecasters"][0] == whole | alone["forecasters"]["powerballnet"]
     assert made["networks"]["powerballnet"]["refit_every"] == 20
 
 
+DIVERGED = "training diverged in epoch 3: loss nan"
+TOO_LONG = "The backtest-block job was stopped after its time limit of 3600 s."
+
+
+class Failing(Here):
+    """Fails all jobs of a kind, or those from a draw on, when they have told so much."""
+
+    def __init__(self, reason: JobFailed, kind: str, first: int = 0, after: int = 0) -> None:
+        super().__init__()
+        self._reason, self._kind, self._first, self._after = reason, kind, first, after
+
+    async def run(self, kind: str, spec: Mapping[str, Any], *more: Any, **options: Any) -> dict[str, Any]:
+        if kind != self._kind or spec["first"] < self._first:
+            return await super().run(kind, spec, *more, **options)
+        (on_progress,) = more
+
+        async def fail_after_a_while(progress: Mapping[str, Any]) -> None:
+            if progress["done"] > self._after:
+                raise self._reason
+            await on_progress(progress)
+
+        return await super().run(kind, spec, fail_after_a_while, **options)
+
+
 @pytest.mark.parametrize(
-    "reason",
+    ("reason", "said"),
     [
-        JobFailed("training diverged in epoch 3: loss nan"),
-        JobTooLong("The backtest-block job was stopped after its time limit of 3600 s."),
+        (JobFailed(DIVERGED), DIVERGED),
+        (JobTooLong(TOO_LONG), "a block took longer than learning.time_limit, 3600 s"),
     ],
 )
-async def test_a_worker_that_fails_or_takes_too_long_fails_the_backtest_with_its_reason(
+async def test_a_network_that_fails_keeps_what_it_said_and_takes_nothing_from_the_others(
+    reason: JobFailed, said: str, tmp_path: Path
+) -> None:
+    asked = {"from": DAYS[60], "refit_every": 20, "forecasters": ["powerballnet", "ball"]}
+    async with (
+        living(tmp_path, LOADED, Failing(reason, "backtest-block", 80, 5)) as agent,
+        client(agent) as http,
+    ):
+        shown = await done(agent, http, **asked)
+        made = (await http.get(f"{shown['report']}.json")).json()
+        page = (await http.get(shown["report"])).text
+
+    assert (shown["state"], shown["error"]) == ("done", None)
+    assert made["broken"] == shown["summary"]["broken"] == {"powerballnet": said}
+    network, ball = made["forecasters"]
+    assert (network["draws"], ball["draws"]) == (30, 60)
+    assert [gain is None for gain in network["gains"]] == [False] * 25 + [True] * 15 + [False] * 5 + [
+        True
+    ] * 15
+    assert made["verdict"].startswith("Not judged, for want of the rest of the span: powerballnet. ")
+    sentence = f"The forecaster powerballnet failed: {said}."
+    assert sentence in html.unescape(page)
+    assert sentence in " ".join(backtest_report.text(made).split())
+
+
+async def test_one_in_which_nothing_could_be_judged_fails_with_the_reason(tmp_path: Path) -> None:
+    engine = Failing(JobFailed(DIVERGED), "backtest-block")
+    async with living(tmp_path, LOADED, engine) as agent, client(agent) as http:
+        shown = await done(agent, http, forecasters=["powerballnet"], **{"from": DAYS[60]})
+        assert not agent.config.backtests.exists()
+
+    assert (shown["state"], shown["error"]) == ("failed", f"powerballnet: {DIVERGED}")
+
+
+async def test_a_network_whose_worker_is_lost_is_walked_again(tmp_path: Path) -> None:
+    engine = Failing(WorkerLost(), "backtest-block", 100)
+    async with living(tmp_path, LOADED, engine) as agent, client(agent) as http:
+        shown = await done(
+            agent, http, refit_every=20, forecasters=["powerballnet", "ball"], **{"from": DAYS[60]}
+        )
+
+    assert (shown["state"], shown["attempt"], shown["summary"]) == ("ready", 1, None)
+
+
+@pytest.mark.parametrize("reason", [JobFailed("broken"), JobTooLong(TOO_LONG)])
+async def test_experts_whose_worker_fails_or_takes_too_long_fail_the_backtest_with_its_reason(
     reason: JobFailed, tmp_path: Path
 ) -> None:
-    class Failing(Here):
-        async def run(self, *args: Any, **options: Any) -> dict[str, Any]:
-            raise reason
-
-    async with living(tmp_path, LOADED, Failing()) as agent, client(agent) as http:
+    async with living(tmp_path, LOADED, Failing(reason, "backtest")) as agent, client(agent) as http:
         shown = await done(agent, http)
         assert shown["state"] == "failed"
         assert shown["error"] == str(reason)

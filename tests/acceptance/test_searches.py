@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import httpx
 from helios_agent.actions import runner
 from helios_agent.agent import Agent
 from helios_agent.clock import VirtualClock
-from helios_agent.journal import events, intents, rebuild
+from helios_agent.errors import WorkerLost
+from helios_agent.journal import draws, events, intents, rebuild
+from helios_agent.lottery import calendar, games
+from helios_agent.lottery.draws import Draw
 from helios_agent.simulation import drums
 from helios_agent.simulation.machines import ChangePoint
-from tests.acceptance.simulated import MATRIX, client, living
+from helios_agent.work.engine import Engine
+from tests.acceptance.simulated import DRAWS, ERA, MATRIX, NOW, client, living
 
 LOADED = drums.weighted_balls(MATRIX, [7, 8, 9], 60.0)
 SEARCH = {"trials": 3, "folds": 1, "block": 15}
@@ -72,6 +77,7 @@ async def test_a_search_that_is_paused_goes_on_from_its_trials_and_what_it_finds
         await carry_out(agent)
         found = await shown(http, job)
         listed = (await http.get("/api/searches?game=simulated")).json()
+        earlier = (await http.get(f"/api/searches?game=simulated&before={found['cause']}")).json()
         (told,) = await happened(agent, "search.completed")
         (trained,) = await happened(agent, "model.trained")
         rebuild.check(agent.config.database, agent.config.archives)
@@ -80,7 +86,7 @@ async def test_a_search_that_is_paused_goes_on_from_its_trials_and_what_it_finds
         left = await asyncio.to_thread(os.listdir, agent.config.paths.models / ".staging")
 
     assert (found["state"], found["error"], found["trials_left"]) == ("done", None, 0)
-    assert listed == [found]
+    assert (listed, earlier) == ([found], [])
     assert found["trials"][: len(paused["trials"])] == paused["trials"]
     assert [trial["number"] for trial in found["trials"]] == [0, 1, 2]
     gains = [trial["gain"] for trial in found["trials"] if trial["gain"] is not None]
@@ -91,6 +97,76 @@ async def test_a_search_that_is_paused_goes_on_from_its_trials_and_what_it_finds
     assert card["architecture"]["dropout"] == told["best"]["parameters"]["dropout"]
     assert card["training"]["segments"] == told["best"]["parameters"]["segments"]
     assert left == []
+
+
+class LosingTheTraining:
+    """An engine that loses the first training, after whatever else it has computed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._lost = engine, False
+
+    async def run(self, kind: str, *asked: Any, **options: Any) -> dict[str, Any]:
+        if kind == "train" and not self._lost:
+            self._lost = True
+            raise WorkerLost()
+        return await self._engine.run(kind, *asked, **options)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+async def test_a_search_to_which_a_draw_comes_before_its_training_ends_begins_anew_and_says_so(
+    tmp_path: Path,
+) -> None:
+    async with living(tmp_path, LOADED, **SMALL) as agent, client(agent) as http:
+        clock = agent.journal.clock
+        assert isinstance(clock, VirtualClock)
+        job = await asked(http)
+        claimed = await agent.journal.record(lambda tx: intents.claim(tx, ("tune",)))
+        assert claimed is not None
+        context = agent.context()
+        await runner.carry_out(replace(context, engine=LosingTheTraining(context.engine)), claimed)
+        before = await shown(http, job)
+        assert (before["state"], len(await happened(agent, "search.completed"))) == ("ready", 1)
+
+        later = calendar.expected_days(games.SIMULATED, ERA.start, NOW)[DRAWS]
+        drawn = Draw("simulated", later, (7, 8, 9, 10, 11), 6, None, ordered=True)
+        await agent.journal.append("draw.ingested", draws.to_payload(drawn, "drum"))
+        await clock.advance(runner.RETRY_S)
+        await carry_out(agent)
+        after = await shown(http, job)
+        first, second = await happened(agent, "search.completed")
+        (end,) = await events.tail(agent.store, limit=1, kinds=["search.completed"])
+        told = await agent.store.rows("SELECT is_adopted, seq FROM search WHERE job = ?", (job,))
+        rebuild.check(agent.config.database, agent.config.archives)
+
+    assert (after["state"], after["error"]) == ("done", None)
+    questions = [{trial["question"] for trial in search["trials"]} for search in (before, after)]
+    assert [len(of) for of in questions] == [1, 1]
+    assert questions[0] != questions[1]
+    assert first["adopted"]
+    assert second["best"] in after["trials"]
+    assert [tuple(row) for row in told] == [(second["adopted"], end.seq)]
+
+
+async def test_what_is_left_of_a_search_is_what_its_trials_or_its_budget_leave(tmp_path: Path) -> None:
+    search = SEARCH | {"trials": 6, "cpu": 20}
+    async with living(tmp_path, LOADED, **SMALL | {"search": search}) as agent, client(agent) as http:
+        job = await asked(http)
+        await agent.journal.record(lambda tx: intents.claim(tx, ("tune",)))
+        told = []
+        for number, cpu_seconds in enumerate((2.0, 8.0, 5.0, 7.0)):
+            before = await shown(http, job)
+            told.append((before["trials_left"], before["eta_seconds"]))
+            trial = {
+                "job": job, "number": number, "question": "0" * 16, "state": "failed", "parameters": {},
+                "gains": [], "gain": None, "error": "training diverged", "cpu_seconds": cpu_seconds,
+            }  # fmt: skip
+            await agent.journal.append("search.trial", trial)
+        spent = await shown(http, job)
+
+    assert told == [(6, None), (5, 10.0), (2, 10.0), (1, 5.0)]
+    assert (spent["trials_left"], spent["eta_seconds"], spent["cpu_seconds"]) == (0, 0.0, 22.0)
 
 
 async def test_where_no_configuration_gains_anything_no_network_is_trained(tmp_path: Path) -> None:

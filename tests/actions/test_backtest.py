@@ -1,12 +1,14 @@
 """A backtest of which nothing is said walks what forecasts now over the latest draws."""
 
+import json
+
 from helios_agent.actions import backtest, runner
 from helios_agent.agent import Agent
 from helios_agent.config import Config
 from helios_agent.journal import backtests, draws, intents
 from helios_agent.lottery.games import MEGAMILLIONS, POWERBALL
 from helios_agent.web import backtests_api
-from tests.actions.conftest import claimed, done, settings, tell
+from tests.actions.conftest import claimed, done, settings, tell, told
 
 DRAWS, GAME = 20, "megamillions"
 
@@ -59,3 +61,17 @@ async def test_without_draws_it_is_refused(informed: Agent) -> None:
         "failed",
         "There are no draws of Simulated lottery to walk through.",
     )
+
+
+async def test_its_network_is_trained_at_the_learning_rate_that_was_arrived_at(informed: Agent) -> None:
+    target, args = await backtest.plan(
+        informed.store, informed.config, POWERBALL,
+        first="2026-06-01", forecasters=backtest.NETWORKS, refit_every=1000,
+    )  # fmt: skip
+    configured = informed.config.learning.training.learning_rate
+    await done(informed, "adjust", "powerball/learning_rate", factor=0.25, reason="it diverged")
+    await done(informed, "backtest", target, **args)
+    (completed,) = await told(informed, "backtest.completed")
+    made = json.loads((informed.config.backtests / completed["report"]).read_text("utf-8"))
+
+    assert made["networks"]["powerballnet"]["training"]["learning_rate"] == configured / 4

@@ -72,6 +72,40 @@ async def test_a_training_that_begins_from_a_network_gives_the_same_bytes_here_a
         await started(engines.ray, training_spec(tmp_path / "gone") | gone)
 
 
+async def test_a_search_and_a_block_of_a_backtest_give_the_same_figures_here_and_there(
+    engines: Engines, tmp_path: Path
+) -> None:
+    draws = {"draws": [[1, 2, 3 + t % 10, 1 + t % 5] for t in range(80)]}
+    slow, quick = (training_spec(tmp_path / "out", learning_rate=rate) | draws for rate in (1e-5, 0.02))
+    settings = {name: quick[name] for name in ("network", "training", "seed")}
+    network = {"name": "powerballnet", **settings, "refit_every": 10}
+    asked: dict[str, dict[str, Any]] = {
+        "search": {"job": slow, "trials": 2, "folds": 1, "block": 15, "cpu_seconds": PATIENCE_S},
+        "backtest-block": {
+            "rows": draws["draws"], "ordered": [True] * 80, **MATRIX, "first": 60, "last": 65,
+            "forecasters": [network],
+        },
+    }  # fmt: skip
+    for kind, spec in asked.items():
+        told: list[Any] = []
+        for engine in (engines.local, engines.ray):
+            reports = Reports()
+            result = await engine.run(kind, spec, reports, time_limit_s=PATIENCE_S)
+            told.append((untimed(result), [untimed(report) for report in reports.seen]))
+        here, there = told
+        assert there == here
+        found, progress = here
+        gained = found["confirmed_gain"] if kind == "search" else progress[-1]["gains"]["powerballnet"]
+        assert gained > 0.0  # so that there is something to differ in
+
+
+def untimed(told: Any) -> Any:
+    """Return what a job tells but for the processor time that it took, which is never the same."""
+    if isinstance(told, dict):
+        return {name: untimed(value) for name, value in told.items() if name != "cpu_seconds"}
+    return [untimed(value) for value in told] if isinstance(told, list) else told
+
+
 async def test_a_client_that_is_no_node_of_the_cluster_gets_the_same(
     engines: Engines, cluster: RunningCluster, tmp_path: Path
 ) -> None:

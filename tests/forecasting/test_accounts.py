@@ -56,6 +56,16 @@ def test_calibration_is_tested_where_forecasts_can_be_simulated_and_are_no_chanc
     assert json.dumps(again, allow_nan=False) == json.dumps(found, allow_nan=False)
 
 
+def test_the_mean_has_bounds_from_a_hundred_draws_on(powerball_rows: list[list[int]]) -> None:
+    """They are asymptotic: one large gain in few draws would be missed by them."""
+    for draws, are_there in ((99, False), (100, True)):
+        together, _, history = walked("repeats", powerball_rows[:draws])
+        found = accounts.account(together, history.whites, history.bonus)
+        low, high = found["mean_low_nats"], found["mean_high_nats"]
+        assert [low is not None, high is not None] == [are_there, are_there]
+        assert found["mean_gain_nats"] is not None
+
+
 def test_a_game_without_a_bonus_ball_has_no_hits_of_it() -> None:
     whites, bonus = np.array([[1, 2], [3, 4]]), np.ones(2, dtype=np.int64)
     chance = Walked.of([Forecast.uniform(6, 1, 2)] * 2, [0.0, 0.0])

@@ -39,6 +39,25 @@ def job(rows: Rows, forecasters: list[Any], first: int = FIRST, last: int = LAST
     return {"rows": rows, "ordered": [True] * len(rows), **MATRIX, **span}
 
 
+def said_in_block(spec: dict[str, Any], stop_after: int = 10**6) -> list[str]:
+    """Return the records that a block told, one a draw."""
+    said: list[str] = []
+
+    def report(progress: dict[str, Any]) -> None:
+        said.append(progress["said"])
+        assert (progress["done"], progress["total"]) == (len(said), spec["last"] - spec["first"])
+        if len(said) == stop_after:
+            raise JobStopped()
+
+    assert backtest.run_block(spec, report) == {"stopped": len(said) == stop_after}
+    return said
+
+
+def walked(rows: Rows) -> dict[str, Any]:
+    """Return a network with what it said of the span, walked as one block."""
+    return NETWORK | {"said": said_in_block(job(rows, [NETWORK]))}
+
+
 def quietly(_: dict[str, Any]) -> None:
     """Hear how far a job is, and let it go on."""
 
@@ -135,8 +154,9 @@ def test_a_forecaster_that_peeks_is_found_out(ahead: int, machine: Machine) -> N
 
 def test_a_backtest_does_not_depend_on_draws_after_its_span(machine: Machine) -> None:
     rows = machine(100, log_sd=0.8)
-    asked: list[Any] = [*ALL, NETWORK]
-    real, other = (backtest.run(job(each, asked), quietly) for each in (rows, changed_from(rows, LAST)))
+    real, other = (
+        backtest.run(job(each, [*ALL, walked(each)]), quietly) for each in (rows, changed_from(rows, LAST))
+    )
     assert json.dumps(real) == json.dumps(other)
     assert list(real["forecasters"]) == ["powerballnet", *ALL]
 
@@ -186,29 +206,16 @@ def test_the_account_of_a_forecaster_is_what_its_gains_and_picks_add_up_to(machi
     assert account["hits"]["p"] < 0.01 < account["bonus_hits"]["p"]
 
 
-def said_in_block(spec: dict[str, Any], stop_after: int = LAST) -> list[str]:
-    """Return the records that a block told, one a draw."""
-    said: list[str] = []
-
-    def report(progress: dict[str, Any]) -> None:
-        said.append(progress["said"])
-        assert (progress["done"], progress["total"]) == (len(said), spec["last"] - spec["first"])
-        if len(said) == stop_after:
-            raise JobStopped()
-
-    assert backtest.run_block(spec, report) == {"stopped": len(said) == stop_after}
-    return said
-
-
 def test_a_network_walked_in_blocks_is_judged_as_one_that_was_not(machine: Machine) -> None:
     rows = machine(LAST, log_sd=0.8)
-    whole = backtest.run(job(rows, [NETWORK]), quietly)
     said = [
         record
         for first, last in ((60, 80), (80, 90))
         for record in said_in_block(job(rows, [NETWORK], first, last))
     ]
-    assert backtest.run(job(rows, [NETWORK | {"said": said}]), quietly) == whole
+    made = backtest.run(job(rows, [NETWORK | {"said": said}]), quietly)
+    assert made == backtest.run(job(rows, [walked(rows)]), quietly)
+    assert made["forecasters"]["powerballnet"]["draws"] == LAST - FIRST
 
 
 def test_without_a_network_torch_is_not_loaded(machine: Machine) -> None:
@@ -225,15 +232,9 @@ def test_without_a_network_torch_is_not_loaded(machine: Machine) -> None:
 
 def test_progress_tells_how_far_it_is_and_what_was_gained(machine: Machine) -> None:
     reports: list[dict[str, Any]] = []
-    result = backtest.run(job(machine(LAST), ["ball", NETWORK]), reports.append)
+    result = backtest.run(job(machine(LAST), ["ball", "bonus"]), reports.append)
 
-    assert [(each["done"], each["total"]) for each in reports] == [
-        (25, 60),
-        (30, 60),
-        (30, 60),
-        (40, 60),
-        (60, 60),
-    ]
+    assert [(each["done"], each["total"]) for each in reports] == [(0, 30), (0, 30), (15, 30), (30, 30)]
     assert reports[-1]["gains"] == {
         name: pytest.approx(account["total_gain_nats"], abs=1e-7)
         for name, account in result["forecasters"].items()
@@ -258,8 +259,8 @@ def test_a_backtest_stopped_in_the_middle_keeps_what_it_has(machine: Machine) ->
 
 def test_draws_that_no_block_reached_are_left_out(machine: Machine) -> None:
     rows = machine(LAST, log_sd=0.8)
-    said = said_in_block(job(rows, [NETWORK]))
-    gains = backtest.run(job(rows, [NETWORK]), quietly)["forecasters"]["powerballnet"]["gains"]
+    said = walked(rows)["said"]
+    gains = backtest.run(job(rows, [walked(rows)]), quietly)["forecasters"]["powerballnet"]["gains"]
     with_a_hole = NETWORK | {"said": said[:5] + [None] * 10 + said[15:]}
     account = backtest.run(job(rows, [with_a_hole]), quietly)["forecasters"]["powerballnet"]
 
@@ -281,7 +282,14 @@ def test_draws_that_no_block_reached_are_left_out(machine: Machine) -> None:
         ({"forecasters": ["oracle"]}, "'oracle' is no forecaster; expected one of mixture, uniform, ball"),
         ({"forecasters": ["ball", "ball"]}, "ball is named twice"),
         ({"forecasters": [NETWORK | {"refit_every": 0}]}, "refit_every"),
-        ({"forecasters": [NETWORK], "first": 30}, r"first is 30; powerballnet needs \d+ draws to learn from"),
+        (
+            {"forecasters": [NETWORK], "first": 30},
+            r"first is 30; powerballnet is trained on the 20 draws before",
+        ),
+        (  # enough before the span, and too few where the block begins
+            {"forecasters": [NETWORK | {"refit_every": 32}]},
+            r"first is 60; powerballnet is trained on the 32 draws before its block; expected at least 35",
+        ),
         ({"ordered": [True]}, "ordered has 1 entries; expected 90, one a row"),
         ({"white": 9}, r"draws\[\d+\] is .*; expected 3 different numbers from 1 to 9"),
         ({"depth": 3}, "depth: Extra inputs are not permitted"),

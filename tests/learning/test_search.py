@@ -1,13 +1,16 @@
 """A search: the same trials whether or not it was cut short, in its budget, its best tried on new draws."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
 import pytest
+import torch
 
 from helios_agent.errors import JobFailed, JobStopped
-from helios_agent.learning import search, specs
+from helios_agent.learning import checkpoints, search, specs
 
 Job = Callable[..., dict[str, Any]]
 Machine = Callable[..., list[list[int]]]
@@ -34,6 +37,10 @@ def spec(job: Job, machine: Machine) -> Callable[..., dict[str, Any]]:
     return make
 
 
+def question(spec: dict[str, Any]) -> str:
+    return search.question(specs.read(search.SearchJob, spec))
+
+
 def told(spec: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Run a search; return its result and the record of each trial."""
     reports: list[dict[str, Any]] = []
@@ -56,8 +63,9 @@ def test_the_first_trial_is_the_configuration_that_stands(spec: Callable[..., di
 
 
 def test_a_search_that_was_cut_short_goes_on_as_if_nothing_had_happened(
-    spec: Callable[..., dict[str, Any]],
+    spec: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search, "STARTUP_TRIALS", 2)  # the third is proposed by what the first two gained
     whole, trials = told(spec())
     done: list[dict[str, Any]] = []
 
@@ -99,11 +107,60 @@ def test_the_best_is_adopted_if_it_is_better_on_draws_that_no_trial_has_seen(
     rare = sorted(range(1, 13), key=lambda ball: often[ball])[:3]
     asked["job"]["draws"][-20:] = [[*rare, 1]] * 20  # what was learnt holds for these no more
     other, again = told(asked)
-    assert without_times(again) == without_times(trials)
+    asked_anew = {"question": again[0]["question"]}
+    assert without_times(again) == [trial | asked_anew for trial in without_times(trials)]
     assert other["best"]["number"] == best["number"]
     assert other["confirmed_gain"] < 0.0
     assert not other["adopted"]
     assert "network" not in other
+
+
+@pytest.mark.parametrize("change", ["draws", "release", "torch", "block", "nothing that counts"])
+def test_trials_of_other_draws_settings_or_releases_count_for_nothing(
+    spec: Callable[..., dict[str, Any]], machine: Machine, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    asked = spec(trials=1)
+    _, known = told(asked)
+    if change == "draws":
+        asked["job"]["draws"] = machine(151, 1.0)
+    elif change == "release":
+        monkeypatch.setattr(checkpoints, "CODE", "0" * 64)
+    elif change == "torch":
+        monkeypatch.setattr(torch, "__version__", "9.9")
+    elif change == "block":
+        asked["block"] = 21
+    else:
+        asked["job"]["out"] = "elsewhere"
+    result, again = told(asked | {"known": known})
+    assert [trial["question"] for trial in again] == ([] if "nothing" in change else [question(asked)])
+    assert result["trials"] == 1
+
+
+@pytest.mark.parametrize("better", [0, 1])
+def test_what_is_tried_next_is_like_the_trials_that_gained_more(
+    spec: Callable[..., dict[str, Any]], better: int
+) -> None:
+    kinds = [{"learning_rate": 3e-4, "dropout": 0.1}, {"learning_rate": 3e-3, "dropout": 0.4}]
+    asked, known = spec(trials=13), []
+    for number in range(12):
+        gain = (0.2 if number % 2 == better else -0.2) + 0.001 * number
+        parameters = {"hidden": 15, "layers": 1, "segments": 4} | kinds[number % 2]
+        known.append(
+            {
+                "number": number, "state": "complete", "parameters": parameters, "gains": [gain, gain],
+                "gain": gain, "error": None, "cpu_seconds": 0.0,
+            }
+        )  # fmt: skip
+    tried = []
+    for seed in range(5):
+        seeded = asked | {"job": asked["job"] | {"seed": seed}}
+        answered = [trial | {"question": question(seeded)} for trial in known]
+        _, (trial,) = told(seeded | {"known": answered})
+        tried.append(trial["parameters"])
+
+    rate = math.exp(fmean(math.log(parameters["learning_rate"]) for parameters in tried))
+    dropout = fmean(parameters["dropout"] for parameters in tried)
+    assert [rate > 1e-3, dropout > 0.25] == [better == 1] * 2
 
 
 def test_a_trial_is_judged_on_each_block_by_the_draws_before_it_alone(
@@ -118,10 +175,10 @@ def test_a_trial_is_judged_on_each_block_by_the_draws_before_it_alone(
 
 
 def test_where_nothing_gains_there_is_no_best(spec: Callable[..., dict[str, Any]]) -> None:
+    parameters = {"hidden": 15, "layers": 1, "dropout": 0.1, "learning_rate": 0.01, "segments": 4}
     lost = {
-        "number": 0, "state": "complete", "gains": [-0.1, 0.0], "gain": -0.05, "error": None,
-        "cpu_seconds": 1.0,
-        "parameters": {"hidden": 15, "layers": 1, "dropout": 0.1, "learning_rate": 0.01, "segments": 4},
+        "number": 0, "question": question(spec()), "state": "complete", "parameters": parameters,
+        "gains": [-0.1, 0.0], "gain": -0.05, "error": None, "cpu_seconds": 1.0,
     }  # fmt: skip
     result, trials = told(spec(trials=1, known=[lost]))
     assert trials == []
@@ -149,8 +206,8 @@ def test_a_trial_that_begins_worse_than_most_is_pruned(spec: Callable[..., dict[
     parameters = {"hidden": 15, "layers": 1, "dropout": 0.1, "learning_rate": 0.01, "segments": 4}
     unbeatable = [
         {
-            "number": number, "state": "complete", "parameters": parameters, "gains": [9.0, 9.0], "gain": 9.0,
-            "error": None, "cpu_seconds": 0.0,
+            "number": number, "question": question(spec()), "state": "complete", "parameters": parameters,
+            "gains": [9.0, 9.0], "gain": 9.0, "error": None, "cpu_seconds": 0.0,
         }
         for number in range(search.STARTUP_TRIALS)
     ]  # fmt: skip

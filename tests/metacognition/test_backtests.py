@@ -62,6 +62,16 @@ def test_who_was_stopped_before_the_end_of_the_span_is_not_judged() -> None:
     assert alone["verdict"].endswith("powerballnet. So nothing can be said.")
 
 
+def test_who_failed_is_told_with_the_reason_and_judged_only_if_it_was_walked_to_the_end() -> None:
+    """An expert that fails is uniform from then on; a network says no more, perhaps nothing at all."""
+    broken = {"ball": "ValueError: no", "powerballnet": "training diverged"}
+    made = backtests.report(SPAN, {"ball": account(-1.0)}, broken, {"powerballnet": {}}, LEVEL, stopped=False)
+    assert made["verdict"].startswith(
+        "Not judged, for want of the rest of the span: powerballnet. Nothing was found"
+    )
+    assert backtests.summary(made)["broken"] == broken
+
+
 def test_a_summary_has_no_list_that_grows_with_the_draws() -> None:
     made = backtests.report(
         SPAN, {"ball": account(1.0) | {"gains": [0.0] * 30}}, {}, {}, LEVEL, stopped=False

@@ -69,6 +69,24 @@ async def test_a_job_beyond_its_memory_fails_with_the_limit_and_the_next_one_doe
     assert (await works.run("forecast", forecast_spec()))["broken"] == {}
 
 
+async def test_a_search_goes_on_after_a_configuration_that_needs_too_much_memory(
+    works: Works, reports: Reports, tmp_path: Path
+) -> None:
+    """The one that stands does: it is a failed trial, also when the best one is judged beside it."""
+    training = training_spec(tmp_path / "out", learning_rate=0.02) | {"draws": [[1, 2, 3, 1]] * 80}
+    large = training | {"network": TINY | {"hidden": 4096, "layers": 2}}
+    search = {"job": large, "trials": 2, "folds": 1, "block": 15, "cpu_seconds": 60.0}
+
+    found = await works.run("search", search, reports)
+
+    standing, other = [progress["done"] for progress in reports.seen if "done" in progress]
+    assert (standing["state"], standing["gain"]) == ("failed", None)
+    assert standing["error"] == "The training needed more memory than a worker may have (work.memory)."
+    assert other["state"] == "complete"
+    assert found["best"] == other
+    assert (found["standing_gain"], found["adopted"]) == (None, True)
+
+
 async def test_a_job_beyond_its_cpu_time_fails_with_the_limit(works: Works) -> None:
     with pytest.raises(JobFailed, match=r"used its 1 CPU seconds \(work.cpu\)") as met:
         await works.run("walk-forward", endless_replay())
