@@ -1,4 +1,4 @@
-"""Validate: check every byte of a version, and that it is a network of its game's rules."""
+"""Validate: check every byte of a version, that it is a network of its game's rules and that it forecasts."""
 
 import asyncio
 

@@ -62,7 +62,7 @@ def info(name: Named, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = Fal
 
 @app.command()
 def validate(version: Version, config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Check a version in full, by loading it, too, and wait for it."""
+    """Check a version in full, by loading it and having it forecast, too, and wait for it."""
     _act(terminal.load(config), "validate", version)
 
 

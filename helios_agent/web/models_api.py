@@ -130,7 +130,7 @@ async def retire(agent: Served, name: str, response: Response) -> dict[str, Any]
 
 @router.post("/api/models/{name}/validate", status_code=202)
 async def validate(agent: Served, name: str, response: Response) -> dict[str, Any]:
-    """Ask for a version to be checked in full, by loading it, too."""
+    """Ask for a version to be checked in full, by loading it and having it forecast, too."""
     return await _act(agent, "validate", name, None, response)
 
 
