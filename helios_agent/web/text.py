@@ -26,7 +26,9 @@ def overview(seen: Record) -> str:
         ]
     lines += [""] if seen["incidents"] else []
     lines += [f"incident  since {i['opened_at']}: {i['message']}" for i in seen["incidents"]]
-    lines += [f"{i['state']}  {i['action']} {i['target']}, due {i['due_at']}" for i in seen["under_way"]]
+    lines += [
+        f"{i['state']}  {i['action']} {i['target']}, due {i['due_at']}{_waits(i)}" for i in seen["under_way"]
+    ]
     return "\n".join(lines)
 
 
@@ -192,7 +194,11 @@ def _job(job: Record) -> str:
     priority = f", priority {job['priority']}" if job["priority"] else ""
     error = f": {job['error']}" if job["error"] else ""
     what = f"{job['id']}  {job['requested_at']}  {job['action']} {job['target']}"
-    return f"{what}  {told.state(job['state'])}{wanted}{place}{attempt}{priority}{error}"
+    return f"{what}  {told.state(job['state'])}{_waits(job)}{wanted}{place}{attempt}{priority}{error}"
+
+
+def _waits(job: Record) -> str:
+    return ", waits for a worker" if job.get("waits_for_worker") else ""
 
 
 def decisions(found: Sequence[Record]) -> str:

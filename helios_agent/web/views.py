@@ -14,9 +14,20 @@ from helios_agent.errors import NotFound, Refused
 from helios_agent.forecasting import served
 from helios_agent.forecasting.evidence import e_bh
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.journal import draws, events, forecasts, intents, models, outbox, parameters, summaries
+from helios_agent.journal import (
+    draws,
+    events,
+    forecasts,
+    intents,
+    models,
+    outbox,
+    parameters,
+    summaries,
+    trainings,
+)
 from helios_agent.journal.forecasts import Registered
 from helios_agent.journal.intents import Intent
+from helios_agent.journal.trainings import Run
 from helios_agent.lottery import calendar, prizes
 from helios_agent.lottery.games import Game, game
 from helios_agent.store import Reader
@@ -61,7 +72,7 @@ async def overview(store: Reader, config: Config, clock: Clock) -> dict[str, Any
             {"kind": i.kind, "message": i.message, "opened_at": iso(i.opened_us), "seq": i.seq}
             for i in await draws.open_incidents(store)
         ],
-        "under_way": [intent_record(intent) for intent in await intents.open_ones(store)],
+        "under_way": [await _under_way(store, intent) for intent in await intents.open_ones(store)],
         "webhooks": await outbox.counts(store),
     }
 
@@ -184,11 +195,13 @@ async def job(store: Reader, intent: Intent, clock: Clock) -> dict[str, Any]:
     """
     epochs = await models.epochs(store, check_training(intent).id)
     waiting = await _queue(store, clock) if intent.state == "ready" else []
+    run = await _run(store, intent)
     return {
         **_job_record(intent),
         # Counted from 1, the next to be begun.
         "place": waiting.index(intent.id) + 1 if intent.id in waiting else None,
-        "eta_seconds": epochs[-1]["eta_seconds"] if epochs and intent.state == "running" else None,
+        "waits_for_worker": run is not None and not run.has_begun,
+        "eta_seconds": run.eta_seconds if run else None,
         "epochs": epochs,
         "summary": None if epochs else await summaries.find(store, intent.id),
     }
@@ -205,13 +218,24 @@ async def jobs(store: Reader, clock: Clock, limit: int) -> list[dict[str, Any]]:
     """Return the long computations, those asked for last first, each with its place in the queue."""
     found = await intents.asked_for(store, runner.LANES[WORK], before=None, limit=limit)
     places = {intent_id: n for n, intent_id in enumerate(await _queue(store, clock), 1)}
-    return [{**intent_record(intent), "place": places.get(intent.id)} for intent in found]
+    return [{**await _under_way(store, intent), "place": places.get(intent.id)} for intent in found]
 
 
 async def _queue(store: Reader, clock: Clock) -> list[str]:
     """Return the ids of the long computations that wait, the next to be begun first."""
     found = [i for i in await intents.open_ones(store) if i.action in runner.LANES[WORK]]
     return intents.queue(found, clock.now_us())
+
+
+async def _under_way(store: Reader, intent: Intent) -> dict[str, Any]:
+    run = await _run(store, intent)
+    return {**intent_record(intent), "waits_for_worker": run is not None and not run.has_begun}
+
+
+async def _run(store: Reader, intent: Intent) -> Run | None:
+    """Return how far the attempt at a training is, None where it does not run."""
+    is_running = intent.action == "train" and intent.state == "running"
+    return await trainings.run(store, intent) if is_running else None
 
 
 def _job_record(intent: Intent) -> dict[str, Any]:
