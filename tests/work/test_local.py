@@ -49,11 +49,28 @@ async def test_the_same_spec_gives_the_same_network_in_every_child_and_with_two_
     assert first["version"] == again["version"]
 
 
-async def test_what_a_job_says_is_wrong_is_told(works: Works) -> None:
+async def test_what_a_job_says_is_wrong_is_told_and_the_traceback_of_what_nobody_foresaw_is_in_the_log(
+    works: Works, log: list[str]
+) -> None:
     with pytest.raises(JobFailed, match="TrainingJob: white: Field required; bonus"):
         await works.run("train", {})
+    assert log == []
     with pytest.raises(JobFailed, match=r"KeyError: 'rows'"):
         await works.run("forecast", {})
+    (told,) = log
+    assert told.startswith("WARNING the forecast job said: Traceback (most recent call last):")
+    assert 'forecasting/panel.py", line' in told
+    assert told.rstrip().endswith("KeyError: 'rows'")
+
+
+async def test_what_a_job_logs_is_in_the_log(works: Works, log: list[str], tmp_path: Path) -> None:
+    kept = tmp_path / "checkpoint"
+    kept.mkdir()
+    (kept / "checkpoint.json").write_text("{")
+    await works.run("train", training_spec(tmp_path / "out") | {"checkpoint": str(kept)})
+    (told,) = log
+    assert told.startswith("WARNING the train job said: ")
+    assert "checkpoint.json cannot be gone on from, so the training begins anew: Expecting property" in told
 
 
 async def test_a_job_beyond_its_memory_fails_with_the_limit_and_the_next_one_does_not(
@@ -219,7 +236,7 @@ async def test_of_a_job_whose_end_nobody_saw_its_last_report_tells_what_it_took(
     assert spent[0] > 0.0
 
 
-async def test_a_killed_child_costs_its_own_job_alone(works: Works) -> None:
+async def test_a_killed_child_costs_its_own_job_alone(works: Works, log: list[str]) -> None:
     killed = works.run("walk-forward", endless_replay())
     (pid,) = await until(works.children)
     other = works.run("forecast", forecast_spec(300))
@@ -228,6 +245,7 @@ async def test_a_killed_child_costs_its_own_job_alone(works: Works) -> None:
     with pytest.raises(WorkerLost, match="was killed by signal 9 before it had a result"):
         await killed
     assert (await other)["broken"] == {}
+    assert log == []
 
 
 async def test_jobs_wait_for_a_worker_in_order_of_priority_then_of_arrival_but_urgent_ones_do_not(
