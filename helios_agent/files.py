@@ -46,11 +46,15 @@ def sync(path: Path) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a new file. Its name is safe once its folder is synced. Raises FileExistsError."""
+    """Write a new file, or none. Its name is safe once its folder is synced. Raises FileExistsError."""
     with _observed("write", path), path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:  # a part of it would only help to keep the disk full
+            path.unlink()
+            raise
 
 
 def rename(source: Path, target: Path) -> None:

@@ -314,8 +314,14 @@ def finish(tx: Transaction, intent: Intent, result: Mapping[str, Any]) -> None:
 
 
 def fail(tx: Transaction, intent: Intent, error: str) -> None:
-    """Record that an intent cannot be carried out, and that trying again would not help."""
-    tx.append("intent.failed", {"id": intent.id, "action": intent.action, "error": error}, intent.seq)
+    """Record that an intent cannot be carried out, and that trying again would not help.
+
+    If it was to be stopped, it is. One that was to be paused has failed: to go on would not help either.
+    """
+    if known(tx, intent.id).wanted == "stop":
+        _obey(tx, intent)
+    else:
+        tx.append("intent.failed", {"id": intent.id, "action": intent.action, "error": error}, intent.seq)
 
 
 def retry(tx: Transaction, intent: Intent, error: str, due_us: int) -> bool:

@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from helios_agent.actions import train
+from helios_agent.actions import runner, train
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.errors import JobFailed, Refused
-from helios_agent.journal import draws, models
+from helios_agent.journal import draws, intents, models
 from helios_agent.registry import folders
 from helios_agent.registry.card import ModelCard
 from helios_agent.registry.names import Ref
 from helios_agent.work.engine import Progress, Spent, unmetered
-from tests.actions.conftest import ERA, NETWORK, done, settings, told
+from tests.actions.conftest import ERA, NETWORK, claimed, done, settings, told
+from tests.actions.test_metering import LONG, learning, running
 from tests.journal.story import SATURDAY
 
 
@@ -126,3 +127,23 @@ async def test_what_it_waits_for_a_worker_is_no_part_of_an_epoch_nor_of_what_it_
         epochs = await told(agent, "training.epoch")
     assert [epoch["seconds"] for epoch in epochs] == [1.0, 3.0]
     assert [epoch["eta_seconds"] for epoch in epochs] == left_s
+
+
+async def test_a_training_that_cannot_keep_what_it_did_is_paused_all_the_same_and_begins_anew(
+    informed: Agent,
+) -> None:
+    learning(informed, **LONG)
+    intent, carrying = await running(informed)
+    kept = informed.config.paths.models / train.STAGING / intent.id / "checkpoint"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("no folder")
+    await informed.control(intent.id, "pause", by="test")
+    await carrying
+    paused = await intents.find(informed.store, intent.id)
+    assert (paused.state, paused.attempt, paused.error) == ("paused", 0, None)
+    kept.unlink()
+    learning(informed)
+    await informed.control(intent.id, "resume", by="test")
+    await runner.carry_out(informed.context(), await claimed(informed, "train"))
+    assert (await intents.find(informed.store, intent.id)).state == "done"
+    assert [started["epoch"] for started in await told(informed, "training.started")] == [0, 0]

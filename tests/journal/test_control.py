@@ -181,6 +181,19 @@ async def test_what_was_wanted_is_done_whatever_ends_the_run(
     assert ((await job.now()).state, (await job.now()).wanted) == (state, None)
 
 
+@pytest.mark.parametrize(("what", "state"), [("stop", "cancelled"), ("pause", "failed")])
+async def test_what_cannot_be_carried_out_is_stopped_where_it_was_to_be_and_else_has_failed(
+    what: str, state: str, journal: Journal
+) -> None:
+    job = await asked(journal)
+    running = await job.begin()
+    await job.ask(what)
+    await journal.record(lambda tx: intents.fail(tx, running, "the disk is full"))
+    ended = await job.now()
+    assert (ended.state, ended.wanted) == (state, None)
+    assert ended.error == (None if state == "cancelled" else "the disk is full")
+
+
 async def test_what_was_done_before_it_could_stop_is_done(journal: Journal) -> None:
     job = await asked(journal)
     running = await job.begin()
