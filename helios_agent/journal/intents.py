@@ -397,10 +397,15 @@ def _obey(tx: Transaction, intent: Intent) -> bool:
 
 
 def _make_room(tx: Transaction, intent: Intent) -> None:
-    """Expire a waiting twin, so that the one put back is the one that waits."""
+    """Expire a waiting twin, so that the one put back is the one that waits, at the higher priority of both.
+
+    That of one that is only proposed does not count.
+    """
     for twin in _waiting(tx, intent.action, intent.target):
         reason = f"intent {intent.id} waits again for the same"
         tx.append("intent.expired", {"id": twin.id, "reason": reason}, intent.seq)
+        if twin.state != "proposed" and twin.priority > known(tx, intent.id).priority:
+            tx.append("intent.prioritised", {"id": intent.id, "priority": twin.priority}, intent.seq)
 
 
 def _waiting(tx: Transaction, action: str, target: str) -> list[Intent]:
