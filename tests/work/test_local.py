@@ -42,11 +42,22 @@ async def test_a_job_returns_its_result_having_reported_its_progress(
 async def test_the_same_spec_gives_the_same_network_in_every_child_and_with_two_threads_too(
     works: Works, tmp_path: Path
 ) -> None:
-    first = await works.run("train", training_spec(tmp_path / "one"))
-    again = await works.run("train", training_spec(tmp_path / "two"))
-    await works.run("train", training_spec(tmp_path / "three", threads=2))
+    async def version(name: str, threads: int) -> Any:
+        spec = training_spec(tmp_path / name, threads=threads)
+        spec["network"] = TINY | {"hidden": 128, "embedding": 64}  # two threads have something to share
+        return (await works.run("train", spec))["version"]
 
-    assert first["version"] == again["version"]
+    assert await version("one", threads=1) == await version("two", threads=1)
+    assert await version("three", threads=2) == await version("four", threads=2)
+
+
+async def test_what_is_forked_has_one_thread_torch_loaded_or_not(works: Works, tmp_path: Path) -> None:
+    # Of a process with more, a fork could inherit a lock that nobody will release.
+    await works.run("forecast", forecast_spec())
+    assert threads(works.forks.pid) == 1
+    await works.run("train", training_spec(tmp_path / "out", threads=2))
+    assert has_torch(works.forks.pid)
+    assert threads(works.forks.pid) == 1
 
 
 async def test_what_a_job_says_is_wrong_is_told_and_the_traceback_of_what_nobody_foresaw_is_in_the_log(
@@ -352,7 +363,7 @@ async def test_a_fork_server_is_given_the_time_to_load_what_heavy_jobs_need(
         await reports.first()
         server = works.forks.pid
         heavy = works.run("model-validate", {})
-        await until(lambda: "libtorch" in Path(f"/proc/{server}/maps").read_text())
+        await until(lambda: has_torch(server))
         light.cancel()
         with pytest.raises(JobFailed, match="artefact: Field required"):
             await heavy
@@ -438,6 +449,14 @@ def alive(pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     return False
+
+
+def has_torch(pid: int | None) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def threads(pid: int | None) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
 
 
 def own_children() -> list[str]:
