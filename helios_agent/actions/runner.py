@@ -124,7 +124,7 @@ def release(tx: Transaction, meter: Meter, actions: Collection[str] | None = Non
 
 async def carry_out(context: Context, intent: Intent) -> None:
     """Do what a claimed intent asks, and record the outcome, whatever it is, and what its jobs took."""
-    context.meter.forget(intent.id)  # of an attempt before this one, which has been accounted for
+    context.meter.forget(intent.id)  # of an attempt that was put back, and accounted for then
     log = logger.bind(action=intent.action, target=intent.target, intent=intent.id)
     action = ACTIONS[intent.action]
     try:
@@ -153,6 +153,7 @@ async def _end(context: Context, intent: Intent, end: Callable[[Transaction], ob
         end(tx)
 
     await context.journal.record(change)
+    context.meter.forget(intent.id)
 
 
 async def _did_not_succeed(context: Context, intent: Intent, error: Exception) -> None:

@@ -190,16 +190,24 @@ ACTION = Action("train", WORK, run, pausable=True)
 
 
 async def sweep(folder: Path, store: Reader) -> None:
-    """Remove what trainings keep in order to go on, but for those that may: they run, wait or are paused."""
-    # Looked for before it is asked what is open: who begins later is not among them.
-    found = await asyncio.to_thread(_kept, folder / STAGING)
+    """Remove what trainings keep in order to go on, but for those that may: they run, wait or are paused.
+
+    What cannot be removed now is looked for again after every training and at every start.
+    """
+    log = logger.bind(action="train")
+    try:
+        # Looked for before it is asked what is open: who begins later is not among them.
+        found = await asyncio.to_thread(_kept, folder / STAGING)
+    except OSError as error:
+        log.warning("{} cannot be looked through: {}", folder / STAGING, error.strerror)
+        return
     unfinished = {intent.id for intent in await intents.open_ones(store)} if found else set()
     for kept in found:
         if kept.name not in unfinished:
             try:
                 await asyncio.to_thread(files.remove, kept)
-            except OSError as error:  # it is looked for again after every training and at every start
-                logger.bind(action="train").warning("{} cannot be removed: {}", kept, error.strerror)
+            except OSError as error:
+                log.warning("{} cannot be removed: {}", kept, error.strerror)
 
 
 def _kept(folder: Path) -> list[Path]:

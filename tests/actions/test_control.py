@@ -1,6 +1,7 @@
 """As many long computations run at once as there are workers, and they end when that is asked of them."""
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,21 @@ async def test_what_is_kept_goes_as_soon_as_a_paused_training_is_stopped(agent: 
     await agent.recover()
     assert kept(agent) == {job}
     await agent.control(job, "stop", "http")
+    assert kept(agent) == set()
+
+
+async def test_what_is_kept_and_cannot_be_looked_through_now_is_looked_for_again(agent: Agent) -> None:
+    job = (await agent.request("train", "powerball", {}, "http")).id
+    (agent.config.paths.models / STAGING / job).mkdir(parents=True)
+    await agent.control(job, "pause", "http")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # no further file can be opened
+    try:
+        assert (await agent.control(job, "stop", "http")).state == "cancelled"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert kept(agent) == {job}
+    await sweep(agent.config.paths.models, agent.store)
     assert kept(agent) == set()
 
 
