@@ -15,6 +15,7 @@ from helios_agent.forecasting import served
 from helios_agent.forecasting.evidence import e_bh
 from helios_agent.forecasting.forecast import Forecast
 from helios_agent.journal import (
+    backtests,
     draws,
     events,
     forecasts,
@@ -22,6 +23,7 @@ from helios_agent.journal import (
     models,
     outbox,
     parameters,
+    searches,
     summaries,
     trainings,
 )
@@ -194,17 +196,35 @@ async def job(store: Reader, intent: Intent, clock: Clock) -> dict[str, Any]:
     Of one that ended long ago `summary` is what is left of its epochs.
     """
     epochs = await models.epochs(store, check_training(intent).id)
-    waiting = await _queue(store, clock) if intent.state == "ready" else []
     run = await _run(store, intent)
     return {
         **_job_record(intent),
-        # Counted from 1, the next to be begun.
-        "place": waiting.index(intent.id) + 1 if intent.id in waiting else None,
+        "place": await _place(store, intent, clock),
         "waits_for_worker": run is not None and not run.has_begun,
         "eta_seconds": run.eta_seconds if run else None,
         "epochs": epochs,
         "summary": None if epochs else await summaries.find(store, intent.id),
     }
+
+
+async def one_job(store: Reader, clock: Clock, job_id: str) -> dict[str, Any]:
+    """Return whatever was asked for, with how far it is where it is a long computation. Raises NotFound."""
+    intent = await intents.find(store, job_id)
+    seen = {
+        **await _under_way(store, intent),
+        "max_attempt": intent.max_attempt,
+        "place": await _place(store, intent, clock),
+    }
+    if intent.action == "train":
+        return seen | await job(store, intent, clock)
+    if intent.action == "tune":
+        trained = await models.epochs(store, intent.id)
+        return seen | {"trials": await searches.trials(store, intent.id), "epochs": trained}
+    walked = await backtests.find(store, intent.id) if intent.action == "backtest" else None
+    if walked is None:
+        return seen
+    eta_seconds = walked.eta_seconds if intent.state == "running" else None
+    return seen | {"done": walked.done, "total": walked.total, "eta_seconds": eta_seconds}
 
 
 async def jobs_of(store: Reader, game_name: str, limit: int, before: int | None) -> list[dict[str, Any]]:
@@ -219,6 +239,12 @@ async def jobs(store: Reader, clock: Clock, limit: int) -> list[dict[str, Any]]:
     found = await intents.asked_for(store, runner.LANES[WORK], before=None, limit=limit)
     places = {intent_id: n for n, intent_id in enumerate(await _queue(store, clock), 1)}
     return [{**await _under_way(store, intent), "place": places.get(intent.id)} for intent in found]
+
+
+async def _place(store: Reader, intent: Intent, clock: Clock) -> int | None:
+    """Return the place of a long computation that waits, counted from 1, the next to be begun."""
+    waiting = await _queue(store, clock) if intent.state == "ready" else []
+    return waiting.index(intent.id) + 1 if intent.id in waiting else None
 
 
 async def _queue(store: Reader, clock: Clock) -> list[str]:
