@@ -28,6 +28,7 @@ from helios_agent.schedules import Scheduler
 from helios_agent.store import Store, backup
 from helios_agent.supervision import Supervisor
 from helios_agent.systemd import Notifier
+from helios_agent.work import engines
 from helios_agent.work.children import ForkServer
 from helios_agent.work.engine import Engine
 from helios_agent.work.engines import open_engine
@@ -245,7 +246,8 @@ class Agent:
         return Health(self.phase, () if self.phase == "ready" else (f"the agent is {self.phase}",), alive)
 
     def start(self, notifier: Notifier) -> None:
-        """Start every task that lives as long as the agent."""
+        """Start every task that lives as long as the agent, and look for the cluster, if there is one."""
+        engines.greet(self._engine)
         start = self.supervisor.start
         start("scheduler", self.scheduler.run)
         start("webhooks", self._send)

@@ -29,7 +29,15 @@ from helios_agent.commands import (
     models,
     terminal,
 )
-from helios_agent.commands.terminal import DEFAULT_CONFIG, AsJson, ConfigPath, GameName, Limit
+from helios_agent.commands.terminal import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    Detach,
+    GameName,
+    Limit,
+    Priority,
+)
 from helios_agent.config import Config
 from helios_agent.errors import ConfigError, HeliosError, NotFound, StoreError
 from helios_agent.journal import archives, audit, chain, events, rebuild
@@ -198,19 +206,29 @@ def train(
         Literal["scratch", "newest"],
         typer.Option(help="Which weights it begins from: new ones, or those of the newest version."),
     ] = "scratch",
+    priority: Priority = 0,
+    detach: Detach = False,
 ) -> None:
     """Train a network on the stored draws and wait for it."""
     settings = terminal.load(config)
     rules = views.chosen_game(settings, game)
-    door = Door("/api/train", json={"game": rules.name, "start": start})
-    terminal.act(settings, "train", rules.name, door, args={} if start == "scratch" else {"start": start})
+    door = Door("/api/train", json={"game": rules.name, "start": start, "priority": priority})
+    args = {} if start == "scratch" else {"start": start}
+    carry_out = terminal.ask if detach else terminal.act
+    carry_out(settings, "train", rules.name, door, args=args, priority=priority)
 
 
 @app.command()
-def tune(config: ConfigPath = DEFAULT_CONFIG, game: GameName = None) -> None:
+def tune(
+    config: ConfigPath = DEFAULT_CONFIG,
+    game: GameName = None,
+    priority: Priority = 0,
+    detach: Detach = False,
+) -> None:
     """Search for the network that forecasts best, train it and wait for it."""
     settings = terminal.load(config)
-    terminal.act(settings, "tune", views.chosen_game(settings, game).name)
+    carry_out = terminal.ask if detach else terminal.act
+    carry_out(settings, "tune", views.chosen_game(settings, game).name, priority=priority)
 
 
 @app.command()

@@ -46,16 +46,20 @@ def sync(path: Path) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a new file. Its name is safe once its folder is synced. Raises FileExistsError."""
+    """Write a new file, or none. Its name is safe once its folder is synced. Raises FileExistsError."""
     write_parts(path, (content,))
 
 
 def write_parts(path: Path, parts: Iterable[bytes]) -> None:
     """Write a new file as `write` does, of which not all has to be in memory."""
     with _observed("write", path), path.open("xb") as file:
-        file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:  # a part of it would only help to keep the disk full
+            path.unlink()
+            raise
 
 
 def rename(source: Path, target: Path) -> None:

@@ -53,6 +53,7 @@ async def carry_out(
     door: Door | None = None,
     prepare: Callable[[], None] | None = None,
     args: Mapping[str, Any] | None = None,
+    priority: int = 0,
 ) -> dict[str, Any]:
     """Ask for an action, wait until it ends, and return its result.
 
@@ -61,15 +62,37 @@ async def carry_out(
     succeed, Refused when the daemon refuses the request.
     """
     url = daemon_url(config.paths.state)
-    anything = Door("/api/intents", json={"action": action, "target": target})
     while True:
         if url is None:
-            result = await _by_oneself(config, action, target, prepare, args or {})
+            result = await _by_oneself(config, action, target, prepare, args or {}, priority)
         else:
-            result = await _through_daemon(url, action, door or anything, token)
+            result = await _through_daemon(url, action, door or _anything(action, target, priority), token)
         # The first ingestion brings the packaged draws and asks for another, which asks the feeds.
         if result.get("retry_s") != 0.0:
             return result
+
+
+async def ask(
+    config: Config,
+    action: str,
+    target: str,
+    token: str | None,
+    door: Door | None = None,
+    args: Mapping[str, Any] | None = None,
+    priority: int = 0,
+) -> tuple[str, bool]:
+    """Ask for an action as `carry_out` does, without waiting for it; return the id of its intent.
+
+    And whether a daemon runs: where none does it is written down for the next one. Raises Refused.
+    """
+
+    async def by_oneself(agent: Agent) -> dict[str, Any]:
+        return {"alone": (await agent.request(action, target, dict(args or {}), "cli", priority)).id}
+
+    answer = await change(
+        config, f"helios {action}", door or _anything(action, target, priority), by_oneself, token
+    )
+    return str(answer.get("alone") or answer.get("job_id") or answer["id"]), "alone" not in answer
 
 
 async def control(
@@ -112,6 +135,11 @@ async def change(
         return _accepted(url, answer)
 
 
+def _anything(action: str, target: str, priority: int) -> Door:
+    """Return the door at which any action is asked for."""
+    return Door("/api/intents", json={"action": action, "target": target, "priority": priority})
+
+
 async def _through_daemon(url: str, action: str, door: Door, token: str | None) -> dict[str, Any]:
     async with _asking(url, token) as http:
         answer = await http.request(
@@ -149,13 +177,14 @@ async def _by_oneself(
     target: str,
     prepare: Callable[[], None] | None,
     args: Mapping[str, Any],
+    priority: int,
 ) -> dict[str, Any]:
     with lock.hold(config.paths.state, f"helios {action}"):
         async with open_agent(config, Ports()) as agent:
             await agent.recover()
             if prepare is not None:
                 await asyncio.to_thread(prepare)
-            intent = await agent.request(action, target, dict(args), by="cli")
+            intent = await agent.request(action, target, dict(args), "cli", priority)
             while intent.state in WAITED_FOR:
                 claimed = await agent.journal.record(lambda tx: intents.claim(tx, (action,)))
                 if claimed is None:

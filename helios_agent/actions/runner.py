@@ -46,6 +46,7 @@ from helios_agent.errors import (
 from helios_agent.journal import draws, intents, spending
 from helios_agent.journal.intents import Intent
 from helios_agent.journal.journal import Transaction
+from helios_agent.work.engine import Wishes
 from helios_agent.work.metering import Meter, Metered
 
 ACTIONS: Mapping[str, Action] = {
@@ -63,7 +64,7 @@ LANES: Mapping[str, tuple[str, ...]] = {
 
 RETRY_S = 30.0
 HEED_S = 0.1
-"""How long a computation may not hear that it is to stop: whoever looks at every commit does little else."""
+"""How long a computation may not hear what is wanted: whoever looks at every commit does little else."""
 FINAL = (Refused, JobFailed)
 """Errors that would come again, but for a lost worker: the intent fails at once."""
 
@@ -123,13 +124,13 @@ def release(tx: Transaction, meter: Meter, actions: Collection[str] | None = Non
 
 async def carry_out(context: Context, intent: Intent) -> None:
     """Do what a claimed intent asks, and record the outcome, whatever it is, and what its jobs took."""
-    context.meter.forget(intent.id)  # of an attempt before this one, which has been accounted for
+    context.meter.forget(intent.id)  # of an attempt that was put back, and accounted for then
     log = logger.bind(action=intent.action, target=intent.target, intent=intent.id)
     action = ACTIONS[intent.action]
     try:
-        async with _heeding(context, intent, action) as stop:
+        async with _heeding(context, intent, action) as wishes:
             metered = Metered(context.engine, context.meter, intent.id)
-            commit = await action.run(replace(context, engine=metered, stop=stop), intent)
+            commit = await action.run(replace(context, engine=metered, stop=wishes), intent)
 
         def finish(tx: Transaction) -> None:
             intents.finish(tx, intent, commit(tx, intent.seq))
@@ -152,6 +153,7 @@ async def _end(context: Context, intent: Intent, end: Callable[[Transaction], ob
         end(tx)
 
     await context.journal.record(change)
+    context.meter.forget(intent.id)
 
 
 async def _did_not_succeed(context: Context, intent: Intent, error: Exception) -> None:
@@ -172,33 +174,39 @@ async def _did_not_succeed(context: Context, intent: Intent, error: Exception) -
 
 
 @asynccontextmanager
-async def _heeding(context: Context, intent: Intent, action: Action) -> AsyncIterator[asyncio.Event]:
-    """Lend an event that is set once a running computation is to be paused or stopped."""
-    stop = asyncio.Event()
+async def _heeding(context: Context, intent: Intent, action: Action) -> AsyncIterator[Wishes]:
+    """Lend what is wanted of a computation while it runs: another priority, or that it pauses or stops."""
+    wishes = Wishes(intent.priority)
     if action.lane != WORK:
-        yield stop
+        yield wishes
         return
-    heeding = asyncio.create_task(_heed(context, intent, stop), name=f"heed.{intent.id}")
+    heeding = asyncio.create_task(_heed(context, intent, wishes), name=f"heed.{intent.id}")
     try:
-        yield stop
+        yield wishes
     finally:
         heeding.cancel()
         await asyncio.gather(heeding, return_exceptions=True)
 
 
-async def _heed(context: Context, intent: Intent, stop: asyncio.Event) -> None:
-    """Set the event as soon as somebody wants this intent to be paused or stopped."""
+async def _heed(context: Context, intent: Intent, wishes: Wishes) -> None:
+    """Pass on what is wanted of this intent as soon as it is, until it is wanted to end."""
     with context.journal.listening() as news:
-        while await _wanted(context, intent) is None:
+        while True:
+            await _ask(context, intent, wishes)
+            if wishes.is_set():
+                return
             await news.wait()
             news.clear()
             await context.clock.sleep(HEED_S)
-    stop.set()
 
 
-async def _wanted(context: Context, intent: Intent) -> str | None:
+async def _ask(context: Context, intent: Intent, wishes: Wishes) -> None:
     try:
-        return (await intents.find(context.store, intent.id)).wanted
+        now = await intents.find(context.store, intent.id)
     except StoreError as trouble:  # whatever is wanted stays in the row, and the next commit is news
-        logger.bind(action=intent.action, intent=intent.id).error("not known whether to stop: {}", trouble)
-        return None
+        log = logger.bind(action=intent.action, intent=intent.id)
+        log.error("not known what is wanted of it: {}", trouble)
+        return
+    wishes.priority = now.priority
+    if now.wanted is not None:
+        wishes.set()

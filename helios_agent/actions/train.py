@@ -132,21 +132,21 @@ async def compute(context: Context, intent: Intent, training: Training) -> Mappi
         "start": SCRATCH if start is None else NEWEST,
         "start_version": None if start is None else start["version"],
     }
-    seen_us = [context.clock.mono_us()]
-    resumed = 0
+    resumed = begun_us = seen_us = 0
 
     async def on_progress(progress: Mapping[str, Any]) -> None:
-        nonlocal resumed
-        if "started" in progress:
+        nonlocal resumed, begun_us, seen_us
+        if "started" in progress:  # to wait for a worker, and to load torch, is no part of an epoch
             resumed = progress["epoch"]
+            begun_us = seen_us = context.clock.mono_us()
             begun = {"epoch": resumed, "step_loss": progress["step_loss"], "draws": draw_count} | begins
             await context.journal.append("training.started", {"job": intent.id, **begun}, intent.seq)
             return
-        seen_us.append(context.clock.mono_us())
+        before_us, seen_us = seen_us, context.clock.mono_us()
         left = progress["epochs_left"]
         measured = {name: value for name, value in progress.items() if name != "epochs_left"} | {
-            "seconds": (seen_us[-1] - seen_us[-2]) / SECOND_US,
-            "eta_seconds": left * (seen_us[-1] - seen_us[0]) / (progress["epoch"] - resumed) / SECOND_US,
+            "seconds": (seen_us - before_us) / SECOND_US,
+            "eta_seconds": left * (seen_us - begun_us) / (progress["epoch"] - resumed) / SECOND_US,
         }
         log.info(
             "epoch {epoch} of at most {epochs}: loss {loss:.3f} nats a draw, validation gain {gain:+.4f}",
@@ -191,16 +191,24 @@ ACTION = Action("train", WORK, run, pausable=True)
 
 
 async def sweep(folder: Path, store: Reader) -> None:
-    """Remove what trainings keep in order to go on, but for those that may: they run, wait or are paused."""
-    # Looked for before it is asked what is open: who begins later is not among them.
-    found = await asyncio.to_thread(_kept, folder / STAGING)
+    """Remove what trainings keep in order to go on, but for those that may: they run, wait or are paused.
+
+    What cannot be removed now is looked for again after every training and at every start.
+    """
+    log = logger.bind(action="train")
+    try:
+        # Looked for before it is asked what is open: who begins later is not among them.
+        found = await asyncio.to_thread(_kept, folder / STAGING)
+    except OSError as error:
+        log.warning("{} cannot be looked through: {}", folder / STAGING, error.strerror)
+        return
     unfinished = {intent.id for intent in await intents.open_ones(store)} if found else set()
     for kept in found:
         if kept.name not in unfinished:
             try:
                 await asyncio.to_thread(files.remove, kept)
-            except OSError as error:  # it is looked for again after every training and at every start
-                logger.bind(action="train").warning("{} cannot be removed: {}", kept, error.strerror)
+            except OSError as error:
+                log.warning("{} cannot be removed: {}", kept, error.strerror)
 
 
 def _kept(folder: Path) -> list[Path]:

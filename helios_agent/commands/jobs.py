@@ -30,6 +30,13 @@ def list_jobs(config: ConfigPath = DEFAULT_CONFIG, limit: Limit = 20, as_json: A
 
 
 @app.command()
+def show(job: JobId, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show a job: its state, how far it is, how long it may still take, and why it did not succeed."""
+    found = terminal.read(terminal.load(config), lambda store: views.one_job(store, SystemClock(), job))
+    terminal.show(found, text.job, as_json)
+
+
+@app.command()
 def pause(job: JobId, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Let a job keep what it has computed so far and wait until it is resumed."""
     _ask(config, job, "pause")

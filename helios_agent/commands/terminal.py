@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,6 +17,7 @@ from helios_agent.config import load as read_config
 from helios_agent.errors import NotFound
 from helios_agent.oneshot import Door
 from helios_agent.store import Readers
+from helios_agent.web.api import HIGHEST, LOWEST
 from helios_agent.web.guard import read_token
 
 T = TypeVar("T")
@@ -28,6 +30,11 @@ GameName = Annotated[
     str | None, typer.Option("--game", help="Which game; the first configured if not given.")
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most.")]
+
+Priority = Annotated[
+    int, typer.Option("--priority", min=LOWEST, max=HIGHEST, help="The highest is begun first.")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Print the job's id instead of waiting for it.")]
 
 
 def load(path: Path) -> Config:
@@ -42,12 +49,30 @@ def act(
     door: Door | None = None,
     prepare: Callable[[], None] | None = None,
     args: Mapping[str, Any] | None = None,
+    priority: int = 0,
 ) -> None:
     """Ask for an action, wait, and print its result; see `oneshot.carry_out`."""
     logs.to_stderr(settings.log)
     token = read_token(settings.http)
-    done = asyncio.run(oneshot.carry_out(settings, action, target, token, door, prepare, args))
+    done = asyncio.run(oneshot.carry_out(settings, action, target, token, door, prepare, args, priority))
     print(json.dumps(done, indent=2))
+
+
+def ask(
+    settings: Config,
+    action: str,
+    target: str,
+    door: Door | None = None,
+    args: Mapping[str, Any] | None = None,
+    priority: int = 0,
+) -> None:
+    """Ask for an action and print the id of its job, without waiting for it; see `oneshot.ask`."""
+    logs.to_stderr(settings.log)
+    token = read_token(settings.http)
+    job, is_begun = asyncio.run(oneshot.ask(settings, action, target, token, door, args, priority))
+    print(job)
+    if not is_begun:
+        print("No daemon runs: it is written down for the next one.", file=sys.stderr)
 
 
 def read(settings: Config, query: Callable[[Readers], Coroutine[Any, Any, T]]) -> T:

@@ -314,8 +314,14 @@ def finish(tx: Transaction, intent: Intent, result: Mapping[str, Any]) -> None:
 
 
 def fail(tx: Transaction, intent: Intent, error: str) -> None:
-    """Record that an intent cannot be carried out, and that trying again would not help."""
-    tx.append("intent.failed", {"id": intent.id, "action": intent.action, "error": error}, intent.seq)
+    """Record that an intent cannot be carried out, and that trying again would not help.
+
+    If it was to be stopped, it is. One that was to be paused has failed: to go on would not help either.
+    """
+    if known(tx, intent.id).wanted == "stop":
+        _obey(tx, intent)
+    else:
+        tx.append("intent.failed", {"id": intent.id, "action": intent.action, "error": error}, intent.seq)
 
 
 def retry(tx: Transaction, intent: Intent, error: str, due_us: int) -> bool:
@@ -391,10 +397,15 @@ def _obey(tx: Transaction, intent: Intent) -> bool:
 
 
 def _make_room(tx: Transaction, intent: Intent) -> None:
-    """Expire a waiting twin, so that the one put back is the one that waits."""
+    """Expire a waiting twin, so that the one put back is the one that waits, at the higher priority of both.
+
+    That of one that is only proposed does not count.
+    """
     for twin in _waiting(tx, intent.action, intent.target):
         reason = f"intent {intent.id} waits again for the same"
         tx.append("intent.expired", {"id": twin.id, "reason": reason}, intent.seq)
+        if twin.state != "proposed" and twin.priority > known(tx, intent.id).priority:
+            tx.append("intent.prioritised", {"id": intent.id, "priority": twin.priority}, intent.seq)
 
 
 def _waiting(tx: Transaction, action: str, target: str) -> list[Intent]:

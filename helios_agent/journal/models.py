@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helios_agent.errors import NotFound
+from helios_agent.journal import trainings
 from helios_agent.journal.journal import Transaction
 from helios_agent.store import Reader, Row
 
@@ -174,9 +175,4 @@ def can_give_way(tx: Transaction, champion: Model) -> bool:
 
 async def epochs(store: Reader, job: str) -> list[Mapping[str, Any]]:
     """Return the epochs of a training job's latest run, in order."""
-    rows = await store.rows(
-        "SELECT epoch, epochs, loss, validation_loss, validation_gain_nats, seconds, eta_seconds FROM epoch"
-        " WHERE job = ? ORDER BY epoch",
-        (job,),
-    )
-    return [dict(row) for row in rows]
+    return (await trainings.epochs(store, [job]))[job]

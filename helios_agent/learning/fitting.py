@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from loguru import logger
 from torch import Tensor
 
 from helios_agent.errors import DIVERGED, JobFailed, JobStopped
@@ -52,7 +53,8 @@ def fit(
     `warm`: the network was trained before. Call it within `reproducible`. `report` is called as
     `training.run` says. When it raises JobStopped, the state after the last whole epoch is kept in
     `checkpoint`, where one is given; a later call with the same arguments goes on from it, to the same bits.
-    Raises JobFailed when a loss is not finite.
+    Where it cannot be written, that is told of in the log, and a later call goes on from the one before, or
+    begins anew. Raises JobFailed when a loss is not finite.
     """
     fitting = Fitting(net, draws, matrix, how, seed)
     if warm:
@@ -70,14 +72,23 @@ def fit(
     while fitting.goes_on():
         progress = fitting.run_epoch(first_step)
         if checkpoint is not None and checkpoint.is_due():
-            checkpoint.save(fitting.state())
+            _keep(checkpoint, fitting)
         try:
             report(progress)
         except JobStopped:
             if checkpoint is not None:
-                checkpoint.save(fitting.state())
+                _keep(checkpoint, fitting)
             raise
     return fitting.finish()
+
+
+def _keep(checkpoint: Checkpoint, fitting: "Fitting") -> None:
+    try:
+        checkpoint.save(fitting.state())
+    except JobFailed as error:  # a full disk, which is no reason to give up what it may yet get done
+        logger.bind(action="train").warning(
+            "epoch {} is not kept, and lost if the training is interrupted now: {}", fitting.epoch, error
+        )
 
 
 class Fitting:

@@ -66,6 +66,7 @@ class IntentRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     action: ActionName
     target: str | None = None
+    priority: Priority = 0
 
 
 @router.get("/health")
@@ -251,7 +252,7 @@ async def _training(agent: Agent, intent: intents.Intent, response: Response) ->
 async def request_intent(agent: Served, body: IntentRequest, response: Response) -> dict[str, Any]:
     """Ask for an action."""
     action, target = views.check_action(agent.config, body.action, body.target)
-    intent = await agent.request(action, target, {}, by="http")
+    intent = await agent.request(action, target, {}, by="http", priority=body.priority)
     response.headers["location"] = f"/api/intents/{intent.id}"
     return views.intent_record(intent)
 

@@ -37,11 +37,6 @@ def _long_day(moment: datetime) -> str:
     return f"{moment:%A}, {moment.day} {moment:%B %Y}"
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def _share(value: float | None) -> str:
     if value is None:
         return "—"
@@ -79,7 +74,7 @@ templates.env.trim_blocks = templates.env.lstrip_blocks = True
 templates.env.filters |= {
     "time": _short_time,
     "long_day": _long_day,
-    "duration": _duration,
+    "duration": numbers.duration,
     "signed": chart.signed,
     "words": lambda name: name.replace("-", " ").replace("_", " "),
     "exp": math.exp,

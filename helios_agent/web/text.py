@@ -26,7 +26,9 @@ def overview(seen: Record) -> str:
         ]
     lines += [""] if seen["incidents"] else []
     lines += [f"incident  since {i['opened_at']}: {i['message']}" for i in seen["incidents"]]
-    lines += [f"{i['state']}  {i['action']} {i['target']}, due {i['due_at']}" for i in seen["under_way"]]
+    lines += [
+        f"{i['state']}  {i['action']} {i['target']}, due {i['due_at']}{_waits(i)}" for i in seen["under_way"]
+    ]
     return "\n".join(lines)
 
 
@@ -206,14 +208,54 @@ def jobs(found: Sequence[Record]) -> str:
     return "\n".join(map(_job, found)) or "No job has been asked for yet."
 
 
+def job(seen: Record) -> str:
+    """Render `views.one_job`."""
+    lines = [_job(seen)]
+    if trials := seen.get("trials"):
+        gains = [trial["gain"] for trial in trials if trial["gain"] is not None]
+        best = f", the best with {_gain(max(gains))}" if gains else ""
+        lines.append(f"{wording.count(len(trials), 'configuration')} tried{best}")
+    lines += _epochs(seen["epochs"]) if seen.get("epochs") else []
+    if summary := seen.get("summary"):
+        best = f"epoch {summary['best_epoch']} with {_gain(summary['best_gain_nats'])}"
+        lines.append(f"{wording.count(summary['epochs'], 'epoch')}, long ago; the best was {best}")
+    if seen.get("total"):
+        lines.append(f"{seen['done']:,} of {seen['total']:,} draws foretold")
+    if (left_s := seen.get("eta_seconds")) is not None:
+        unless = ", should no later epoch be better than the best" if seen.get("epochs") else ""
+        lines.append(f"about {numbers.duration(left_s)} left{unless}")
+    made = seen["result"] or {}
+    if made.get("version"):
+        lines.append(f"it made {made['model']}@{made['version']}")
+    return "\n  ".join(lines)
+
+
+def _epochs(epochs: Sequence[Record]) -> list[str]:
+    last, best = epochs[-1], max(epochs, key=lambda epoch: epoch["validation_gain_nats"])
+    return [
+        f"epoch {last['epoch']} of at most {last['epochs']}: loss {last['loss']:.4f} nats a draw",
+        f"{_gain(last['validation_gain_nats'])} on the draws kept back,"
+        f" at best {best['validation_gain_nats']:+.4f} in epoch {best['epoch']}",
+    ]
+
+
+def _gain(nats: float) -> str:
+    return f"a gain of {nats:+.4f} nats a draw"
+
+
 def _job(job: Record) -> str:
     wanted = {"pause": ", to be paused", "stop": ", to be stopped"}.get(job["wanted"], "")
     place = f", number {job['place']} in the queue" if job.get("place") else ""
-    attempt = f", attempt {job['attempt']}" if job["attempt"] else ""
+    most = f" of {job['max_attempt']}" if "max_attempt" in job else ""
+    attempt = f", attempt {job['attempt']}{most}" if job["attempt"] else ""
     priority = f", priority {job['priority']}" if job["priority"] else ""
     error = f": {job['error']}" if job["error"] else ""
     what = f"{job['id']}  {job['requested_at']}  {job['action']} {job['target']}"
-    return f"{what}  {told.state(job['state'])}{wanted}{place}{attempt}{priority}{error}"
+    return f"{what}  {told.state(job['state'])}{_waits(job)}{wanted}{place}{attempt}{priority}{error}"
+
+
+def _waits(job: Record) -> str:
+    return ", waits for a worker" if job.get("waits_for_worker") else ""
 
 
 def decisions(found: Sequence[Record]) -> str:

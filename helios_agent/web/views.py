@@ -14,9 +14,22 @@ from helios_agent.errors import NotFound, Refused
 from helios_agent.forecasting import served
 from helios_agent.forecasting.evidence import e_bh
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.journal import draws, events, forecasts, intents, models, outbox, parameters, summaries
+from helios_agent.journal import (
+    backtests,
+    draws,
+    events,
+    forecasts,
+    intents,
+    models,
+    outbox,
+    parameters,
+    searches,
+    summaries,
+    trainings,
+)
 from helios_agent.journal.forecasts import Registered
 from helios_agent.journal.intents import Intent
+from helios_agent.journal.trainings import Run
 from helios_agent.lottery import calendar, prizes
 from helios_agent.lottery.games import Game, game
 from helios_agent.store import Reader
@@ -61,7 +74,7 @@ async def overview(store: Reader, config: Config, clock: Clock) -> dict[str, Any
             {"kind": i.kind, "message": i.message, "opened_at": iso(i.opened_us), "seq": i.seq}
             for i in await draws.open_incidents(store)
         ],
-        "under_way": [intent_record(intent) for intent in await intents.open_ones(store)],
+        "under_way": [await _under_way(store, intent) for intent in await intents.open_ones(store)],
         "webhooks": await outbox.counts(store),
     }
 
@@ -183,15 +196,35 @@ async def job(store: Reader, intent: Intent, clock: Clock) -> dict[str, Any]:
     Of one that ended long ago `summary` is what is left of its epochs.
     """
     epochs = await models.epochs(store, check_training(intent).id)
-    waiting = await _queue(store, clock) if intent.state == "ready" else []
+    run = await _run(store, intent)
     return {
         **_job_record(intent),
-        # Counted from 1, the next to be begun.
-        "place": waiting.index(intent.id) + 1 if intent.id in waiting else None,
-        "eta_seconds": epochs[-1]["eta_seconds"] if epochs and intent.state == "running" else None,
+        "place": await _place(store, intent, clock),
+        "waits_for_worker": run is not None and not run.has_begun,
+        "eta_seconds": run.eta_seconds if run else None,
         "epochs": epochs,
         "summary": None if epochs else await summaries.find(store, intent.id),
     }
+
+
+async def one_job(store: Reader, clock: Clock, job_id: str) -> dict[str, Any]:
+    """Return whatever was asked for, with how far it is where it is a long computation. Raises NotFound."""
+    intent = await intents.find(store, job_id)
+    seen = {
+        **await _under_way(store, intent),
+        "max_attempt": intent.max_attempt,
+        "place": await _place(store, intent, clock),
+    }
+    if intent.action == "train":
+        return seen | await job(store, intent, clock)
+    if intent.action == "tune":
+        trained = await models.epochs(store, intent.id)
+        return seen | {"trials": await searches.trials(store, intent.id), "epochs": trained}
+    walked = await backtests.find(store, intent.id) if intent.action == "backtest" else None
+    if walked is None:
+        return seen
+    eta_seconds = walked.eta_seconds if intent.state == "running" else None
+    return seen | {"done": walked.done, "total": walked.total, "eta_seconds": eta_seconds}
 
 
 async def jobs_of(store: Reader, game_name: str, limit: int, before: int | None) -> list[dict[str, Any]]:
@@ -205,13 +238,30 @@ async def jobs(store: Reader, clock: Clock, limit: int) -> list[dict[str, Any]]:
     """Return the long computations, those asked for last first, each with its place in the queue."""
     found = await intents.asked_for(store, runner.LANES[WORK], before=None, limit=limit)
     places = {intent_id: n for n, intent_id in enumerate(await _queue(store, clock), 1)}
-    return [{**intent_record(intent), "place": places.get(intent.id)} for intent in found]
+    return [{**await _under_way(store, intent), "place": places.get(intent.id)} for intent in found]
+
+
+async def _place(store: Reader, intent: Intent, clock: Clock) -> int | None:
+    """Return the place of a long computation that waits, counted from 1, the next to be begun."""
+    waiting = await _queue(store, clock) if intent.state == "ready" else []
+    return waiting.index(intent.id) + 1 if intent.id in waiting else None
 
 
 async def _queue(store: Reader, clock: Clock) -> list[str]:
     """Return the ids of the long computations that wait, the next to be begun first."""
     found = [i for i in await intents.open_ones(store) if i.action in runner.LANES[WORK]]
     return intents.queue(found, clock.now_us())
+
+
+async def _under_way(store: Reader, intent: Intent) -> dict[str, Any]:
+    run = await _run(store, intent)
+    return {**intent_record(intent), "waits_for_worker": run is not None and not run.has_begun}
+
+
+async def _run(store: Reader, intent: Intent) -> Run | None:
+    """Return how far the attempt at a training is, None where it does not run."""
+    is_running = intent.action == "train" and intent.state == "running"
+    return await trainings.run(store, intent) if is_running else None
 
 
 def _job_record(intent: Intent) -> dict[str, Any]:

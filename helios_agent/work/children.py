@@ -124,14 +124,19 @@ class Child:
         self.kill()
         self._channel.close()
         await self._life.outlast(self)
+        await self._hear_out()
         self._stderr.close()
+
+    def words(self) -> str:
+        """Return the end of what it has said on its stderr since this was asked last."""
+        said, self._words.kept = self._words.kept, b""
+        return said.decode("utf-8", "replace").strip()
 
     async def epitaph(self, memory: int, cpu_s: float | None = None) -> JobFailed:
         """Return, as an error, how it ended without a result. It must be about to end."""
         code = await asyncio.shield(self.ended)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._words.over.wait(), LAST_WORDS_S)
-        said = self._words.kept.decode("utf-8", "replace").strip()
+        await self._hear_out()
+        said = self.words()
         if code == -signal.SIGXCPU and cpu_s is not None:
             return JobFailed(f"The worker process used its {cpu_s:g} CPU seconds (work.cpu).")
         if code == -signal.SIGABRT and any(sign in said for sign in OUT_OF_MEMORY):
@@ -139,6 +144,11 @@ class Child:
         return WorkerLost(
             f"The worker process {ending(code)} before it had a result.{' It said: ' + said if said else ''}"
         )
+
+    async def _hear_out(self) -> None:
+        """Wait for the last words of one that has ended."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._words.over.wait(), LAST_WORDS_S)
 
 
 def ending(code: int | None) -> str:

@@ -13,3 +13,9 @@ def open_engine(settings: Work, forks: ForkServer) -> Engine:
     if settings.engine == "ray" and settings.ray is not None:
         return RayEngine(settings, settings.ray, local)
     return local
+
+
+def greet(engine: Engine) -> None:
+    """Have an engine look for whom it needs elsewhere, once jobs are to come."""
+    if isinstance(engine, RayEngine):
+        engine.greet()

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from loguru import logger
+
 from helios_agent.config.model import Work
 from helios_agent.errors import JobFailed, JobStopped, JobTooLong
 from helios_agent.work import jobs, turns
@@ -83,6 +85,7 @@ class LocalEngine:
                     await child.end()
                 finally:
                     on_spent(child.cpu_seconds)
+                    _tell(kind, child.words())
 
     async def _listen(
         self, child: Child, on_progress: Progress | None, stop: asyncio.Event
@@ -100,6 +103,12 @@ class LocalEngine:
         if stop.is_set():
             raise JobStopped()
         raise await child.epitaph(self._settings.memory, self._settings.cpu)
+
+
+def _tell(kind: str, words: str) -> None:
+    """Put into the log what a job said there, or the traceback of what nobody foresaw."""
+    if words:
+        logger.bind(action="work", job=kind).warning("the {} job said: {}", kind, words)
 
 
 async def _pass_on(stop: asyncio.Event, child: Child) -> None:

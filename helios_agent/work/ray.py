@@ -42,12 +42,16 @@ class RayEngine:
         self._bridge: _Bridge | None = None
         self._cooling: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
-        self._greeting = asyncio.create_task(self._greet(), name="work.ray.greet")
+        self._greeting: asyncio.Task[None] | None = None
 
     @property
     def bridge_pid(self) -> int | None:
         """The process that holds the connection, while there is one."""
         return None if self._bridge is None else self._bridge.pid
+
+    def greet(self) -> None:
+        """Begin to connect, so that what is wrong with the cluster is known before the first job."""
+        self._greeting = asyncio.create_task(self._greet(), name="work.ray.greet")
 
     async def run(
         self,
@@ -79,14 +83,14 @@ class RayEngine:
 
     async def close(self) -> None:
         """Let go of the cluster, and of what computes the urgent jobs."""
-        self._greeting.cancel()
-        await asyncio.gather(self._greeting, return_exceptions=True)
+        if self._greeting is not None:
+            self._greeting.cancel()
+            await asyncio.gather(self._greeting, return_exceptions=True)
         self._cool()
         await asyncio.gather(*self._ending)
         await self._local.close()
 
     async def _greet(self) -> None:
-        """Connect at once, so that what is wrong with the cluster is known before the first job."""
         log = logger.bind(action="work")
         try:
             await self._connected()

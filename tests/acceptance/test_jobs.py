@@ -19,7 +19,7 @@ FROM_NEWEST = ("--start", "newest")
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon with nothing left to do, which both tests use one after the other."""
+    """A daemon with nothing left to do, which most tests use one after the other."""
     made = Daemon(tmp_path_factory.mktemp("jobs"), LONG, ROOT / "config/helios.yaml").start()
     try:
         made.wait_until_idle()
@@ -61,8 +61,13 @@ def kept(daemon: Daemon) -> list[str]:
 
 
 def test_a_training_is_paused_survives_a_kill_goes_on_and_is_done_once(daemon: Daemon) -> None:
-    job = ask(daemon, "", priority=3)["job_id"]
+    detached = daemon.cli("train", "--detach", "--priority", "3")
+    job = detached.stdout.strip()
+    assert detached.stderr == ""
     wait_for_an_epoch(daemon, job)
+    seen = daemon.cli("jobs", "show", job).stdout
+    assert "train powerball  " in seen
+    assert f"of at most {EPOCHS}: loss " in seen
     assert ask(daemon, f"/{job}/pause")["job_id"] == job
     paused = wait_for(daemon, job, "paused")
     assert (paused["attempt"], paused["wanted"], paused["place"], paused["priority"]) == (0, None, None, 3)
@@ -135,6 +140,23 @@ def test_a_training_is_stopped_while_it_runs_and_tried_again_after_a_failure(dae
     ]  # fmt: skip
     earlier = daemon.get(f"/api/train/history?limit=1&before={history[0]['cause']}").json()
     assert earlier == history[1:]
+
+
+def test_what_is_asked_for_without_waiting_is_done_by_the_next_daemon_where_none_runs(daemon: Daemon) -> None:
+    assert daemon.stop() == 0
+    train = daemon.cli("train", *FROM_NEWEST, "--detach", "--priority", "-5")
+    tune = daemon.cli("tune", "--detach", "--priority", "7")
+    for asked in (train, tune):
+        assert asked.stderr.splitlines()[-1] == "No daemon runs: it is written down for the next one."
+    listed = json.loads(daemon.cli("jobs", "list", "--limit", "2", "--json").stdout)
+    assert [(job["id"], job["action"], job["priority"], job["place"]) for job in listed] == [
+        (tune.stdout.strip(), "tune", 7, 1), (train.stdout.strip(), "train", -5, 2)
+    ]  # fmt: skip
+    daemon.cli("jobs", "stop", tune.stdout.strip())
+    daemon.start()
+    done = wait_for(daemon, train.stdout.strip(), "done")
+    seen = daemon.cli("jobs", "show", train.stdout.strip()).stdout
+    assert f"it made powerballnet@{done['result']['version']}" in seen
 
 
 def test_at_the_terminal_networks_are_trained_from_the_newest_and_predict_with_and_without_a_daemon(

@@ -1,6 +1,7 @@
 """As many long computations run at once as there are workers, and they end when that is asked of them."""
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
 from helios_agent.errors import JobStopped, Refused
 from helios_agent.journal import draws, events, intents
-from helios_agent.work.engine import Progress, Spent, unmetered
+from helios_agent.work.engine import Progress, Spent, Wishes, unmetered
+from helios_agent.work.turns import Turns
 from tests.journal.story import SATURDAY
 
 GAMES = ("powerball", "megamillions", "simulated")
@@ -25,6 +27,9 @@ class Endless:
 
     def __init__(self) -> None:
         self.begun: list[str] = []
+        self.wishes: dict[str, Wishes] = {}
+        """In the order in which jobs came."""
+        self.turns = Turns(2)
 
     async def run(
         self,
@@ -37,11 +42,13 @@ class Endless:
         priority: int = 0,
         on_spent: Spent = unmetered,
     ) -> dict[str, Any]:
-        self.begun.append(spec["game"])
-        await asyncio.to_thread(Path(spec["checkpoint"]).mkdir, parents=True, exist_ok=True)
-        assert stop is not None
-        await stop.wait()
-        raise JobStopped()
+        assert isinstance(stop, Wishes)
+        self.wishes[spec["game"]] = stop
+        async with self.turns.turn(priority, stop):
+            self.begun.append(spec["game"])
+            await asyncio.to_thread(Path(spec["checkpoint"]).mkdir, parents=True, exist_ok=True)
+            await stop.wait()
+            raise JobStopped()
 
     async def close(self) -> None:
         """Every job has ended."""
@@ -129,6 +136,37 @@ async def test_as_many_run_at_once_as_there_are_workers_and_each_ends_as_was_ask
     assert kept(agent) == {jobs["powerball"]}
 
 
+async def test_a_priority_counts_for_what_was_claimed_and_waits_for_a_worker_too(
+    agent: Agent, engine: Endless, clock: VirtualClock
+) -> None:
+    engine.turns = Turns(1)
+    jobs = {name: (await agent.request("train", name, {}, "http")).id for name in GAMES}
+    lane = asyncio.create_task(runner.run_lane(agent.context, "work", 30.0, at_once=3))
+
+    async def all_wait_but_one() -> bool:
+        return len(engine.wishes) == 3 and len(engine.begun) == 1
+
+    await until(all_wait_but_one, clock)
+    (busy,) = engine.begun
+    *_, last = (name for name in engine.wishes if name != busy)
+    assert {await state(agent, job) for job in jobs.values()} == {"running"}
+    await agent.control(jobs[last], "priority", "http", 5)
+
+    async def heard() -> bool:
+        return engine.wishes[last].priority == 5
+
+    await until(heard, clock)
+    await agent.control(jobs[busy], "stop", "http")
+
+    async def next_begun() -> bool:
+        return len(engine.begun) == 2
+
+    await until(next_begun, clock)
+    assert engine.begun == [busy, last]
+    lane.cancel()
+    await asyncio.gather(lane, return_exceptions=True)
+
+
 async def test_what_is_kept_goes_as_soon_as_a_paused_training_is_stopped(agent: Agent) -> None:
     job = (await agent.request("train", "powerball", {}, "http")).id
     await agent.control(job, "pause", "http")
@@ -138,6 +176,21 @@ async def test_what_is_kept_goes_as_soon_as_a_paused_training_is_stopped(agent: 
     await agent.recover()
     assert kept(agent) == {job}
     await agent.control(job, "stop", "http")
+    assert kept(agent) == set()
+
+
+async def test_what_is_kept_and_cannot_be_looked_through_now_is_looked_for_again(agent: Agent) -> None:
+    job = (await agent.request("train", "powerball", {}, "http")).id
+    (agent.config.paths.models / STAGING / job).mkdir(parents=True)
+    await agent.control(job, "pause", "http")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # no further file can be opened
+    try:
+        assert (await agent.control(job, "stop", "http")).state == "cancelled"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert kept(agent) == {job}
+    await sweep(agent.config.paths.models, agent.store)
     assert kept(agent) == set()
 
 

@@ -109,6 +109,7 @@ async def test_what_a_training_took_is_told_in_the_transaction_that_ends_it(info
     assert 0.05 < cpu_seconds < PATIENCE_S
     # It was still running then, and whoever reacts to the end knows what it cost.
     assert seen == ["running", cpu_seconds]
+    assert informed.context().meter.of(intent.id) == 0.0  # nothing is remembered of what has ended
 
 
 async def test_what_a_failed_training_took_is_told(informed: Agent) -> None:

@@ -1,19 +1,26 @@
-"""A training that is to begin from the newest version does, where it can, and says from which."""
+"""Trainings: from which version one begins, and how long each says that it takes."""
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from helios_agent.actions import train
-from helios_agent.agent import Agent
+from helios_agent.actions import runner, train
+from helios_agent.agent import Agent, Ports, open_agent
+from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
-from helios_agent.errors import Refused
-from helios_agent.journal import models
+from helios_agent.errors import JobFailed, Refused
+from helios_agent.journal import draws, intents, models
 from helios_agent.learning import training
 from helios_agent.registry import folders
 from helios_agent.registry.card import ModelCard
 from helios_agent.registry.names import Ref
-from tests.actions.conftest import ERA, NETWORK, done, settings, told
+from helios_agent.work.engine import Progress, Spent, unmetered
+from tests.actions.conftest import ERA, NETWORK, claimed, done, settings, told
+from tests.actions.test_metering import LONG, learning, running
+from tests.journal.story import SATURDAY
 
 
 def card(agent: Agent, version: str) -> ModelCard:
@@ -89,3 +96,68 @@ async def test_another_beginning_is_refused_by_name(informed: Agent) -> None:
     assert (intent.state, intent.error) == ("failed", "start is 'oldest'; expected scratch or newest")
     with pytest.raises(Refused, match="expected scratch or newest"):
         await train.prepare(informed.context(), intent)
+
+
+class Busy:
+    """An engine that has a worker free after ten minutes, and then tells of an epoch every few seconds."""
+
+    def __init__(self, clock: VirtualClock, resumed: int) -> None:
+        self.clock = clock
+        self.resumed = resumed
+
+    async def run(
+        self,
+        kind: str,
+        spec: Mapping[str, Any],
+        on_progress: Progress | None = None,
+        *,
+        time_limit_s: float,
+        stop: asyncio.Event | None = None,
+        priority: int = 0,
+        on_spent: Spent = unmetered,
+    ) -> dict[str, Any]:
+        assert on_progress is not None
+        await self.clock.advance(600)
+        await on_progress({"started": True, "epoch": self.resumed, "step_loss": 19.5})
+        for number, seconds in enumerate((1, 3), start=self.resumed + 1):
+            await self.clock.advance(seconds)
+            losses = {"loss": 19.5, "validation_loss": 19.5, "validation_gain_nats": 0.0}
+            await on_progress({"epoch": number, "epochs": 9, "epochs_left": 9 - number, **losses})
+        raise JobFailed("That is enough.")
+
+    async def close(self) -> None:
+        """Every job has ended."""
+
+
+@pytest.mark.parametrize(("resumed", "left_s"), [(0, [8 * 1.0, 7 * 2.0]), (4, [4 * 1.0, 3 * 2.0])])
+async def test_what_it_waits_for_a_worker_is_no_part_of_an_epoch_nor_of_what_it_may_still_take(
+    tmp_path: Path, clock: VirtualClock, resumed: int, left_s: list[float]
+) -> None:
+    config = Config.model_validate(settings(tmp_path))
+    config.paths.state.mkdir()
+    async with open_agent(config, Ports(clock, open_engine=lambda *_: Busy(clock, resumed))) as agent:
+        await agent.journal.append("draw.ingested", draws.to_payload(SATURDAY, "test"))
+        assert (await done(agent, "train")).error == "That is enough."
+        epochs = await told(agent, "training.epoch")
+    assert [epoch["seconds"] for epoch in epochs] == [1.0, 3.0]
+    assert [epoch["eta_seconds"] for epoch in epochs] == left_s
+
+
+async def test_a_training_that_cannot_keep_what_it_did_is_paused_all_the_same_and_begins_anew(
+    informed: Agent,
+) -> None:
+    learning(informed, **LONG)
+    intent, carrying = await running(informed)
+    kept = informed.config.paths.models / train.STAGING / intent.id / "checkpoint"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("no folder")
+    await informed.control(intent.id, "pause", by="test")
+    await carrying
+    paused = await intents.find(informed.store, intent.id)
+    assert (paused.state, paused.attempt, paused.error) == ("paused", 0, None)
+    kept.unlink()
+    learning(informed)
+    await informed.control(intent.id, "resume", by="test")
+    await runner.carry_out(informed.context(), await claimed(informed, "train"))
+    assert (await intents.find(informed.store, intent.id)).state == "done"
+    assert [started["epoch"] for started in await told(informed, "training.started")] == [0, 0]

@@ -28,16 +28,18 @@ def killed(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     return outcome
 
 
-def test_no_training_is_lost_and_none_is_done_twice_in_fifty_kills(tmp_path: Path, seed: int) -> None:
-    outcome = killed(tmp_path / "one", KILLS, seed)
+def check(outcome: dict[str, Any]) -> None:
     assert outcome["wrong"] == []
     assert outcome["kills"] == SHARES
     assert outcome["ends"].keys() <= {"done", "dead"}
     assert outcome["ends"]["done"] > 0
 
 
+def test_no_training_is_lost_and_none_is_done_twice_in_fifty_kills(tmp_path: Path, seed: int) -> None:
+    check(killed(tmp_path / "one", KILLS, seed))
+
+
 @pytest.mark.soak
 def test_no_training_is_lost_and_none_is_done_twice_in_five_hundred_kills(tmp_path: Path, seed: int) -> None:
     for batch in range(10):
-        outcome = killed(tmp_path / str(batch), KILLS, seed + batch)
-        assert outcome["wrong"] == []
+        check(killed(tmp_path / str(batch), KILLS, seed + batch))

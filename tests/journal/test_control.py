@@ -181,6 +181,19 @@ async def test_what_was_wanted_is_done_whatever_ends_the_run(
     assert ((await job.now()).state, (await job.now()).wanted) == (state, None)
 
 
+@pytest.mark.parametrize(("what", "state"), [("stop", "cancelled"), ("pause", "failed")])
+async def test_what_cannot_be_carried_out_is_stopped_where_it_was_to_be_and_else_has_failed(
+    what: str, state: str, journal: Journal
+) -> None:
+    job = await asked(journal)
+    running = await job.begin()
+    await job.ask(what)
+    await journal.record(lambda tx: intents.fail(tx, running, "the disk is full"))
+    ended = await job.now()
+    assert (ended.state, ended.wanted) == (state, None)
+    assert ended.error == (None if state == "cancelled" else "the disk is full")
+
+
 async def test_what_was_done_before_it_could_stop_is_done(journal: Journal) -> None:
     job = await asked(journal)
     running = await job.begin()
@@ -198,14 +211,32 @@ async def test_who_asks_for_the_same_while_it_is_paused_means_the_paused_one_whi
     assert (await job.now()).state == "paused"
 
 
-async def test_what_is_paused_takes_the_place_of_a_waiting_twin(journal: Journal) -> None:
+@pytest.mark.parametrize("end", ["pause", "drain", "lose the worker"])
+@pytest.mark.parametrize(("first", "second", "inherited"), [(0, 0, 0), (1, 5, 5), (5, 1, 5), (-5, -1, -1)])
+async def test_what_waits_again_takes_the_place_of_a_waiting_twin_at_the_higher_priority_of_both(
+    end: str, first: int, second: int, inherited: int, journal: Journal
+) -> None:
+    job = await asked(journal, priority=first)
+    running = await job.begin()
+    twin = await asked(journal, priority=second)
+    assert twin.id != job.id
+    if end == "lose the worker":
+        await journal.record(lambda tx: intents.retry(tx, running, "lost", tx.now_us()))
+    else:
+        if end == "pause":
+            await job.ask("pause")
+        await journal.record(lambda tx: intents.put_back(tx, running))
+    waits = await job.now()
+    assert (waits.state, waits.priority) == ("paused" if end == "pause" else "ready", inherited)
+    assert (await twin.now()).state == "expired"
+
+
+async def test_what_waits_again_inherits_nothing_from_what_is_only_proposed(journal: Journal) -> None:
     job = await asked(journal)
     running = await job.begin()
-    twin = await asked(journal)
-    assert twin.id != job.id
-    await job.ask("pause")
+    twin = await proposed(journal, priority=5)
     await journal.record(lambda tx: intents.put_back(tx, running))
-    assert ((await job.now()).state, (await twin.now()).state) == ("paused", "expired")
+    assert ((await job.now()).priority, (await twin.now()).state) == (0, "expired")
 
 
 @pytest.mark.parametrize("state", ["failed", "dead", "cancelled", "expired", "refused"])

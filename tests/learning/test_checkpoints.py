@@ -1,7 +1,9 @@
 """A training that is interrupted and gone on with is, to the last bit, the one that was not."""
 
 import json
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from loguru import logger
 
 from helios_agent import processor
-from helios_agent.errors import JobFailed, JobStopped
+from helios_agent.errors import JobStopped
 from helios_agent.learning import checkpoints, training
 
 Job = Callable[..., dict[str, Any]]
@@ -89,6 +91,27 @@ def test_a_killed_training_goes_on_from_the_checkpoint_that_time_made_it_keep(
     assert told[0]["epoch"] == 3
 
 
+@contextmanager
+def told_in_the_log() -> Iterator[list[str]]:
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}")
+    try:
+        yield said
+    finally:
+        logger.remove(sink)
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Have the system refuse to write more into a file, as it does where the disk is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def spoil_tensors(folder: Path) -> None:
     path = sorted(folder.glob("*.safetensors"))[0]
     content = bytearray(path.read_bytes())
@@ -120,13 +143,9 @@ def test_a_damaged_checkpoint_is_told_of_and_the_training_begins_anew(
     with pytest.raises(JobStopped):
         training.run(spec, stop_at(2))
     spoil(Path(spec["checkpoint"]))
-    said: list[str] = []
-    sink = logger.add(said.append, format="{message}")
-    try:
-        begun: list[dict[str, Any]] = []
+    begun: list[dict[str, Any]] = []
+    with told_in_the_log() as said:
         result = training.run(spec, begun.append)
-    finally:
-        logger.remove(sink)
 
     assert result == whole[0]
     assert begun[0]["epoch"] == 0
@@ -164,7 +183,38 @@ def test_a_checkpoint_of_another_helios_torch_or_processor_is_not_gone_on_from(
     assert begun[0]["epoch"] == 0
 
 
-def test_a_checkpoint_folder_that_cannot_be_written_is_named(spec: dict[str, Any], tmp_path: Path) -> None:
+def test_a_training_whose_checkpoints_cannot_be_written_goes_on_stops_when_it_is_to_and_says_so(
+    spec: dict[str, Any],
+    whole: tuple[dict[str, Any], list[dict[str, Any]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(JobFailed, match=r"checkpoint: .*file/inside cannot be written"):
-        training.run(spec | {"checkpoint": str(tmp_path / "file/inside")}, stop_at(1))
+    nowhere = spec | {"checkpoint": str(tmp_path / "file/inside")}
+    told: list[dict[str, Any]] = []
+    with told_in_the_log() as said:
+        with pytest.raises(JobStopped):
+            training.run(nowhere, stop_at(1))
+        monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
+        assert training.run(nowhere, told.append) == whole[0]
+    lost = [words for words in said if "is not kept, and lost if the training is interrupted now" in words]
+    assert [words.partition(" is ")[0] for words in lost] == ["epoch 1", *(f"epoch {n}" for n in range(1, 7))]
+    assert "file/inside cannot be written: Not a directory" in lost[0]
+    assert told[0]["epoch"] == 0
+
+
+def test_where_a_checkpoint_cannot_be_written_the_one_before_is_gone_on_from(
+    spec: dict[str, Any], whole: tuple[dict[str, Any], list[dict[str, Any]]]
+) -> None:
+    with pytest.raises(JobStopped):
+        training.run(spec, stop_at(2))
+    before = sorted(path.name for path in Path(spec["checkpoint"]).iterdir())
+    with told_in_the_log() as said, files_of_at_most(40_000), pytest.raises(JobStopped):
+        training.run(spec, stop_at(2))
+    assert sorted(path.name for path in Path(spec["checkpoint"]).iterdir()) == before
+    told: list[dict[str, Any]] = []
+    assert training.run(spec, told.append) == whole[0]
+    assert told[0]["epoch"] == 2
+    (only,) = said
+    assert "epoch 4 is not kept" in only
+    assert "cannot be written: File too large" in only

@@ -1,4 +1,4 @@
-"""Control of trainings over HTTP: who may, what is refused, and what the page says of it."""
+"""Control of trainings over HTTP: who may, what is refused, and what the page and the terminal say of it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,9 +7,12 @@ import httpx
 import pytest
 
 from helios_agent.agent import Agent
-from helios_agent.journal import intents
-from helios_agent.web import server
-from tests.web.test_page import living, said, shown
+from helios_agent.errors import NotFound
+from helios_agent.journal import intents, summaries
+from helios_agent.journal.journal import Transaction
+from helios_agent.web import server, text, views
+from tests.journal import story
+from tests.web.test_page import begin, epoch, living, said, shown, training
 
 TOKEN = "a-token-of-more-than-sixteen"
 
@@ -103,3 +106,107 @@ async def test_the_page_says_that_a_training_waits_and_that_it_is_paused(tmp_pat
     assert "number 1 in the queue" in waiting
     assert (paused.status_code, paused.json()["state"], paused.json()["place"]) == (202, "paused", None)
     assert "Paused since" in still
+
+
+async def test_what_is_asked_for_by_name_has_the_priority_that_it_is_asked_for_with(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        asked = await post(agent, "/api/intents", {"action": "tune", "priority": 4})
+        refused = await post(agent, "/api/intents", {"action": "tune", "priority": 101})
+    assert (asked.status_code, asked.json()["priority"]) == (202, 4)
+    assert (refused.status_code, refused.json()["detail"][0]["field"]) == (422, "body.priority")
+
+
+async def printed(agent: Agent, job: str) -> list[str]:
+    """What the terminal shows of a job, but for when it was asked for."""
+    first, *lines = text.job(await views.one_job(agent.store, agent.journal.clock, job)).split("\n")
+    identity, _, what = first.split("  ", 2)
+    assert identity == job
+    return [what, *map(str.strip, lines)]
+
+
+async def test_the_terminal_shows_how_far_a_training_is_and_how_long_it_may_still_take(
+    tmp_path: Path,
+) -> None:
+    async with living(tmp_path) as agent:
+        await training(agent, lambda tx, intent: None)
+        job = await intents.latest(agent.store, "train")
+        assert job is not None
+
+        def tell(tx: Transaction) -> None:
+            begin(tx, job)
+            for number, gain in ((1, 0.002), (2, -0.01)):
+                told = {"epoch": number, "epochs": 40, "loss": 19.4, "validation_loss": 19.5, "seconds": 2.0}
+                told |= {"validation_gain_nats": gain, "eta_seconds": 95.0}
+                tx.append("training.epoch", {"job": job.id, **told}, job.seq)
+
+        waits = await printed(agent, job.id)
+        assert (await agent.control(job.id, "priority", "http", 3)).priority == 3
+        await agent.journal.record(tell)
+        running = await printed(agent, job.id)
+        await agent.journal.record(lambda tx: intents.retry(tx, job, "The worker was killed.", tx.now_us()))
+        lost = await printed(agent, job.id)
+        over_http = (await shown(agent, f"/api/train/{job.id}")).json()
+        at_the_terminal = await views.one_job(agent.store, agent.journal.clock, job.id)
+    assert waits == ["train powerball  running, waits for a worker, attempt 1 of 3"]
+    epochs = [
+        "epoch 2 of at most 40: loss 19.4000 nats a draw",
+        "a gain of -0.0100 nats a draw on the draws kept back, at best +0.0020 in epoch 1",
+    ]
+    left = "about 1 min 35 s left, should no later epoch be better than the best"
+    assert running == ["train powerball  running, attempt 1 of 3, priority 3", *epochs, left]
+    queued = (
+        "train powerball  ready, number 1 in the queue, attempt 1 of 3, priority 3: The worker was killed."
+    )
+    assert lost == [queued, *epochs]
+    assert over_http.items() <= at_the_terminal.items()
+
+
+async def test_the_terminal_shows_what_became_of_a_training_and_what_is_left_of_one_of_long_ago(
+    tmp_path: Path,
+) -> None:
+    def end(tx: Transaction, intent: intents.Intent) -> None:
+        begin(tx, intent)
+        epoch(tx, intent.id, 1)
+        intents.finish(tx, intent, {"model": "powerballnet", "version": "17e1c993042e"})
+        summaries.summarise(tx, [intent.id], intent.seq)
+
+    async with living(tmp_path) as agent:
+        await training(agent, end)
+        job = await intents.latest(agent.store, "train")
+        assert job is not None
+        lines = await printed(agent, job.id)
+    assert lines == [
+        "train powerball  done, attempt 1 of 3",
+        "1 epoch, long ago; the best was epoch 1 with a gain of -0.0100 nats a draw",
+        "it made powerballnet@17e1c993042e",
+    ]
+
+
+async def test_the_terminal_shows_how_far_a_search_and_a_backtest_are_and_that_all_else_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    async with living(tmp_path) as agent:
+        ids = [
+            (await agent.request(action, target, {}, "cli")).id
+            for action, target in (("tune", "powerball"), ("backtest", "powerball/x"), ("backup", "journal"))
+        ]
+
+        def begin_all(tx: Transaction) -> None:
+            while (intent := intents.claim(tx, ("tune", "backtest"))) is not None:
+                if intent.action == "tune":
+                    tx.append("search.trial", story.trial(intent.id, 0), intent.seq)
+                    found = story.trial(intent.id, 1) | {"state": "complete", "gain": 0.25, "gains": [0.25]}
+                    tx.append("search.trial", found, intent.seq)
+                else:
+                    tx.append("backtest.progress", story.progress(intent.id, 40), intent.seq)
+
+        await agent.journal.record(begin_all)
+        lines = [await printed(agent, job) for job in ids]
+        with pytest.raises(NotFound, match="There is no intent 'deadbeef'"):
+            await printed(agent, "deadbeef")
+    assert lines == [
+        ["tune powerball  running, attempt 1 of 3",
+         "2 configurations tried, the best with a gain of +0.2500 nats a draw"],
+        ["backtest powerball/x  running, attempt 1 of 3", "40 of 100 draws foretold", "about 2 s left"],
+        ["backup journal  ready"],
+    ]  # fmt: skip

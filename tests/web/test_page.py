@@ -82,6 +82,11 @@ async def training(agent: Agent, then: Callable[[Transaction, intents.Intent], A
     await agent.journal.record(change)
 
 
+def begin(tx: Transaction, intent: intents.Intent, epoch: int = 0) -> None:
+    told = {"job": intent.id, "epoch": epoch, "step_loss": 19.5, "draws": 2, "start": "scratch"}
+    tx.append("training.started", told | {"start_version": None}, intent.seq)
+
+
 def epoch(tx: Transaction, job: str, number: int) -> None:
     tx.append(
         "training.epoch",
@@ -233,9 +238,27 @@ async def test_what_comes_from_outside_is_shown_and_never_obeyed(tmp_path: Path)
     assert "Feed unreachable" in said(answer)
 
 
-async def test_a_training_that_has_just_begun_has_no_numbers(tmp_path: Path) -> None:
+async def test_a_training_that_waits_for_a_worker_says_so_everywhere(tmp_path: Path) -> None:
     async with living(tmp_path) as agent:
         await training(agent, lambda tx, intent: None)
+        words, seen = said(await shown(agent)), (await shown(agent, "/api/status")).json()
+        job = (await shown(agent, "/api/train/status")).json()
+        listed = text.jobs(await views.jobs(agent.store, agent.journal.clock, 9))
+        await agent.request("backup", "journal", {}, "http")
+        await agent.journal.record(lambda tx: intents.claim(tx, ("backup",)))
+        others = (await shown(agent, "/api/status")).json()["under_way"]
+    assert "Running ; it waits for a worker." in words
+    assert (job["state"], job["waits_for_worker"], job["eta_seconds"]) == ("running", True, None)
+    (told,) = (line for line in text.overview(seen).splitlines() if "train powerball" in line)
+    assert told.startswith("running  train powerball, due ")
+    assert told.endswith(", waits for a worker")
+    assert "running, waits for a worker, attempt 1" in listed
+    assert {one["action"]: one["waits_for_worker"] for one in others} == {"train": True, "backup": False}
+
+
+async def test_a_training_that_has_just_begun_has_no_numbers(tmp_path: Path) -> None:
+    async with living(tmp_path) as agent:
+        await training(agent, begin)
         words = said(await shown(agent))
     assert "Running ; its first epoch has not ended yet." in words
     assert "No epoch has ended yet." in words
@@ -244,10 +267,40 @@ async def test_a_training_that_has_just_begun_has_no_numbers(tmp_path: Path) -> 
 
 async def test_a_training_shows_how_far_it_is(tmp_path: Path) -> None:
     async with living(tmp_path) as agent:
-        await training(agent, lambda tx, intent: [epoch(tx, intent.id, n) for n in (1, 2, 3)])
+        await training(
+            agent, lambda tx, intent: [begin(tx, intent), *(epoch(tx, intent.id, n) for n in (1, 2, 3))]
+        )
         answer = await shown(agent)
     assert "Running , epoch 3 of at most 40. About 1 min 35 s left" in said(answer)
     assert '<progress max="40" value="3"' in answer.text
+
+
+async def test_of_how_long_it_may_take_the_attempt_before_says_nothing(tmp_path: Path) -> None:
+    async def seen(agent: Agent) -> tuple[str, Any, bool]:
+        words = re.search(r"Running [^.]*\.", said(page := await shown(agent)))
+        job = (await shown(agent, "/api/train/status")).json()
+        return words[0] if words else "", job["eta_seconds"], "<progress" in page.text
+
+    async with living(tmp_path) as agent:
+
+        def lose(tx: Transaction, intent: intents.Intent) -> None:
+            begin(tx, intent)
+            for number in (1, 2, 3):
+                epoch(tx, intent.id, number)
+            intents.retry(tx, intent, "lost", tx.now_us())
+            intents.claim(tx, ("train",))
+
+        await training(agent, lose)
+        job = await intents.latest(agent.store, "train")
+        assert job is not None
+        claimed = await seen(agent)
+        await agent.journal.record(lambda tx: begin(tx, job, epoch=2))
+        begun = await seen(agent)
+        await agent.journal.record(lambda tx: epoch(tx, job.id, 3))
+        told = await seen(agent)
+    assert claimed == ("Running ; it waits for a worker.", None, False)
+    assert begun == ("Running ; its next epoch has not ended yet.", None, False)
+    assert told == ("Running , epoch 3 of at most 40.", 95.0, True)
 
 
 async def test_a_training_that_ended_long_ago_shows_what_is_left_of_it(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A real engine with its fork server, and jobs that are short, endless, or too large for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
+from loguru import logger
 
 from helios_agent.config.model import Work
 from helios_agent.forecasting.experts import PRIORS
@@ -124,3 +125,12 @@ class Reports:
 @pytest.fixture
 def reports() -> Reports:
     return Reports()
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """What is logged during a test."""
+    said: list[str] = []
+    sink = logger.add(said.append, format="{level} {message}")
+    yield said
+    logger.remove(sink)

@@ -42,18 +42,46 @@ async def test_a_job_returns_its_result_having_reported_its_progress(
 async def test_the_same_spec_gives_the_same_network_in_every_child_and_with_two_threads_too(
     works: Works, tmp_path: Path
 ) -> None:
-    first = await works.run("train", training_spec(tmp_path / "one"))
-    again = await works.run("train", training_spec(tmp_path / "two"))
-    await works.run("train", training_spec(tmp_path / "three", threads=2))
+    async def version(name: str, threads: int) -> Any:
+        spec = training_spec(tmp_path / name, threads=threads)
+        spec["network"] = TINY | {"hidden": 128, "embedding": 64}  # two threads have something to share
+        return (await works.run("train", spec))["version"]
 
-    assert first["version"] == again["version"]
+    assert await version("one", threads=1) == await version("two", threads=1)
+    assert await version("three", threads=2) == await version("four", threads=2)
 
 
-async def test_what_a_job_says_is_wrong_is_told(works: Works) -> None:
+async def test_what_is_forked_has_one_thread_torch_loaded_or_not(works: Works, tmp_path: Path) -> None:
+    # Of a process with more, a fork could inherit a lock that nobody will release.
+    await works.run("forecast", forecast_spec())
+    assert threads(works.forks.pid) == 1
+    await works.run("train", training_spec(tmp_path / "out", threads=2))
+    assert has_torch(works.forks.pid)
+    assert threads(works.forks.pid) == 1
+
+
+async def test_what_a_job_says_is_wrong_is_told_and_the_traceback_of_what_nobody_foresaw_is_in_the_log(
+    works: Works, log: list[str]
+) -> None:
     with pytest.raises(JobFailed, match="TrainingJob: white: Field required; bonus"):
         await works.run("train", {})
+    assert log == []
     with pytest.raises(JobFailed, match=r"KeyError: 'rows'"):
         await works.run("forecast", {})
+    (told,) = log
+    assert told.startswith("WARNING the forecast job said: Traceback (most recent call last):")
+    assert 'forecasting/panel.py", line' in told
+    assert told.rstrip().endswith("KeyError: 'rows'")
+
+
+async def test_what_a_job_logs_is_in_the_log(works: Works, log: list[str], tmp_path: Path) -> None:
+    kept = tmp_path / "checkpoint"
+    kept.mkdir()
+    (kept / "checkpoint.json").write_text("{")
+    await works.run("train", training_spec(tmp_path / "out") | {"checkpoint": str(kept)})
+    (told,) = log
+    assert told.startswith("WARNING the train job said: ")
+    assert "checkpoint.json cannot be gone on from, so the training begins anew: Expecting property" in told
 
 
 async def test_a_job_beyond_its_memory_fails_with_the_limit_and_the_next_one_does_not(
@@ -237,7 +265,7 @@ async def test_of_a_job_whose_end_nobody_saw_its_last_report_tells_what_it_took(
     assert spent[0] > 0.0
 
 
-async def test_a_killed_child_costs_its_own_job_alone(works: Works) -> None:
+async def test_a_killed_child_costs_its_own_job_alone(works: Works, log: list[str]) -> None:
     killed = works.run("walk-forward", endless_replay())
     (pid,) = await until(works.children)
     other = works.run("forecast", forecast_spec(300))
@@ -246,6 +274,7 @@ async def test_a_killed_child_costs_its_own_job_alone(works: Works) -> None:
     with pytest.raises(WorkerLost, match="was killed by signal 9 before it had a result"):
         await killed
     assert (await other)["broken"] == {}
+    assert log == []
 
 
 async def test_jobs_wait_for_a_worker_in_order_of_priority_then_of_arrival_but_urgent_ones_do_not(
@@ -352,7 +381,7 @@ async def test_a_fork_server_is_given_the_time_to_load_what_heavy_jobs_need(
         await reports.first()
         server = works.forks.pid
         heavy = works.run("model-validate", {})
-        await until(lambda: "libtorch" in Path(f"/proc/{server}/maps").read_text())
+        await until(lambda: has_torch(server))
         light.cancel()
         with pytest.raises(JobFailed, match="artefact: Field required"):
             await heavy
@@ -438,6 +467,14 @@ def alive(pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     return False
+
+
+def has_torch(pid: int | None) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def threads(pid: int | None) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
 
 
 def own_children() -> list[str]:
