@@ -3,20 +3,25 @@
 JSON lines come on standard input and go to standard output. The first line down is {"address"}; the answer is
 {"ready": true}, or {"error": …} or {"lost": …} and the end. Then each job has a number of its own:
 
-* down: {"job", "kind", "spec", "threads", "memory", "queue"}, {"job", "stop": true}, {"job", "end": true};
-* up: {"job", "started": node}, {"job", "progress": …}, and at last {"job", "result": …}, {"job", "error": …},
-  {"job", "lost": …} or {"job", "stopped": true}, with "cpu_seconds" where its process told of it.
+* down: {"job", "kind", "spec", "threads", "memory", "queue"}, {"job", "stop": true},
+  {"job", "end": true};
+* up: {"job", "started": node}, {"job", "progress": …}, and at last
+  {"job", "result": …}, {"job", "error": …}, {"job", "lost": …} or {"job", "stopped": true}, with
+  "cpu_seconds" where its process told of it.
 
 The folders that the spec names (`out`, `checkpoint`, the artefact to `start` from) are read and written here,
-on the daemon's side. When standard input closes the process ends, and every job with it.
+on the daemon's side, and no longer than until the last word. When standard input closes the process ends, and
+every job with it.
 """
 
+import contextlib
 import json
 import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +32,56 @@ from helios_agent import files
 from helios_agent.errors import HeliosError, JobFailed, WorkerLost
 from helios_agent.work import parcels, remote
 
+Say = Callable[[Mapping[str, Any]], None]
+
 FAREWELL_S = 5.0
 """How long to let go of the cluster may take."""
 GREETING_S = 60.0
 """How long the cluster may take to start a process that says which versions it has."""
+
+
+class Job:
+    """A job under way, for as long as somebody wants it."""
+
+    def __init__(self, number: int, actor: Any, say: Say) -> None:
+        self.actor = actor
+        self._number = number
+        self._say = say
+        self._lock = threading.Lock()
+        self._over = False
+
+    @contextlib.contextmanager
+    def wanted(self) -> Iterator[None]:
+        """Hold back the end of the job, so that its folders are ours. Raises WorkerLost where it has come."""
+        with self._lock:
+            if self._over:
+                raise WorkerLost("It was ended.")
+            yield
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        """Tell of the job. Raises WorkerLost where nobody wants to hear of it any more."""
+        with self.wanted():
+            self._say({"job": self._number, **message})
+
+    def end(self, message: Mapping[str, Any]) -> None:
+        """Say the last word, if none was said. From then on nothing is told or written."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+            try:
+                self._say({"job": self._number, **message})
+            except (TypeError, ValueError) as error:  # it is no JSON
+                self._say({"job": self._number, "error": f"{type(error).__name__}: {error}"})
+
+    def kill(self) -> None:
+        """Kill its process. One that cannot be killed ends when nobody refers to it any more."""
+        try:
+            ray.kill(self.actor)
+        except ConnectionError:
+            os._exit(1)  # the engine starts another bridge for the next job
+        except Exception:
+            traceback.print_exc()
 
 
 class Bridge:
@@ -39,12 +90,13 @@ class Bridge:
     def __init__(self, answers: Any) -> None:
         self._answers = answers
         self._lock = threading.Lock()
-        self._actors: dict[int, Any] = {}
+        self._jobs: dict[int, Job] = {}
         self._kind = ray.remote(max_restarts=0, max_task_retries=0, max_concurrency=4)(remote.Worker)
 
     def say(self, message: Mapping[str, Any]) -> None:
+        line = json.dumps(message, allow_nan=False) + "\n"
         with self._lock:
-            self._answers.write(json.dumps(message, allow_nan=False) + "\n")
+            self._answers.write(line)
             self._answers.flush()
 
     def greet(self) -> None:
@@ -61,32 +113,33 @@ class Bridge:
         _compare(theirs)
 
     def begin(self, order: Mapping[str, Any]) -> None:
-        """Send a job to the cluster, and listen to it in a thread."""
-        number = order["job"]
+        """Send a job to the cluster, and see it through in a thread."""
         resources = {"num_cpus": order["threads"], "memory": order["memory"]}
-        self._actors[number] = actor = self._kind.options(**resources).remote()
-        threading.Thread(target=self._see_through, args=(number, actor, order), daemon=True).start()
+        actor = self._kind.options(**resources).remote()
+        self._jobs[order["job"]] = job = Job(order["job"], actor, self.say)
+        threading.Thread(target=self._see_through, args=(job, order), daemon=True).start()
 
     def stop(self, number: int) -> None:
-        """Have a job end at its next report."""
-        if (actor := self._actors.get(number)) is not None:  # else it has just ended by itself
-            actor.stop.remote()
+        """Have a job that has started end at its next report."""
+        if (job := self._jobs.get(number)) is not None:  # else it has just ended by itself
+            job.actor.stop.remote()
 
     def end(self, number: int) -> None:
-        """Kill a job's process, whatever it does."""
-        if (actor := self._actors.get(number)) is not None:
-            ray.kill(actor)
+        """Let nothing more come of a job, and kill its process, whatever it does."""
+        if (job := self._jobs.get(number)) is not None:
+            # On a slow line this takes a while, and other jobs are not to wait for it.
+            threading.Thread(target=_end, args=(job,), daemon=True).start()
 
     def close(self) -> None:
         """Kill every job and let go of the cluster."""
-        for number in list(self._actors):
-            self.end(number)
+        for job in list(self._jobs.values()):
+            job.kill()
         ray.shutdown()
 
-    def _see_through(self, number: int, actor: Any, order: Mapping[str, Any]) -> None:
+    def _see_through(self, job: Job, order: Mapping[str, Any]) -> None:
         gone = False
         try:
-            message = self._compute(number, actor, order)
+            message = self._compute(job, order)
         except WorkerLost as error:
             message = {"lost": str(error)}
         except HeliosError as error:
@@ -99,15 +152,15 @@ class Bridge:
             message, gone = {"lost": f"The connection to the cluster was lost: {error}"}, True
         except Exception as error:
             message = {"error": f"{type(error).__name__}: {error}"}
-        if not gone:
-            ray.kill(actor)
-        self._actors.pop(number, None)
-        self.say({"job": number, **message})
+        job.end(message)
+        del self._jobs[order["job"]]
         if gone:
-            os._exit(1)  # the engine starts another bridge for the next job
+            os._exit(1)
+        job.kill()
 
-    def _compute(self, number: int, actor: Any, order: Mapping[str, Any]) -> dict[str, Any]:
+    def _compute(self, job: Job, order: Mapping[str, Any]) -> dict[str, Any]:
         spec = order["spec"]
+        actor = job.actor
         greeting = actor.greet.remote()
         if not ray.wait([greeting], timeout=order["queue"])[0]:
             raise WorkerLost(
@@ -116,28 +169,40 @@ class Bridge:
             )
         node, theirs = ray.get(greeting)
         _compare(theirs)
-        self.say({"job": number, "started": node})
+        job.say({"started": node})
         checkpoint = Path(spec["checkpoint"]) if spec.get("checkpoint") else None
-        kept = None
-        if checkpoint is not None:
-            files.take_up(checkpoint)
-            kept = parcels.pack(checkpoint) if checkpoint.exists() else None
-        start = parcels.pack(Path(spec["start"]["artefact"])) if spec.get("start") else None
+        with job.wanted():
+            kept = _pack(checkpoint)
+            start = parcels.pack(Path(spec["start"]["artefact"])) if spec.get("start") else None
         running = actor.run.remote(remote.Task(order["kind"], spec, kept, start))
         over = False
         while not over:
             said, kept, over = ray.get(actor.listen.remote())
             if checkpoint is not None and kept is not None:
-                parcels.unpack(kept, checkpoint)
+                with job.wanted():
+                    parcels.unpack(kept, checkpoint)
             for told in said:
-                self.say({"job": number, **told})
+                job.say(told)
         outcome = ray.get(running)
-        if checkpoint is not None and outcome.checkpoint is not None:
-            parcels.unpack(outcome.checkpoint, checkpoint)
-        if outcome.out is not None:
-            parcels.unpack(outcome.out, Path(spec["out"]))
+        with job.wanted():
+            if checkpoint is not None and outcome.checkpoint is not None:
+                parcels.unpack(outcome.checkpoint, checkpoint)
+            if outcome.out is not None:
+                parcels.unpack(outcome.out, Path(spec["out"]))
         message: dict[str, Any] = outcome.message
         return message
+
+
+def _end(job: Job) -> None:
+    job.end({"lost": "It was ended."})
+    job.kill()
+
+
+def _pack(checkpoint: Path | None) -> parcels.Parcel | None:
+    if checkpoint is None:
+        return None
+    files.take_up(checkpoint)
+    return parcels.pack(checkpoint) if checkpoint.exists() else None
 
 
 def _compare(theirs: remote.Versions) -> None:

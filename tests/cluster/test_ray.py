@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import io
+import json
+import math
 import os
 import random
 import signal
@@ -12,11 +15,21 @@ import pytest
 
 from helios_agent.config.model import Work
 from helios_agent.errors import JobFailed, JobStopped, JobTooLong, WorkerLost
+from helios_agent.work import ray as work
+from helios_agent.work.bridge import Bridge, Job
 from helios_agent.work.engines import open_engine
 from helios_agent.work.local import LocalEngine
 from helios_agent.work.ray import RayEngine
-from tests.cluster.conftest import Engines, RunningCluster
-from tests.work.conftest import MATRIX, PATIENCE_S, Reports, endless_training, rows, training_spec, until
+from tests.cluster.conftest import Engines, RunningCluster, line_to
+from tests.work.conftest import (
+    MATRIX,
+    PATIENCE_S,
+    Reports,
+    endless_training,
+    rows,
+    training_spec,
+    until,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -106,16 +119,30 @@ def untimed(told: Any) -> Any:
     return [untimed(value) for value in told] if isinstance(told, list) else told
 
 
-async def test_a_client_that_is_no_node_of_the_cluster_gets_the_same(
+async def test_a_client_that_is_no_node_gets_the_same_though_a_job_is_cancelled_while_its_line_is_held_up(
     engines: Engines, cluster: RunningCluster, tmp_path: Path
 ) -> None:
-    client = another(cluster, engines, address=cluster.client_address)
+    changes = {"epochs": 40, "patience": 40}
+    async with line_to(cluster.client_address) as line:
+        client = another(cluster, engines, address=line.address)
+        reports, others = Reports(), Reports()
+        cancelled = started(client, endless_training(tmp_path / "cancelled"), reports)
+        await reports.first()
+        there = started(client, training_spec(tmp_path / "there", **changes), others)
+        await others.first()
+        before = client.bridge_pid
+        line.open.clear()
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(cancelled, work.END_GRACE_S / 2)
+        assert not there.done()
+        line.open.set()
 
-    here = await started(engines.local, training_spec(tmp_path / "here"))
-    there = await started(client, training_spec(tmp_path / "there"))
-    await client.close()
-
-    assert there == here
+        assert await there == await started(engines.local, training_spec(tmp_path / "here", **changes))
+        assert epochs(others) == list(range(1, 41))
+        assert client.bridge_pid == before
+        await until(lambda: not cluster.workers())
+        await client.close()
 
 
 async def test_a_job_goes_on_there_and_here_and_there_again_to_the_same_network(
@@ -278,3 +305,39 @@ async def test_a_wrong_token_is_refused(
     await stranger.close()
 
     assert not isinstance(met.value, WorkerLost)
+
+
+async def test_of_every_job_a_last_word_is_said_and_nothing_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray._private.auto_init_hook.enable_auto_connect", False)
+    said = io.StringIO()
+    job = Job(1, None, Bridge(said).say)
+    job.kill()  # which cannot be done, nobody being connected
+    job.say({"progress": {"loss": 1.0}})
+    job.end({"result": {"loss": math.nan}})
+    job.end({"lost": "too late"})
+    with pytest.raises(WorkerLost):
+        job.say({"progress": {"loss": 1.0}})
+
+    progress, last = map(json.loads, said.getvalue().splitlines())
+    assert progress == {"job": 1, "progress": {"loss": 1.0}}
+    assert last == {"job": 1, "error": "ValueError: Out of range float values are not JSON compliant"}
+
+
+async def test_a_job_that_waits_for_room_can_be_cancelled_and_stopped(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    stop = asyncio.Event()
+    large = training_spec(tmp_path / "out", threads=3)
+    cancelled, stopped = started(engines.ray, large), started(engines.ray, large, stop=stop)
+    await until(lambda: engines.ray.bridge_pid)
+    before = engines.ray.bridge_pid
+    await asyncio.sleep(0.5)  # nobody tells that they wait
+    cancelled.cancel()
+    stop.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(cancelled, work.END_GRACE_S / 2)
+    with pytest.raises(JobStopped):
+        await asyncio.wait_for(stopped, work.END_GRACE_S / 2)
+
+    assert cluster.workers() == []
+    assert engines.ray.bridge_pid == before
