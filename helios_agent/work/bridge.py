@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import AuthenticationError, GetTimeoutError, RayActorError, RayError
+from ray.exceptions import AuthenticationError, GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from helios_agent import files
 from helios_agent.errors import HeliosError, JobFailed, WorkerLost
@@ -100,14 +100,16 @@ class Bridge:
             self._answers.flush()
 
     def greet(self) -> None:
-        """Ask any node for its versions. Raises JobFailed where they are not ours."""
+        """Ask any node for its versions. Raises JobFailed where they are not ours, or it has no Helios."""
         greeter = self._kind.options(num_cpus=0).remote()
         try:
             _, theirs = ray.get(greeter.greet.remote(), timeout=GREETING_S)
         except GetTimeoutError:
             raise WorkerLost(f"No node of the cluster has started a process in {GREETING_S:g} s.") from None
         except RayError as error:
-            raise JobFailed(f"The cluster's workers cannot load this Helios: {_reason(error)}") from None
+            if isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False):
+                raise JobFailed(_unfit(error)) from None
+            raise WorkerLost(f"The process that was to say its versions died: {_reason(error)}") from None
         finally:
             ray.kill(greeter)
         _compare(theirs)
@@ -145,7 +147,8 @@ class Bridge:
         except HeliosError as error:
             message = {"error": str(error)}
         except RayActorError as error:
-            message = {"lost": f"The worker process died before it had a result: {_reason(error)}"}
+            died = f"The worker process died before it had a result: {_reason(error)}"
+            message = {"error": _unfit(error)} if error.actor_init_failed else {"lost": died}
         except RayError as error:
             message = {"lost": f"The cluster gave the job up: {_reason(error)}"}
         except ConnectionError as error:
@@ -211,6 +214,11 @@ def _compare(theirs: remote.Versions) -> None:
         raise JobFailed(
             f"The cluster would not compute the same: {different}. Install the same there (docs/scaling.md)."
         )
+
+
+def _unfit(error: RayError) -> str:
+    """Return what there is to say where Python fails in a process before it has a job."""
+    return f"The cluster's workers cannot load this Helios: {_reason(error)}"
 
 
 def _reason(error: Exception) -> str:

@@ -307,6 +307,30 @@ async def test_a_wrong_token_is_refused(
     assert not isinstance(met.value, WorkerLost)
 
 
+async def test_a_cluster_that_cannot_load_this_helios_is_told_from_one_whose_process_died(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mortal = another(cluster, engines)
+    running = started(mortal, {})
+    while not running.done():
+        for worker in cluster.workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        await asyncio.sleep(0.001)
+    with pytest.raises(WorkerLost, match="The process that was to say its versions died"):
+        await running
+    await mortal.close()
+
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['helios_agent.work.remote'] = None")
+    without = {"runtime_env": {"env_vars": {"PYTHONPATH": str(tmp_path)}}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(without))
+    foreign = another(cluster, engines)
+    with pytest.raises(JobFailed, match=r"workers cannot load this Helios: .*ModuleNotFoundError") as met:
+        await started(foreign, {})
+    await foreign.close()
+    assert not isinstance(met.value, WorkerLost)
+
+
 async def test_of_every_job_a_last_word_is_said_and_nothing_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray._private.auto_init_hook.enable_auto_connect", False)
     said = io.StringIO()
