@@ -227,40 +227,60 @@ def _reason(error: Exception) -> str:
     return " ".join(text.split())[-600:]
 
 
-def main() -> None:
-    # What libraries print must not be taken for our protocol.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+def _connect(bridge: Bridge, address: str) -> dict[str, Any]:
+    """Return what there is to say when the cluster has answered, or will not."""
     # Why Ray Client cannot connect is told nowhere else.
     client = logging.getLogger("ray.util.client.worker")
     client.addHandler(logging.StreamHandler())
     client.setLevel(logging.DEBUG)
-    bridge = Bridge(answers)
-    address = json.loads(sys.stdin.readline())["address"]
-    # What its processes print is kept on the nodes. Where it cannot connect, Ray may end this process.
     try:
+        # What its processes print is kept on the nodes. Where it cannot connect, Ray may end this process.
         ray.init(address=address, log_to_driver=False, configure_logging=False)
         bridge.greet()
+    except WorkerLost as error:
+        return {"lost": str(error)}
     except (AuthenticationError, JobFailed) as error:
-        kind = "lost" if isinstance(error, WorkerLost) else "error"
-        return bridge.say({kind: str(error)})
-    except (ConnectionError, RayError, SystemExit) as error:
-        return bridge.say({"lost": f"{type(error).__name__}: {error}"})
+        return {"error": str(error)}
+    except (Exception, SystemExit) as error:
+        return {"lost": f"{type(error).__name__}: {error}"}
     finally:
         client.setLevel(logging.WARNING)
-    bridge.say({"ready": True})
-    for line in sys.stdin:
-        order = json.loads(line)
-        if order.get("stop"):
-            bridge.stop(order["job"])
-        elif order.get("end"):
-            bridge.end(order["job"])
-        else:
-            bridge.begin(order)
+    return {"ready": True}
+
+
+def _heed(bridge: Bridge) -> None:
+    """Do as we are told until nobody tells us anything more, and end this process."""
+    try:
+        for line in sys.stdin:
+            order = json.loads(line)
+            if order.get("stop"):
+                bridge.stop(order["job"])
+            elif order.get("end"):
+                bridge.end(order["job"])
+            else:
+                bridge.begin(order)
+    except Exception:
+        traceback.print_exc()
     closing = threading.Thread(target=bridge.close, daemon=True)
     closing.start()
     closing.join(FAREWELL_S)
     os._exit(0)
+
+
+def main() -> None:
+    # What libraries print must not be taken for our protocol.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    bridge = Bridge(answers)
+    address = json.loads(sys.stdin.readline())["address"]
+    # From here on we listen: to connect may take for ever, and who wants it may end meanwhile.
+    heeding = threading.Thread(target=_heed, args=(bridge,), daemon=True)
+    heeding.start()
+    answer = _connect(bridge, address)
+    bridge.say(answer)
+    if "ready" in answer:
+        heeding.join()
+    os._exit(0)  # with a thread that reads, Python cannot end in its own way
 
 
 if __name__ == "__main__":

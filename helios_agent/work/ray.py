@@ -357,8 +357,9 @@ class _Bridge:
 
 
 def _environment(cluster: Cluster) -> dict[str, str]:
-    """Return how Ray is told of the credentials: by the names of files, which it reads itself."""
+    """Return how Ray is told what to leave, and of the credentials by the names of files, which it reads."""
     found = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}
+    found |= {"RAY_ENABLE_AUTO_CONNECT": "0"}  # else it begins a cluster of its own when it has lost ours
     if cluster.token_file is not None:
         found |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(cluster.token_file.absolute())}
     if cluster.tls is not None:

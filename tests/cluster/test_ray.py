@@ -8,6 +8,9 @@ import math
 import os
 import random
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from helios_agent.work.bridge import Bridge, Job
 from helios_agent.work.engines import open_engine
 from helios_agent.work.local import LocalEngine
 from helios_agent.work.ray import RayEngine
-from tests.cluster.conftest import Engines, RunningCluster, line_to
+from tests.cluster.conftest import HEAD, Engines, RunningCluster, line_to
 from tests.work.conftest import (
     MATRIX,
     PATIENCE_S,
@@ -329,6 +332,22 @@ async def test_a_cluster_that_cannot_load_this_helios_is_told_from_one_whose_pro
         await started(foreign, {})
     await foreign.close()
     assert not isinstance(met.value, WorkerLost)
+
+
+@pytest.mark.parametrize("form", ["", "ray://"])
+async def test_a_process_that_still_connects_ends_with_whoever_wanted_it(form: str) -> None:
+    with socket.create_server((HEAD, 0)) as silent:  # who says nothing to those that it lets in
+        silent.setblocking(False)
+        connecting = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "helios_agent.work.bridge", stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert connecting.stdin is not None
+        address = f"{form}{HEAD}:{silent.getsockname()[1]}"
+        connecting.stdin.write(json.dumps({"address": address}).encode() + b"\n")
+        met, _ = await asyncio.get_running_loop().sock_accept(silent)
+        with met:
+            connecting.stdin.close()
+            assert await asyncio.wait_for(connecting.wait(), 10) == 0
 
 
 async def test_of_every_job_a_last_word_is_said_and_nothing_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
