@@ -350,6 +350,23 @@ async def test_a_process_that_still_connects_ends_with_whoever_wanted_it(form: s
             assert await asyncio.wait_for(connecting.wait(), 10) == 0
 
 
+@pytest.mark.parametrize(
+    "rubbish", ["echo neither a job nor JSON", "head -c 70000000 /dev/zero | tr '\\0' 0"]
+)
+async def test_a_connection_that_says_what_nobody_understands_is_given_up(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rubbish: str
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\necho '{{\"ready\": true}}'; read order; {rubbish}; exec cat")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    confused = another(cluster, engines)
+    with pytest.raises(WorkerLost, match=r"The connection to 127\.0\.0\.2:\d+ ended"):
+        await asyncio.wait_for(started(confused, {}), PATIENCE_S)
+
+    await confused.close()
+
+
 async def test_of_every_job_a_last_word_is_said_and_nothing_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray._private.auto_init_hook.enable_auto_connect", False)
     said = io.StringIO()
