@@ -3,9 +3,9 @@
 JSON lines come on standard input and go to standard output. The first line down is {"address"}; the answer is
 {"ready": true}, or {"error": …} or {"lost": …} and the end. Then each job has a number of its own:
 
-* down: {"job", "kind", "spec", "threads", "memory", "queue"}, {"job", "stop": true},
+* down: {"job", "kind", "spec", "threads", "memory", "cpu", "queue"}, {"job", "stop": true},
   {"job", "end": true};
-* up: {"job", "started": node}, {"job", "progress": …}, and at last
+* up: {"job", "started": node}, {"job", "progress": …}, now and then {"job", "cpu_seconds"} alone, and at last
   {"job", "result": …}, {"job", "error": …}, {"job", "lost": …} or {"job", "stopped": true}, with
   "cpu_seconds" where its process told of it.
 
@@ -177,7 +177,8 @@ class Bridge:
         with job.wanted():
             kept = _pack(checkpoint)
             start = parcels.pack(Path(spec["start"]["artefact"])) if spec.get("start") else None
-        running = actor.run.remote(remote.Task(order["kind"], spec, kept, start))
+        limits = remote.Limits(order["memory"], order["cpu"])
+        running = actor.run.remote(remote.Task(order["kind"], spec, kept, start, limits))
         over = False
         while not over:
             said, kept, over = ray.get(actor.listen.remote())

@@ -123,6 +123,7 @@ class RayEngine:
                 "spec": spec,
                 "threads": _threads(spec),
                 "memory": self._settings.memory,
+                "cpu": self._settings.cpu,
                 "queue": self._cluster.queue,
             }
         )
@@ -137,7 +138,11 @@ class RayEngine:
                         logger.bind(action="work").info("{} job begun on {}", kind, message["started"])
                     elif LAST_WORDS & message.keys():
                         return _result(message, stop)
-                    elif on_progress is not None:
+                    elif cpu_seconds > self._settings.cpu:
+                        raise JobFailed(
+                            f"The worker process used its {self._settings.cpu:g} CPU seconds (work.cpu)."
+                        )
+                    elif "progress" in message and on_progress is not None:
                         await on_progress(message["progress"])
             if stop.is_set():
                 raise JobStopped()

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from tests.cluster.conftest import HEAD, Engines, RunningCluster, line_to
 from tests.work.conftest import (
     MATRIX,
     PATIENCE_S,
+    TINY,
     Reports,
     endless_training,
     rows,
@@ -381,6 +383,31 @@ async def test_of_every_job_a_last_word_is_said_and_nothing_after_it(monkeypatch
     progress, last = map(json.loads, said.getvalue().splitlines())
     assert progress == {"job": 1, "progress": {"loss": 1.0}}
     assert last == {"job": 1, "error": "ValueError: Out of range float values are not JSON compliant"}
+
+
+async def test_a_job_beyond_its_limits_fails_with_the_limit(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    settings = Work.model_validate(
+        {"engine": "ray", "ray": cluster.settings(), "cpu": 3, "memory": 512 * 1024**2}
+    )
+    assert settings.ray is not None
+    limited = RayEngine(settings, settings.ray, engines.local)
+    reports, spent = Reports(), list[float]()
+    endless = started(limited, endless_training(tmp_path / "endless"), reports, on_spent=spent.append)
+    network = TINY | {"hidden": 4096, "layers": 8}
+    large = started(limited, training_spec(tmp_path / "large") | {"network": network})
+    await reports.first()
+    most = [resource.prlimit(worker, resource.RLIMIT_CPU)[0] for worker in cluster.workers()]
+    assert any(63 < cpu_s < 70 for cpu_s in most)  # should nobody hear what it takes
+    with pytest.raises(JobFailed, match=r"used its 3 CPU seconds \(work.cpu\)") as met:
+        await endless
+    assert not isinstance(met.value, WorkerLost)  # it would come again
+    assert 3.0 < spent[0] < 8.0
+    with pytest.raises(JobFailed, match=r"needed more than 512 MiB of memory \(work.memory\)") as met:
+        await large
+    assert not isinstance(met.value, WorkerLost)
+    await limited.close()
 
 
 async def test_a_job_that_waits_for_room_can_be_cancelled_and_stopped(
