@@ -204,16 +204,22 @@ async def test_when_its_process_or_the_connection_is_killed_a_job_is_lost_and_th
 async def kill_at_any_moment(
     engines: Engines, cluster: RunningCluster, folder: Path, kills: int, seed: int
 ) -> None:
-    """Kill the process of so many trainings; each is lost, having left nothing, or was done before that."""
+    """Kill the process of so many trainings; each is lost, having left nothing, or was done before that.
+
+    Some were asked to stop, so that their checkpoint was on its way. Whatever has come is gone on from here.
+    """
     print(f"seed {seed}")
     source, changes = random.Random(seed), {"epochs": 40, "patience": 40}  # noqa: S311
     here = await started(engines.local, training_spec(folder / "here", **changes))
     for number in range(kills):
         out, reports, epoch = folder / str(number), Reports(), source.choice((None, 0, 20, 40))
-        running = started(engines.ray, training_spec(out, **changes), reports)
+        checkpoint, stop = {"checkpoint": str(folder / f"checkpoint-{number}")}, asyncio.Event()
+        running = started(engines.ray, training_spec(out, **changes) | checkpoint, reports, stop=stop)
         (worker,) = await until(cluster.workers)
         if epoch is not None:
             await until(lambda: [seen for seen in reports.seen if seen["epoch"] >= epoch] or running.done())  # noqa: B023
+        if source.random() < 0.5:
+            stop.set()
         await asyncio.sleep(source.uniform(0, 0.1))
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
@@ -221,9 +227,13 @@ async def kill_at_any_moment(
         if isinstance(ended, WorkerLost):
             assert str(ended).startswith("The worker process died before it had a result")
             assert not out.exists()
+        elif isinstance(ended, JobStopped):
+            assert not out.exists()
         else:
             assert ended == here
             assert (out / "model.json").read_bytes() == (folder / "here" / "model.json").read_bytes()
+        after = training_spec(folder / f"after-{number}", **changes) | checkpoint
+        assert await started(engines.local, after) == here
         await until(lambda: not cluster.workers())
 
 
