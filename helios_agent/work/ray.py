@@ -28,6 +28,8 @@ END_GRACE_S = 10.0
 """How long the bridge may take to end a job, or itself, before it is killed."""
 REFUSED = (b"InvalidAuthToken", b"missing authentication token")
 """What Ray writes to stderr, again and again, while it is refused: it does not give up by itself."""
+LAST_WORDS = frozenset({"result", "error", "lost", "stopped"})
+"""With which message of a job nothing of it goes on any more."""
 
 
 class RayEngine:
@@ -125,6 +127,7 @@ class RayEngine:
                 "spec": spec,
                 "threads": _threads(spec),
                 "memory": self._settings.memory,
+                "cpu": self._settings.cpu,
                 "queue": self._cluster.queue,
             }
         )
@@ -137,9 +140,13 @@ class RayEngine:
                         job.begun = True
                         limit.reschedule(asyncio.get_running_loop().time() + time_limit_s)
                         logger.bind(action="work").info("{} job begun on {}", kind, message["started"])
-                    elif "progress" not in message:
+                    elif LAST_WORDS & message.keys():
                         return _result(message, stop)
-                    elif on_progress is not None:
+                    elif cpu_seconds > self._settings.cpu:
+                        raise JobFailed(
+                            f"The worker process used its {self._settings.cpu:g} CPU seconds (work.cpu)."
+                        )
+                    elif "progress" in message and on_progress is not None:
                         await on_progress(message["progress"])
             if stop.is_set():
                 raise JobStopped()
@@ -332,19 +339,30 @@ class _Bridge:
         self._reading = asyncio.create_task(self._read(), name=f"work.ray.read.{self.pid}")
 
     async def _hear(self) -> dict[str, Any] | None:
+        """Return the next message, or None at the end. Raises WorkerLost where nobody understands it."""
         if self._process.stdout is None:
             return None
-        line = await self._process.stdout.readline()
-        return json.loads(line) if line else None
+        try:
+            line = await self._process.stdout.readline()
+            return json.loads(line) if line else None
+        except ValueError as error:  # it is too long, or no JSON
+            raise WorkerLost(
+                f"What the process that holds the connection says is not understood: {error}"
+            ) from error
 
     async def _read(self) -> None:
-        while message := await self._hear():
-            job = self.jobs[message["job"]]
-            if not {"started", "progress"} & message.keys():
-                del self.jobs[job.number]
-            job.heard(message)
-        self.over = True
-        self._forget_jobs()
+        try:
+            while message := await self._hear():
+                job = self.jobs[message["job"]]
+                if LAST_WORDS & message.keys():
+                    del self.jobs[job.number]
+                job.heard(message)
+        except Exception as error:
+            logger.bind(action="work").error("the connection to the cluster is given up: {}", error)
+        finally:
+            self.over = True
+            self.kill()
+            self._forget_jobs()
 
     def _forget_jobs(self) -> None:
         jobs, self.jobs = self.jobs, {}
@@ -361,8 +379,9 @@ class _Bridge:
 
 
 def _environment(cluster: Cluster) -> dict[str, str]:
-    """Return how Ray is told of the credentials: by the names of files, which it reads itself."""
+    """Return how Ray is told what to leave, and of the credentials by the names of files, which it reads."""
     found = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}
+    found |= {"RAY_ENABLE_AUTO_CONNECT": "0"}  # else it begins a cluster of its own when it has lost ours
     if cluster.token_file is not None:
         found |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(cluster.token_file.absolute())}
     if cluster.tls is not None:

@@ -5,14 +5,15 @@
 
 import contextlib
 import importlib
+import math
 import os
+import resource
 import socket
 import stat
 import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,14 +22,26 @@ from typing import Any
 
 from helios_agent import files, release
 from helios_agent.errors import HeliosError, JobFailed, JobStopped, WorkerLost
-from helios_agent.work import parcels
+from helios_agent.work import parcels, worker
 from helios_agent.work.jobs import JOBS
 from helios_agent.work.parcels import Parcel
 
 NICE = 19
+SILENCE_S = 5.0
+"""After how long without a report a job's processor time is told all the same."""
+CPU_GRACE_S = 60
+"""Processor time beyond its limit after which a job is ended here, should nobody have heard what it took."""
 
 Versions = Mapping[str, str]
 Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a job may take: bytes of memory, and CPU seconds."""
+
+    memory: int
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class Task:
     spec: Mapping[str, Any]
     checkpoint: Parcel | None
     start: Parcel | None = None
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,8 @@ class Worker:
         self._idle_s = time.process_time()
         try:
             os.nice(NICE)
+            if task.limits is not None:
+                self._obey(task.limits)
             jobs = _home() / "jobs"
             _sweep(jobs)
             place = jobs / str(os.getpid())
@@ -100,6 +116,11 @@ class Worker:
             with self._changed:
                 self._over = True
                 self._changed.notify_all()
+
+    def _obey(self, limits: Limits) -> None:
+        """Have the system hold us to the limits; what this process has taken before does not count."""
+        cpu_s = math.ceil(self._idle_s + limits.cpu_s) + CPU_GRACE_S
+        worker.limit(_held_bytes() + limits.memory, cpu_s)
 
     def _compute_in(self, place: Path, task: Task) -> Outcome:
         files.remove(place)
@@ -139,27 +160,33 @@ class Worker:
             return {"result": getattr(importlib.import_module(module), function)(spec, report)}
         except JobStopped:
             return {"stopped": True}
-        except HeliosError as error:
-            return {"error": str(error)}
         except Exception as error:
-            traceback.print_exc()
-            return {"error": f"{type(error).__name__}: {error}"}
+            memory = None if task.limits is None else task.limits.memory
+            return {"error": worker.explain(error, memory)}
 
     def _told(self, message: Message) -> Message:
         """Return a message with the processor time that all threads have taken for the job."""
         return message | {"cpu_seconds": time.process_time() - self._idle_s}
 
     def listen(self) -> tuple[list[Message], Parcel | None, bool]:
-        """Wait for news: what was reported, a new checkpoint if there is one, and whether all is over."""
+        """Wait for news: what was reported, a new checkpoint if there is one, and whether all is over.
+
+        Where there is none for a while, what is reported is the processor time alone.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._said or self._over)
-            said, checkpoint = self._said, self._checkpoint
+            self._changed.wait_for(lambda: self._said or self._over, SILENCE_S)
+            said, checkpoint = self._said or [self._told({})], self._checkpoint
             self._said, self._checkpoint = [], None
             return said, checkpoint, self._over
 
     def stop(self) -> None:
         """Have the job end at its next report."""
         self._asked_to_stop.set()
+
+
+def _held_bytes() -> int:
+    """Return how much memory this process may write to already, as RLIMIT_DATA counts it."""
+    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 
 
 def difference(ours: Versions, theirs: Versions) -> str | None:

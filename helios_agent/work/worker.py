@@ -39,7 +39,7 @@ def work(channel: socket.socket) -> None:
         return
     request = json.loads(first)
     _step_back(request)
-    _limit(request)
+    limit(request["memory"], request["cpu"])
     try:
         if request["kind"] in SERVICES:
             _serve(request, lines, say)
@@ -48,7 +48,7 @@ def work(channel: socket.socket) -> None:
     except JobStopped:
         say({"stopped": True})
     except Exception as error:
-        say({"error": _explain(error, request["memory"])})
+        say({"error": explain(error, request["memory"])})
 
 
 def _compute(request: Mapping[str, Any], lines: Iterable[str], say: Say) -> None:
@@ -70,7 +70,7 @@ def _serve(request: Mapping[str, Any], lines: Iterable[str], say: Say) -> None:
         try:
             say({"answer": answer(json.loads(line))})
         except Exception as error:
-            say({"error": _explain(error, request["memory"])})
+            say({"error": explain(error, request["memory"])})
 
 
 def _listen(lines: Iterable[str], asked_to_stop: threading.Event) -> None:
@@ -94,10 +94,10 @@ def _step_back(request: Mapping[str, Any]) -> None:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-def _limit(request: Mapping[str, Any]) -> None:
+def limit(memory: int, cpu_s: int | None) -> None:
     """Have the system refuse memory beyond the limit, and end us (SIGXCPU) when the CPU time is used up."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for kind, most in ((resource.RLIMIT_DATA, request["memory"]), (resource.RLIMIT_CPU, request["cpu"])):
+    for kind, most in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CPU, cpu_s)):
         if most is None:
             continue
         _, allowed = resource.getrlimit(kind)
@@ -106,11 +106,11 @@ def _limit(request: Mapping[str, Any]) -> None:
         resource.setrlimit(kind, (most, allowed))
 
 
-def _explain(error: Exception, memory: int) -> str:
+def explain(error: Exception, memory: int | None) -> str:
     """Return what is wrong, for people; the traceback of what nobody foresaw goes to stderr."""
     if isinstance(error, HeliosError):
         return str(error)
-    if is_out_of_memory(error):
+    if memory is not None and is_out_of_memory(error):
         return too_much(memory)
     traceback.print_exception(error)
     return f"{type(error).__name__}: {error}"

@@ -1,5 +1,6 @@
 """A real Ray cluster of two nodes on the loopback interface, with a token, for all tests of this folder."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -37,7 +38,7 @@ class RunningCluster:
     nodes: list[subprocess.Popen[bytes]]
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        return {"address": self.address, "token_file": self.token_file, "connect": 30, **changes}
+        return {"address": self.address, "token_file": self.token_file, "connect": 60, **changes}
 
     def workers(self) -> list[int]:
         """The processes of the cluster in which a job is computed."""
@@ -128,6 +129,37 @@ class Engines:
     local: LocalEngine
     ray: RayEngine
     forks: ForkServer
+
+
+class Line:
+    """Another way to the clients' port of the cluster: what is sent on it arrives while it is open."""
+
+    def __init__(self, port: int) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.address = ""
+        self._port = port
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, requests = await asyncio.open_connection(HEAD, self._port)
+        await asyncio.gather(self._pass_on(reader, requests), self._pass_on(answers, writer))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await self.open.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def line_to(client_address: str) -> AsyncIterator[Line]:
+    line = Line(int(client_address.rpartition(":")[2]))
+    server = await asyncio.start_server(line.carry, HEAD, 0)
+    line.address = f"ray://{HEAD}:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield line
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -2,9 +2,16 @@
 
 import asyncio
 import contextlib
+import io
+import json
+import math
 import os
 import random
+import resource
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +19,22 @@ import pytest
 
 from helios_agent.config.model import Work
 from helios_agent.errors import JobFailed, JobStopped, JobTooLong, WorkerLost
+from helios_agent.work import ray as work
+from helios_agent.work.bridge import Bridge, Job
 from helios_agent.work.engines import open_engine
 from helios_agent.work.local import LocalEngine
 from helios_agent.work.ray import RayEngine
-from tests.cluster.conftest import Engines, RunningCluster
-from tests.work.conftest import MATRIX, PATIENCE_S, Reports, endless_training, rows, training_spec, until
+from tests.cluster.conftest import HEAD, Engines, RunningCluster, line_to
+from tests.work.conftest import (
+    MATRIX,
+    PATIENCE_S,
+    TINY,
+    Reports,
+    endless_training,
+    rows,
+    training_spec,
+    until,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -106,16 +124,30 @@ def untimed(told: Any) -> Any:
     return [untimed(value) for value in told] if isinstance(told, list) else told
 
 
-async def test_a_client_that_is_no_node_of_the_cluster_gets_the_same(
+async def test_a_client_that_is_no_node_gets_the_same_though_a_job_is_cancelled_while_its_line_is_held_up(
     engines: Engines, cluster: RunningCluster, tmp_path: Path
 ) -> None:
-    client = another(cluster, engines, address=cluster.client_address)
+    changes = {"epochs": 40, "patience": 40}
+    async with line_to(cluster.client_address) as line:
+        client = another(cluster, engines, address=line.address)
+        reports, others = Reports(), Reports()
+        cancelled = started(client, endless_training(tmp_path / "cancelled"), reports)
+        await reports.first()
+        there = started(client, training_spec(tmp_path / "there", **changes), others)
+        await others.first()
+        before = client.bridge_pid
+        line.open.clear()
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(cancelled, work.END_GRACE_S / 2)
+        assert not there.done()
+        line.open.set()
 
-    here = await started(engines.local, training_spec(tmp_path / "here"))
-    there = await started(client, training_spec(tmp_path / "there"))
-    await client.close()
-
-    assert there == here
+        assert await there == await started(engines.local, training_spec(tmp_path / "here", **changes))
+        assert epochs(others) == list(range(1, 41))
+        assert client.bridge_pid == before
+        await until(lambda: not cluster.workers())
+        await client.close()
 
 
 async def test_a_job_goes_on_there_and_here_and_there_again_to_the_same_network(
@@ -172,16 +204,22 @@ async def test_when_its_process_or_the_connection_is_killed_a_job_is_lost_and_th
 async def kill_at_any_moment(
     engines: Engines, cluster: RunningCluster, folder: Path, kills: int, seed: int
 ) -> None:
-    """Kill the process of so many trainings; each is lost, having left nothing, or was done before that."""
+    """Kill the process of so many trainings; each is lost, having left nothing, or was done before that.
+
+    Some were asked to stop, so that their checkpoint was on its way. Whatever has come is gone on from here.
+    """
     print(f"seed {seed}")
     source, changes = random.Random(seed), {"epochs": 40, "patience": 40}  # noqa: S311
     here = await started(engines.local, training_spec(folder / "here", **changes))
     for number in range(kills):
         out, reports, epoch = folder / str(number), Reports(), source.choice((None, 0, 20, 40))
-        running = started(engines.ray, training_spec(out, **changes), reports)
+        checkpoint, stop = {"checkpoint": str(folder / f"checkpoint-{number}")}, asyncio.Event()
+        running = started(engines.ray, training_spec(out, **changes) | checkpoint, reports, stop=stop)
         (worker,) = await until(cluster.workers)
         if epoch is not None:
             await until(lambda: [seen for seen in reports.seen if seen["epoch"] >= epoch] or running.done())  # noqa: B023
+        if source.random() < 0.5:
+            stop.set()
         await asyncio.sleep(source.uniform(0, 0.1))
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
@@ -189,9 +227,13 @@ async def kill_at_any_moment(
         if isinstance(ended, WorkerLost):
             assert str(ended).startswith("The worker process died before it had a result")
             assert not out.exists()
+        elif isinstance(ended, JobStopped):
+            assert not out.exists()
         else:
             assert ended == here
             assert (out / "model.json").read_bytes() == (folder / "here" / "model.json").read_bytes()
+        after = training_spec(folder / f"after-{number}", **changes) | checkpoint
+        assert await started(engines.local, after) == here
         await until(lambda: not cluster.workers())
 
 
@@ -278,3 +320,121 @@ async def test_a_wrong_token_is_refused(
     await stranger.close()
 
     assert not isinstance(met.value, WorkerLost)
+
+
+async def test_a_cluster_that_cannot_load_this_helios_is_told_from_one_whose_process_died(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mortal = another(cluster, engines)
+    running = started(mortal, {})
+    while not running.done():
+        for worker in cluster.workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        await asyncio.sleep(0.001)
+    with pytest.raises(WorkerLost, match="The process that was to say its versions died"):
+        await running
+    await mortal.close()
+
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['helios_agent.work.remote'] = None")
+    without = {"runtime_env": {"env_vars": {"PYTHONPATH": str(tmp_path)}}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(without))
+    foreign = another(cluster, engines)
+    with pytest.raises(JobFailed, match=r"workers cannot load this Helios: .*ModuleNotFoundError") as met:
+        await started(foreign, {})
+    await foreign.close()
+    assert not isinstance(met.value, WorkerLost)
+
+
+@pytest.mark.parametrize("form", ["", "ray://"])
+async def test_a_process_that_still_connects_ends_with_whoever_wanted_it(form: str) -> None:
+    with socket.create_server((HEAD, 0)) as silent:  # who says nothing to those that it lets in
+        silent.setblocking(False)
+        connecting = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "helios_agent.work.bridge", stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert connecting.stdin is not None
+        address = f"{form}{HEAD}:{silent.getsockname()[1]}"
+        connecting.stdin.write(json.dumps({"address": address}).encode() + b"\n")
+        met, _ = await asyncio.get_running_loop().sock_accept(silent)
+        with met:
+            connecting.stdin.close()
+            assert await asyncio.wait_for(connecting.wait(), 10) == 0
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["echo neither a job nor JSON", "head -c 70000000 /dev/zero | tr '\\0' 0"]
+)
+async def test_a_connection_that_says_what_nobody_understands_is_given_up(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rubbish: str
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\necho '{{\"ready\": true}}'; read order; {rubbish}; exec cat")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    confused = another(cluster, engines)
+    with pytest.raises(WorkerLost, match=r"The connection to 127\.0\.0\.2:\d+ ended"):
+        await asyncio.wait_for(started(confused, {}), PATIENCE_S)
+
+    await confused.close()
+
+
+async def test_of_every_job_a_last_word_is_said_and_nothing_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray._private.auto_init_hook.enable_auto_connect", False)
+    said = io.StringIO()
+    job = Job(1, None, Bridge(said).say)
+    job.kill()  # which cannot be done, nobody being connected
+    job.say({"progress": {"loss": 1.0}})
+    job.end({"result": {"loss": math.nan}})
+    job.end({"lost": "too late"})
+    with pytest.raises(WorkerLost):
+        job.say({"progress": {"loss": 1.0}})
+
+    progress, last = map(json.loads, said.getvalue().splitlines())
+    assert progress == {"job": 1, "progress": {"loss": 1.0}}
+    assert last == {"job": 1, "error": "ValueError: Out of range float values are not JSON compliant"}
+
+
+async def test_a_job_beyond_its_limits_fails_with_the_limit(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    settings = Work.model_validate(
+        {"engine": "ray", "ray": cluster.settings(), "cpu": 3, "memory": 512 * 1024**2}
+    )
+    assert settings.ray is not None
+    limited = RayEngine(settings, settings.ray, engines.local)
+    reports, spent = Reports(), list[float]()
+    endless = started(limited, endless_training(tmp_path / "endless"), reports, on_spent=spent.append)
+    network = TINY | {"hidden": 4096, "layers": 8}
+    large = started(limited, training_spec(tmp_path / "large") | {"network": network})
+    await reports.first()
+    most = [resource.prlimit(worker, resource.RLIMIT_CPU)[0] for worker in cluster.workers()]
+    assert any(63 < cpu_s < 70 for cpu_s in most)  # should nobody hear what it takes
+    with pytest.raises(JobFailed, match=r"used its 3 CPU seconds \(work.cpu\)") as met:
+        await endless
+    assert not isinstance(met.value, WorkerLost)  # it would come again
+    assert 3.0 < spent[0] < 8.0
+    with pytest.raises(JobFailed, match=r"needed more than 512 MiB of memory \(work.memory\)") as met:
+        await large
+    assert not isinstance(met.value, WorkerLost)
+    await limited.close()
+
+
+async def test_a_job_that_waits_for_room_can_be_cancelled_and_stopped(
+    engines: Engines, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    stop = asyncio.Event()
+    large = training_spec(tmp_path / "out", threads=3)
+    cancelled, stopped = started(engines.ray, large), started(engines.ray, large, stop=stop)
+    await until(lambda: engines.ray.bridge_pid)
+    before = engines.ray.bridge_pid
+    await asyncio.sleep(0.5)  # nobody tells that they wait
+    cancelled.cancel()
+    stop.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(cancelled, work.END_GRACE_S / 2)
+    with pytest.raises(JobStopped):
+        await asyncio.wait_for(stopped, work.END_GRACE_S / 2)
+
+    assert cluster.workers() == []
+    assert engines.ray.bridge_pid == before

@@ -60,6 +60,14 @@ def test_a_job_tells_what_it_took_with_every_report_and_with_its_end(tmp_path: P
     assert 0.0 < failed.message["cpu_seconds"] < time.process_time() - began_s - took_s + 1e-9
 
 
+def test_a_job_that_reports_nothing_tells_what_it_took_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "SILENCE_S", 0.01)
+    said, checkpoint, over = Worker().listen()
+
+    assert [message.keys() for message in said] == [{"cpu_seconds"}]
+    assert (checkpoint, over) == (None, False)
+
+
 def test_nothing_is_left_on_the_node(node: Path, tmp_path: Path) -> None:
     trained = Worker().run(Task("train", training_spec(tmp_path / "out"), None))
 
