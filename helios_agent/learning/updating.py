@@ -125,6 +125,7 @@ def forecast(net: PowerballNet, draws: data.Draws, shrinkage: float) -> dict[str
     return {
         "white": (white - white.mean()).tolist(),
         "bonus": bonus.log_softmax(-1).tolist(),
-        # Near uniform a gain grows with the shrinkage, and a network shrunk to nothing promises nothing.
+        # The head has learnt the gain of the logits as they are. Shrunk, they gain at least that share of it,
+        # for a gain is concave along the ray from uniform; a network shrunk to nothing promises nothing.
         "predicted_gain_nats": float(outputs.confidence[0, -1]) * shrinkage,
     }

@@ -25,8 +25,9 @@ SERVING = ("champion", "challenger")
 """Whom a name without a version means: the first of these roles that is held."""
 
 CONFIDENCE = (
-    "what the network expects its forecast to gain over chance, in nats; on its validation draws it was off"
-    " by validation_bias_nats on average, by validation_error_nats root mean square"
+    "what the network expects its forecast to gain over chance, in nats; on its validation draws, which also"
+    " chose its epoch and shrinkage, it was off by validation_bias_nats on average, by validation_error_nats"
+    " root mean square"
 )
 
 

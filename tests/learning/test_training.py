@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from helios_agent.errors import DIVERGED, JobFailed
-from helios_agent.learning import artefacts, data, objective, scoring, training
+from helios_agent.forecasting.forecast import Forecast
+from helios_agent.learning import artefacts, data, objective, scoring, training, updating
 from helios_agent.learning.likelihood import uniform_nats
 from helios_agent.learning.network import Outputs, PowerballNet
 from helios_agent.learning.reproducible import arithmetic, reproducible
@@ -84,6 +86,25 @@ def test_a_biased_machine_is_found_out(job: Job, machine: Machine) -> None:
     assert epochs[metrics["best_epoch"] - 1]["validation_gain_nats"] == best
     assert metrics["validation_gain_unshrunk_nats"] == pytest.approx(best, abs=0.02)  # windows, continuation
     assert epochs[-1]["loss"] < epochs[0]["loss"] < FAIR_NATS
+
+
+def test_the_confidence_is_measured_as_it_is_served(job: Job, machine: Machine) -> None:
+    """Of each validation draw: the gain that a forecast of it tells, and the gain that it has."""
+    rows = machine(400, log_sd=0.3, seed=2)
+    result, _ = trained(job(draws=rows, training=LONGER))
+    card, net = artefacts.read(Path(job()["out"]))
+    missed = []
+    for t in range(320, 400):
+        with reproducible(0, threads=1):
+            said = updating.forecast(net, data.from_rows(rows[:t]), card.shrinkage)
+        gain = Forecast(said["white"], said["bonus"], card.pick).gain(rows[t][:-1], rows[t][-1])
+        missed.append(said["predicted_gain_nats"] - gain)
+
+    assert 0.2 < card.shrinkage < 0.8
+    assert result["metrics"]["confidence_bias_nats"] == pytest.approx(np.mean(missed), abs=1e-6)
+    assert result["metrics"]["confidence_error_nats"] == pytest.approx(
+        math.sqrt(np.mean(np.square(missed))), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])
@@ -205,13 +226,15 @@ def test_bf16_trains_to_nearly_the_same_and_again_to_the_same_bytes(
     """bf16 keeps 8 bits: an epoch's loss differs from that of fp32 by less than 0.01 nats a draw."""
     base = job(draws=machine(200, log_sd=0.8), training={**LONGER, "epochs": 4})
     half = base | {"training": {**base["training"], "precision": "bf16"}}
-    exact, exact_epochs = trained(base | {"out": str(tmp_path / "fp32")})
+    _, exact_epochs = trained(base | {"out": str(tmp_path / "fp32")})
     first, epochs = trained(half | {"out": str(tmp_path / "one")})
     again, _ = trained(half | {"out": str(tmp_path / "two")})
 
     assert first == again
-    assert first["version"] != exact["version"]
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("one", "two", "fp32")]
+    assert weights[0] == weights[1] != weights[2]
     for one, other in zip(epochs, exact_epochs, strict=True):
+        assert one["loss"] != other["loss"]
         assert one["loss"] == pytest.approx(other["loss"], abs=0.01)
         assert one["validation_loss"] == pytest.approx(other["validation_loss"], abs=0.01)
     _, net = artefacts.read(tmp_path / "one")
