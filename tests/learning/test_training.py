@@ -12,7 +12,7 @@ import torch
 
 from helios_agent.errors import DIVERGED, JobFailed
 from helios_agent.forecasting.forecast import Forecast
-from helios_agent.learning import artefacts, data, objective, scoring, training, updating
+from helios_agent.learning import artefacts, data, fitting, objective, scoring, training, updating
 from helios_agent.learning.likelihood import uniform_nats
 from helios_agent.learning.network import Outputs, PowerballNet
 from helios_agent.learning.reproducible import arithmetic, reproducible
@@ -154,6 +154,30 @@ def test_the_validation_part_never_trains(job: Job, machine: Machine, tmp_path: 
     )
 
 
+def test_each_draw_that_is_predicted_is_trained_on_with_what_came_from_it_on(
+    job: Job, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the draws of the training part alone, the shares of the balls from each draw on."""
+    rows = machine(120, log_sd=0.8)
+    asked: list[tuple[data.Draws, torch.Tensor]] = []
+
+    def recorded(outputs: Outputs, drawn: data.Draws, frequencies: torch.Tensor, *how: Any) -> Any:
+        asked.append((drawn, frequencies))
+        return objective.objective(outputs, drawn, frequencies, *how)
+
+    monkeypatch.setattr(fitting, "objective", recorded)
+    trained(job(draws=rows))
+
+    expected = data.coming_frequencies(data.from_rows(rows[:96]), Matrix(white=12, bonus=5, pick=3))
+    known = [[*sorted(row[:-1]), row[-1]] for row in rows]
+    assert asked
+    for drawn, frequencies in asked:
+        for whites, bonus, shares in zip(drawn.whites, drawn.bonus, frequencies, strict=True):
+            said = torch.cat([whites.sort().values, bonus.unsqueeze(1)], dim=1) + 1
+            (first,) = (at for at in range(8, 89) if known[at : at + 8] == said.tolist())
+            assert torch.equal(shares, expected[first : first + 8])
+
+
 @pytest.mark.parametrize(
     ("white", "expected"),
     [(1.0, 1.0), (-1.0, 0.0)],
@@ -218,6 +242,26 @@ def test_the_usual_cross_entropy_is_that_of_each_ball_and_of_the_bonus_ball() ->
     expected = math.log1p(math.e) + math.log1p(math.e**2) + math.log(3) + 0.01 * gain**2
     assert float(found) == pytest.approx(expected, abs=1e-6)
     assert float(nll) == pytest.approx(math.log1p(math.e**3) + math.log(3), abs=1e-6)
+
+
+def test_what_is_minimised_adds_up_the_log_loss_and_what_the_other_heads_missed() -> None:
+    """Two balls have the chances 1/4 and 3/4; of three bonus balls one has 1/2, the others 1/4."""
+    outputs = Outputs(
+        white=torch.tensor([[[0.0, math.log(3.0)]]]),
+        bonus=torch.tensor([[[math.log(2.0), 0.0, 0.0]]]),
+        frequency=torch.tensor([[[math.log(3.0), 0.0, 0.0, math.log(2.0), 0.0]]]),
+        confidence=torch.tensor([[0.5]]),
+    )
+    drawn = data.Draws(torch.tensor([[[1]]]), torch.tensor([[2]]))
+    shares = torch.tensor([[[0.3, 0.7, 0.0, 0.4, 0.6]]])
+    found, nll = objective.objective(outputs, drawn, shares, Matrix(white=2, bonus=3, pick=1), "exact")
+
+    loss = -math.log(3 / 4) - math.log(1 / 4)
+    whites = -0.3 * math.log(3 / 4) - 0.7 * math.log(1 / 4)
+    bonus = -0.4 * math.log(1 / 2) - 0.6 * math.log(1 / 4)
+    gain = math.log(6) - loss
+    assert float(nll) == pytest.approx(loss, abs=1e-6)
+    assert float(found) == pytest.approx(loss + 0.1 * (whites + bonus) + 0.01 * (0.5 - gain) ** 2, abs=1e-6)
 
 
 def test_bf16_trains_to_nearly_the_same_and_again_to_the_same_bytes(

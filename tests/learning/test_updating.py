@@ -9,7 +9,7 @@ import torch
 
 from helios_agent.errors import JobFailed
 from helios_agent.learning import data, forecasting, training, updating
-from helios_agent.learning.network import PowerballNet
+from helios_agent.learning.network import Outputs, PowerballNet
 from helios_agent.learning.specs import NetworkSpec, TrainingSpec
 from helios_agent.learning.updating import Current
 from helios_agent.registry.card import Matrix
@@ -110,6 +110,38 @@ def test_the_draws_held_back_teach_nothing(monkeypatch: pytest.MonkeyPatch, mach
     assert taught.accepted == too.accepted == 1
     for one, other in zip(taught._net.parameters(), too._net.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_step_learns_each_draw_from_those_before_it_and_what_comes_of_those_it_may_know(
+    monkeypatch: pytest.MonkeyPatch, machine: Machine
+) -> None:
+    rows = machine(121, log_sd=0.8)
+    read: list[data.Draws] = []
+    asked: list[tuple[data.Draws, torch.Tensor]] = []
+
+    def objective(outputs: Outputs, drawn: data.Draws, frequencies: torch.Tensor, *how: Any) -> Any:
+        asked.append((drawn, frequencies))
+        return real(outputs, drawn, frequencies, *how)
+
+    real = updating.objective
+    monkeypatch.setattr(updating, "objective", objective)
+    learning = current(rows, 120, rate=0.5)
+    learning._net.register_forward_pre_hook(
+        lambda net, given: read.append(data.Draws(*given)) if net.training else None
+    )
+    learning.take(rows[120:])
+
+    ((seen,), ((drawn, frequencies),)) = read, asked
+    known = data.from_rows(rows[: 121 - 64])
+    (first,) = (at for at in range(8, 26) if torch.equal(known.whites[at : at + 32], drawn.whites[0]))
+    assert torch.equal(drawn.bonus[0], known.bonus[first : first + 32])
+    assert torch.equal(seen.whites[0], known.whites[first - 8 : first + 31])
+    assert torch.equal(seen.bonus[0], known.bonus[first - 8 : first + 31])
+    for at in (0, 13, 31):
+        coming = rows[first + at : min(first + at + data.HORIZON, 121 - 64)]
+        whites = [sum(ball in row[:-1] for row in coming) / (3 * len(coming)) for ball in range(1, 13)]
+        bonus = [sum(ball == row[-1] for row in coming) / len(coming) for ball in range(1, 6)]
+        assert frequencies[0, at].tolist() == pytest.approx(whites + bonus, abs=1e-6)
 
 
 def test_steps_come_to_an_end(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
