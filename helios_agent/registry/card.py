@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from helios_agent.config.model import validation_draws
 from helios_agent.errors import ArtefactInvalid
 
 CARD = "model.json"
@@ -119,8 +120,8 @@ class ModelCard(Matrix):
     @property
     def trained(self) -> int:
         """To how many draws, the earliest, its weights were fitted; the others may have chosen the epoch."""
-        validation = self.training.get("validation")
-        return self.data.draws - (round(self.data.draws * validation) if isinstance(validation, float) else 0)
+        draws, validation = self.data.draws, self.training.get("validation")
+        return draws - (validation_draws(draws, validation) if isinstance(validation, float) else 0)
 
     def unfit(self, game: str, era: str, architecture: Mapping[str, Any], trained: int) -> str | None:
         """Return why a training on so many draws of an era cannot begin from its weights, None if it can."""
