@@ -53,7 +53,11 @@ class Predictor:
             name = self.card.weights_sha256
             how = specs.read(specs.TrainingSpec, self.card.training)
             self._current = Current(self._net, begun, self.card, how, self.card.shrinkage, name)
-        self._current.take(rows[len(self._current) :])
+        current = self._current
+        try:
+            current.take(rows[len(current) :])
+        except BaseException:
+            self._current = None  # it may have been cut short in the middle of a step
+            raise
         self._rows = [*rows]
-        counts = {"updates": self._current.updates, "updates_accepted": self._current.accepted}
-        return self._current.forecast() | counts
+        return current.forecast() | {"updates": current.updates, "updates_accepted": current.accepted}
