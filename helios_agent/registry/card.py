@@ -32,6 +32,8 @@ MEASURED = ("validation_gain_nats", "confidence_bias_nats", "confidence_error_na
 EXACT = 2**53
 """Whole numbers below this are themselves as floats."""
 Positive = Annotated[int, Field(ge=1, lt=2**63)]
+Balls = Annotated[int, Field(ge=1, le=10_000)]
+"""No lottery has as many; of far more no network can be made."""
 Row = list[int]
 
 
@@ -44,9 +46,9 @@ class Spec(BaseModel):
 class Matrix(Spec):
     """The sizes of a rule era: `pick` balls of `white`, and one bonus ball of `bonus`."""
 
-    white: Positive
-    bonus: Positive
-    pick: Positive
+    white: Balls
+    bonus: Balls
+    pick: Balls
 
     @model_validator(mode="after")
     def _pick_leaves_balls_behind(self) -> Self:
