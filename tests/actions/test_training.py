@@ -1,12 +1,16 @@
-"""A training that is to begin from the newest version does, where it can, and says from which."""
+"""What a training begins from, and that one which fails leaves all as it was."""
+
+import re
+from pathlib import Path
 
 import pytest
 
 from helios_agent.actions import train
 from helios_agent.agent import Agent
 from helios_agent.config import Config
-from helios_agent.errors import Refused
+from helios_agent.errors import DIVERGED, Refused
 from helios_agent.journal import models
+from helios_agent.journal.models import Model
 from helios_agent.registry import folders
 from helios_agent.registry.card import ModelCard
 from helios_agent.registry.names import Ref
@@ -73,3 +77,33 @@ async def test_another_beginning_is_refused_by_name(informed: Agent) -> None:
     assert (intent.state, intent.error) == ("failed", "start is 'oldest'; expected scratch or newest")
     with pytest.raises(Refused, match="expected scratch or newest"):
         await train.prepare(informed.context(), intent)
+
+
+async def test_a_training_that_diverges_fails_and_leaves_the_networks_as_they_were(informed: Agent) -> None:
+    """A network so wide has logits beyond all bounds after a few steps of such a size."""
+
+    async def standing() -> tuple[list[Model], dict[Path, bytes]]:
+        stored = [path for path in sorted(informed.config.paths.models.rglob("*")) if path.is_file()]
+        return (
+            await models.of_era(informed.store, "powerball", ERA),
+            {path: path.read_bytes() for path in stored},
+        )
+
+    await trained(informed)
+    assert (await done(informed, "promote")).state == "done"
+    await trained(informed, start="newest")
+    before = await standing()
+    reckless = {"epochs": 2, "learning_rate": 1.0, "precision": "fp32"}
+    informed.config = Config.model_validate(
+        settings(informed.config.paths.state.parent, network=NETWORK | {"hidden": 256}, training=reckless)
+    )
+    intent = await done(informed, "train")
+
+    assert (intent.state, intent.result) == ("failed", None)
+    reason = rf"{DIVERGED} after \d epochs: loss is (nan|inf); lower training.learning_rate \(now 1\)"
+    assert re.fullmatch(reason, str(intent.error))
+    assert await standing() == before
+    assert [model.role for model in before[0]] == ["champion", "challenger"]
+    (failed,) = await told(informed, "intent.failed")
+    assert failed["error"] == intent.error
+    assert len(await told(informed, "model.trained")) == 2
