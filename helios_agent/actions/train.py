@@ -98,7 +98,7 @@ async def settings(store: Reader, config: Config, rules: Game) -> dict[str, Any]
 async def _newest(context: Context, rules: Game, known: EraDraws) -> Mapping[str, str] | None:
     """Return the newest version of the era that a training can begin from, as its spec names it, or None."""
     learning, era, log = context.config.learning, known.era.name, logger.bind(action="train", game=rules.name)
-    trained = len(known.rows) - round(len(known.rows) * learning.training.validation)
+    trained = len(known.rows) - learning.training.validated(len(known.rows))
     stored = [
         model
         for model in await models.of_era(context.store, rules.name, era)

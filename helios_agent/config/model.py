@@ -144,9 +144,13 @@ class Training(Section):
     segments: int = Field(8, ge=1, le=4096)
     epochs: int = Field(100, ge=1, le=10_000)
     patience: int = Field(10, ge=1, le=10_000)
-    validation: float = Field(0.2, gt=0, lt=0.9)
+    validation: float = Field(0.2, ge=0.01, le=0.9)
     threads: int = Field(1, ge=1, le=64)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    def validated(self, draws: int) -> int:
+        """Return how many of `draws` draws, the latest ones, are kept for validation."""
+        return validation_draws(draws, self.validation)
 
 
 class Search(Section):
@@ -229,10 +233,15 @@ def draws_needed(sequence: int, validation: float) -> int:
     """Return the fewest draws that leave enough to train on and enough to validate on."""
     draws = sequence + LEAST_TRAINED + LEAST_VALIDATED
     while True:
-        validated = round(draws * validation)
-        if validated >= LEAST_VALIDATED and draws - validated >= sequence + LEAST_TRAINED:
+        kept = validation_draws(draws, validation)
+        if kept >= LEAST_VALIDATED and draws - kept >= sequence + LEAST_TRAINED:
             return draws
         draws += 1
+
+
+def validation_draws(draws: int, validation: float) -> int:
+    """Return how many of `draws` draws, the latest ones, are kept for validation: that share of them."""
+    return round(draws * validation)
 
 
 class Schedule(Section):

@@ -1,8 +1,9 @@
 """What an interrupted training leaves behind, so that the next run of the same spec goes on from there.
 
-`checkpoint.json` names, by digest, the files of tensors that go with it, and is renamed into place after they
-are on the disk: whenever the process ends, one whole checkpoint stands, the last or the one before. There
-are several files because one alone would take its own size of memory, twice, to be written.
+`checkpoint.json` names, by digest, the files of tensors that go with it, holds a digest of all that it says,
+and is renamed into place after they are on the disk: whenever the process ends, one whole checkpoint stands,
+the last or the one before. There are several files because one alone would take its own size of memory,
+twice, to be written.
 """
 
 import hashlib
@@ -51,7 +52,7 @@ def digest(job: TrainingJob) -> str:
         "torch": torch.__version__,
         "processor": [torch.backends.cpu.get_cpu_capability(), processor.name(), processor.multiplies_bf16()],
     }
-    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+    return _digest(spec)
 
 
 class Checkpoint:
@@ -73,6 +74,8 @@ class Checkpoint:
             card = json.loads((self._folder / CARD).read_bytes())
             if card["of"] != self._of:
                 raise ValueError("it is of another training, Helios, torch or kind of processor")
+            if card.pop("sha256") != _digest(card):
+                raise ValueError("it does not say what was written")
             state: dict[str, Tensor] = {}
             for sha256 in card["parts"]:
                 content = (self._folder / _name(sha256)).read_bytes()
@@ -100,8 +103,8 @@ class Checkpoint:
                 content = tensors.save(some)
                 parts.append(hashlib.sha256(content).hexdigest())
                 self._place(_name(parts[-1]), content)
-            card = json.dumps({"of": self._of, "parts": parts, "facts": state.facts}, sort_keys=True)
-            self._place(CARD, card.encode())
+            card = {"of": self._of, "parts": parts, "facts": state.facts}
+            self._place(CARD, json.dumps(card | {"sha256": _digest(card)}).encode())
             for path in self._folder.iterdir():
                 if path.name not in (CARD, *map(_name, parts)):
                     files.remove(path)
@@ -130,6 +133,10 @@ def _parts(named: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
             yield part
             part = {}
     yield part
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _name(sha256: str) -> str:

@@ -53,10 +53,15 @@ class Predictor:
             name = self.card.weights_sha256
             how = specs.read(specs.TrainingSpec, self.card.training)
             self._current = Current(self._net, begun, self.card, how, self.card.shrinkage, name)
-        self._current.take(rows[len(self._current) :])
-        self._rows = [*rows]
-        counts = {"updates": self._current.updates, "updates_accepted": self._current.accepted}
+        current = self._current
         try:
-            return self._current.forecast() | counts
+            current.take(rows[len(current) :])
+        except BaseException:
+            self._current = None  # it may have been cut short in the middle of a step
+            raise
+        self._rows = [*rows]
+        counts = {"updates": current.updates, "updates_accepted": current.accepted}
+        try:
+            return current.forecast() | counts
         except JobFailed as error:
             raise JobFailed(f"{self._artefact}: {error}") from None

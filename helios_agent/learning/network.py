@@ -22,7 +22,7 @@ READOUT = 128
 
 
 class Outputs(NamedTuple):
-    """What the heads say at each predicted position (B, M); see `learning.training` for their targets."""
+    """What the heads say at each predicted position (B, M); see `learning.objective` for their targets."""
 
     white: Tensor
     """Log-weights of the white balls, (B, M, N)."""

@@ -7,10 +7,10 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from helios_agent.config.model import Network, draws_needed
+from helios_agent.config.model import Network, Training, draws_needed
 from helios_agent.errors import JobFailed
 from helios_agent.lottery import dates
-from helios_agent.registry.card import Matrix, Positive, Row, Spec, explain
+from helios_agent.registry.card import Matrix, Row, Spec, explain
 
 Precision = Literal["fp32", "bf16"]
 Loss = Literal["exact", "cross-entropy"]
@@ -22,24 +22,14 @@ class NetworkSpec(Network, Spec):
     model_config = Spec.model_config
 
 
-class TrainingSpec(Spec):
-    """How to train: a step supervises `segments` segments of `batch` consecutive draws each."""
+class TrainingSpec(Training, Spec):
+    """How to train, as can be configured: a step supervises `segments` of `batch` consecutive draws each."""
 
-    learning_rate: float = Field(1e-3, gt=0.0, le=1.0)
-    batch: Positive = 32
-    segments: Positive = 8
-    epochs: Positive = 100
-    patience: Positive = 10
-    validation: float = Field(0.2, gt=0.0, lt=1.0)
-    threads: int = Field(1, ge=1, le=256)
+    model_config = Spec.model_config
     precision: Precision = "fp32"
     """Of the forward pass's matrix products while training; `fp32` elsewhere."""
     loss: Loss = "exact"
     """What training minimises; scores are exact log losses always (see `learning.objective`)."""
-
-    def validated(self, draws: int) -> int:
-        """Return how many of `draws` draws, the latest ones, are kept for validation."""
-        return round(draws * self.validation)
 
 
 class Start(Spec):

@@ -94,7 +94,7 @@ def _assess(
     seen = draws[max(net.sequence, 2 * trained - len(draws)) : trained]
     said_seen = scoring.say(net, draws[:trained], trained - len(seen))
     gained_seen = scoring.losses(said_seen, seen, 0.0) - scoring.losses(said_seen, seen, shrinkage)
-    missed = said.confidence.double() - (uniform - unshrunk)
+    missed = shrinkage * said.confidence.double() - (uniform - loss)
     return shrinkage, {
         "uniform_nats": uniform_nats(job.white, job.pick, job.bonus),
         "validation_draws": len(drawn),
@@ -102,7 +102,7 @@ def _assess(
         "validation_gain_nats": float((uniform - loss).mean()),
         "training_gain_nats": float(gained_seen.mean()),
         "validation_gain_unshrunk_nats": float((uniform - unshrunk).mean()),
-        # How far the confidence head is from the gains it predicts: mean, and root mean square.
+        # How far off a forecast's `predicted_gain_nats` is from what it gains: mean, root mean square.
         "confidence_bias_nats": float(missed.mean()),
         "confidence_error_nats": float(missed.square().mean().sqrt()),
         "parameters": sum(parameter.numel() for parameter in net.parameters()),

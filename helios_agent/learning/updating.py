@@ -82,8 +82,8 @@ class Current:
             first = sequence + int(torch.randint(choices, ()))
             before = self._held_back_loss()
             weights = [parameter.detach().clone() for parameter in self._net.parameters()]
-            self._step(first, min(first + PREDICTED + data.HORIZON - 1, learnt))
-            if self._held_back_loss() <= before:  # false where a weight is no number any more
+            stepped = self._step(first, min(first + PREDICTED + data.HORIZON - 1, learnt))
+            if stepped and self._held_back_loss() <= before:  # false where a weight is no number any more
                 self.accepted += 1
                 return
         # The optimiser keeps its averages: they tell of the gradients, whatever became of the step.
@@ -97,8 +97,11 @@ class Current:
         said = scoring.say_by_continuation(self._net, self._draws, first, HELD_BACK)
         return float(scoring.losses(said, self._draws[first:], self._shrinkage).mean())
 
-    def _step(self, first: int, end: int) -> None:
-        """Learn to predict the draws from index `first` on, of those before `end`."""
+    def _step(self, first: int, end: int) -> bool:
+        """Learn to predict the draws from index `first` on, of those before `end`; return whether it could.
+
+        A loss that is not a number would stay in the optimiser's averages, and undo every later step.
+        """
         stretch = self._draws[first - self._net.sequence : first + PREDICTED - 1]
         drawn = self._draws[first : first + PREDICTED]
         frequencies = data.coming_frequencies(self._draws[first:end], self._matrix)[:PREDICTED]
@@ -112,7 +115,10 @@ class Current:
             self._how.loss,
         )
         self._net.eval()
+        if not loss.detach().isfinite():
+            return False
         self._optimiser.step(loss)
+        return True
 
 
 def forecast(net: PowerballNet, draws: data.Draws, shrinkage: float) -> dict[str, Any]:
@@ -132,6 +138,7 @@ def forecast(net: PowerballNet, draws: data.Draws, shrinkage: float) -> dict[str
     return {
         "white": (white - white.mean()).tolist(),
         "bonus": bonus.log_softmax(-1).tolist(),
-        # Near uniform a gain grows with the shrinkage, and a network shrunk to nothing promises nothing.
+        # The head has learnt the gain of the logits as they are. Shrunk, they gain at least that share of it,
+        # for a gain is concave along the ray from uniform; a network shrunk to nothing promises nothing.
         "predicted_gain_nats": float(confidence),
     }

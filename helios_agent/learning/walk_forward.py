@@ -1,9 +1,10 @@
 """The network's forecasts of past draws, each made from the draws before it alone.
 
 History is cut into blocks of `refit_every` draws, counted from its first draw. For each block a network is
-trained from nothing on the draws before the block, as a training job would have done then, and within it is
-kept current draw by draw, as a served network is. Where blocks begin does not depend on what was asked for:
-any part of the history can be forecast apart from the rest, by another process, with the same outcome.
+trained from nothing on the draws before the block, as a training job would have done then, but for its
+shrinkage, which is fitted by continuation instead of exact windows. Within the block it is kept current draw
+by draw, as a served network is. Where blocks begin does not depend on what was asked for: any part of the
+history can be forecast apart from the rest, by another process, with the same outcome.
 """
 
 from collections.abc import Iterator

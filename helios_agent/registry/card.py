@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from helios_agent.config.model import validation_draws
 from helios_agent.errors import ArtefactInvalid
 
 CARD = "model.json"
@@ -31,6 +32,8 @@ MEASURED = ("validation_gain_nats", "confidence_bias_nats", "confidence_error_na
 EXACT = 2**53
 """Whole numbers below this are themselves as floats."""
 Positive = Annotated[int, Field(ge=1, lt=2**63)]
+Balls = Annotated[int, Field(ge=1, le=10_000)]
+"""No lottery has as many; of far more no network can be made."""
 Row = list[int]
 
 
@@ -43,9 +46,9 @@ class Spec(BaseModel):
 class Matrix(Spec):
     """The sizes of a rule era: `pick` balls of `white`, and one bonus ball of `bonus`."""
 
-    white: Positive
-    bonus: Positive
-    pick: Positive
+    white: Balls
+    bonus: Balls
+    pick: Balls
 
     @model_validator(mode="after")
     def _pick_leaves_balls_behind(self) -> Self:
@@ -119,8 +122,8 @@ class ModelCard(Matrix):
     @property
     def trained(self) -> int:
         """To how many draws, the earliest, its weights were fitted; the others may have chosen the epoch."""
-        validation = self.training.get("validation")
-        return self.data.draws - (round(self.data.draws * validation) if isinstance(validation, float) else 0)
+        draws, validation = self.data.draws, self.training.get("validation")
+        return draws - (validation_draws(draws, validation) if isinstance(validation, float) else 0)
 
     def unfit(
         self, game: str, era: str, architecture: Mapping[str, Any], draws: Sequence[Row], trained: int

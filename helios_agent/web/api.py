@@ -11,7 +11,7 @@ from helios_agent.actions.train import SCRATCH
 from helios_agent.agent import Agent, Health
 from helios_agent.clock import SECOND_US
 from helios_agent.config.kinds import ActionName
-from helios_agent.errors import NotFound
+from helios_agent.errors import NotFound, Refused
 from helios_agent.journal import events, intents
 from helios_agent.web import answers, metrics, views
 
@@ -42,6 +42,19 @@ def searching(request: Request) -> asyncio.Semaphore:
     """Return what lets one search of the journal go on at a time, so that a reader is left for all else."""
     one: asyncio.Semaphore = request.app.state.searching
     return one
+
+
+async def no_query(request: Request) -> None:
+    """Refuse a request that says in its query what is read from its body."""
+    if request.query_params:
+        raise Refused(f"the query has {', '.join(request.query_params)}; expected in the body, as JSON")
+
+
+class Which(BaseModel):
+    """Of which game."""
+
+    model_config = ConfigDict(extra="forbid")
+    game: str | None = None
 
 
 class TrainRequest(BaseModel):
@@ -215,8 +228,10 @@ def _add_training_request(request: JobRequest) -> None:
         job = views.check_training(await intents.find(agent.store, job_id))
         return await _training(agent, await agent.control(job.id, request, by="http"), response)
 
-    async def of_latest(agent: Served, response: Response, game: GameName = None) -> dict[str, Any]:
-        job = await _latest(agent, game)
+    async def of_latest(
+        agent: Served, response: Response, _: Annotated[None, Depends(no_query)], body: Which | None = None
+    ) -> dict[str, Any]:
+        job = await _latest(agent, body.game if body else None)
         return await _training(agent, await agent.control(job.id, request, by="http"), response)
 
     for path, ask in (

@@ -3,19 +3,11 @@
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict
 
 from helios_agent.web import assessments, views
-from helios_agent.web.api import GameName, Served
+from helios_agent.web.api import GameName, Served, Which
 
 router = APIRouter()
-
-
-class Which(BaseModel):
-    """Of which game."""
-
-    model_config = ConfigDict(extra="forbid")
-    game: str | None = None
 
 
 @router.get("/api/metacognitive/assessment")

@@ -27,8 +27,9 @@ SERVING = ("champion", "challenger")
 MOST_PICKS = 100
 
 CONFIDENCE = (
-    "what the network expects its forecast to gain over chance, in nats; on its validation draws it was off"
-    " by validation_bias_nats on average, by validation_error_nats root mean square"
+    "what the network expects its forecast to gain over chance, in nats; on its validation draws, which also"
+    " chose its epoch and shrinkage, it was off by validation_bias_nats on average, by validation_error_nats"
+    " root mean square"
 )
 
 

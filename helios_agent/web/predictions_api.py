@@ -2,16 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 
 from helios_agent.web import views
-from helios_agent.web.api import GameName, Served
+from helios_agent.web.api import Served, Which, no_query
 from helios_agent.web.predictions import MOST_PICKS, Predictions
 
-router = APIRouter()
-
-Picks = Annotated[int, Query(ge=1, le=MOST_PICKS, description="how many tickets")]
+router = APIRouter(dependencies=[Depends(no_query)])
 
 
 async def predictions_of(request: Request) -> Predictions:
@@ -23,18 +21,22 @@ async def predictions_of(request: Request) -> Predictions:
 Asked = Annotated[Predictions, Depends(predictions_of)]
 
 
-class ModelRequest(BaseModel):
+class PredictionRequest(Which):
+    """Ask for a prediction."""
+
+    picks: int = Field(5, ge=1, le=MOST_PICKS, description="how many tickets")
+
+
+class ModelRequest(Which):
     """Name a model."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str
-    game: str | None = None
 
 
-class PredictionRequest(ModelRequest):
+class ModelPredictionRequest(PredictionRequest):
     """Ask a model for a prediction."""
 
-    picks: int = Field(5, ge=1, le=MOST_PICKS)
+    name: str
 
 
 @router.get("/api/predictors")
@@ -44,32 +46,35 @@ async def predictors(asked: Asked) -> list[dict[str, Any]]:
 
 
 @router.post("/api/models/{name}/load")
-async def load(agent: Served, asked: Asked, name: str, game: GameName = None) -> dict[str, Any]:
+async def load(agent: Served, asked: Asked, name: str, body: Which | None = None) -> dict[str, Any]:
     """Keep a network ready to answer."""
-    return await asked.load(views.chosen_game(agent.config, game), name)
+    body = body or Which()
+    return await asked.load(views.chosen_game(agent.config, body.game), name)
 
 
 @router.post("/api/models/load")
 async def load_named(agent: Served, asked: Asked, body: ModelRequest) -> dict[str, Any]:
     """Keep a network ready to answer."""
-    return await asked.load(views.chosen_game(agent.config, body.game), body.name)
+    return await load(agent, asked, body.name, body)
 
 
 @router.post("/api/models/{name}/unload")
-async def unload(agent: Served, asked: Asked, name: str, game: GameName = None) -> dict[str, Any]:
+async def unload(agent: Served, asked: Asked, name: str, body: Which | None = None) -> dict[str, Any]:
     """Let a network go that was kept ready."""
-    return await asked.unload(views.chosen_game(agent.config, game), name)
+    body = body or Which()
+    return await asked.unload(views.chosen_game(agent.config, body.game), name)
 
 
 @router.post("/api/models/{name}/predict")
 async def predict(
-    agent: Served, asked: Asked, name: str, game: GameName = None, picks: Picks = 5
+    agent: Served, asked: Asked, name: str, body: PredictionRequest | None = None
 ) -> dict[str, Any]:
     """Show what a network says of the next draw; it is loaded where it is not yet."""
-    return await asked.predict(views.chosen_game(agent.config, game), name, picks)
+    body = body or PredictionRequest()
+    return await asked.predict(views.chosen_game(agent.config, body.game), name, body.picks)
 
 
 @router.post("/api/predict")
-async def predict_named(agent: Served, asked: Asked, body: PredictionRequest) -> dict[str, Any]:
+async def predict_named(agent: Served, asked: Asked, body: ModelPredictionRequest) -> dict[str, Any]:
     """Show what a network says of the next draw; it is loaded where it is not yet."""
-    return await asked.predict(views.chosen_game(agent.config, body.game), body.name, body.picks)
+    return await predict(agent, asked, body.name, body)

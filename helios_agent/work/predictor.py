@@ -1,7 +1,7 @@
 """Predictors: trained networks kept ready, each in a child process that answers in milliseconds.
 
 One that has died is forked again at the next question. Of more than `work.predictors` the one longest unused
-is unloaded, and so is one that ceases to forecast.
+is unloaded, and so is one that ceases to forecast, or of which an answer is waited for no longer.
 """
 
 import asyncio
@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from helios_agent.config.model import Work
-from helios_agent.errors import JobFailed, NotFound, WorkerLost
+from helios_agent.errors import JobFailed, JobTooLong, NotFound, WorkerLost
 from helios_agent.journal import models
 from helios_agent.journal.journal import Journal
 from helios_agent.work.children import Child, ForkServer, ending, request
 
 LOAD_LIMIT_S = 60.0
+"""To load a network, or to answer about draws that it has to take in first: up to `updating.LIMIT` steps."""
 ANSWER_LIMIT_S = 10.0
+"""To answer about the same draws as before."""
 
 Rows = Sequence[Sequence[int]]
 
@@ -46,9 +48,11 @@ class Predictor:
         self._forks = forks
         self._child: Child | None = None
         self._told: Rows | None = None
-        """What the child knows of the draws."""
+        """The draws of which the child has answered last."""
         self._answers = 0
         self._closed = False
+        self.users = 0
+        """How many are about to ask or wait for an answer."""
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -66,7 +70,7 @@ class Predictor:
         return Standing(self._forecaster, state, pid, self._answers, reason)
 
     async def load(self) -> None:
-        """Be ready to answer. Raises JobFailed where the artefact cannot be used, WorkerLost as jobs do."""
+        """Be ready to answer. Raises JobFailed where the artefact cannot be used, or as `predict` does."""
         async with self._one_at_a_time:
             try:
                 await self._ready()
@@ -76,11 +80,14 @@ class Predictor:
     async def predict(self, rows: Rows) -> dict[str, Any]:
         """Return the network's forecast of the draw after `rows`: see `learning.predictor`.
 
-        Raises JobFailed where there is none, WorkerLost where every child that was asked died.
+        Raises JobFailed where there is none, JobTooLong where it takes too long, and WorkerLost where every
+        child that was asked died.
         """
         async with self._one_at_a_time:
             try:
                 return await self._ask(rows)
+            except JobTooLong:  # a new child would take as long
+                raise
             except WorkerLost:  # whatever befell that child, a new one may answer
                 return await self._ask(rows)
             finally:
@@ -113,16 +120,17 @@ class Predictor:
 
     async def _ask(self, rows: Rows) -> dict[str, Any]:
         child = await self._ready()
-        child.say({} if rows is self._told else {"rows": rows})
-        self._told = rows
+        told, self._told = self._told, None
+        child.say({} if rows is told else {"rows": rows})
         try:
-            async with self._within(ANSWER_LIMIT_S):
+            async with self._within(ANSWER_LIMIT_S if rows is told else LOAD_LIMIT_S):
                 message = await self._hear(child)
         except BaseException:  # an answer that still comes would be taken for that of the next question
             await self._drop()
             raise
         if "error" in message:
             raise JobFailed(f"{self._forecaster}: {message['error']}")
+        self._told = rows
         self._answers += 1
         answer: dict[str, Any] = message["answer"]
         return answer
@@ -139,7 +147,7 @@ class Predictor:
             async with asyncio.timeout(limit_s):
                 yield
         except TimeoutError:
-            raise WorkerLost(f"{self._forecaster} did not answer within {limit_s:g} s.") from None
+            raise JobTooLong(f"{self._forecaster} did not answer within {limit_s:g} s.") from None
 
     async def _drop_if_closed(self) -> None:
         if self._closed:
@@ -207,20 +215,21 @@ class Predictors:
 
     @asynccontextmanager
     async def _taken(self, forecaster: str, artefact: Path, version: str) -> AsyncIterator[Predictor]:
-        """Use a predictor, which is kept from then on, unless it turns out that it cannot be ready."""
+        """Use a predictor, which is kept from then on, unless it has no child in the end."""
         taken = self._loaded.pop(forecaster, None) or Predictor(
             forecaster, artefact, version, self._settings, self._forks
         )
         self._loaded[forecaster] = taken
-        while len(self._loaded) > self._settings.predictors:
-            eldest = next(iter(self._loaded))
-            await self._forget(eldest, self._loaded[eldest])
+        taken.users += 1
         try:
+            while len(self._loaded) > self._settings.predictors:
+                eldest = next(iter(self._loaded))
+                await self._forget(eldest, self._loaded[eldest])
             yield taken
-        except JobFailed:
-            if not taken.has_child:
+        finally:
+            taken.users -= 1
+            if not taken.users and not taken.has_child:
                 await self._forget(forecaster, taken)
-            raise
 
     async def _forget(self, forecaster: str, predictor: Predictor) -> None:
         if self._loaded.get(forecaster) is predictor:

@@ -1,6 +1,7 @@
-"""Trainings: from which version one begins, and how long each says that it takes."""
+"""Trainings: what one begins from, how long each says it takes, and that a failed one leaves all as it was."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from helios_agent.actions import runner, train
 from helios_agent.agent import Agent, Ports, open_agent
 from helios_agent.clock import VirtualClock
 from helios_agent.config import Config
-from helios_agent.errors import JobFailed, Refused
+from helios_agent.errors import DIVERGED, JobFailed, Refused
 from helios_agent.journal import draws, intents, models
+from helios_agent.journal.models import Model
 from helios_agent.learning import training
 from helios_agent.registry import folders
 from helios_agent.registry.card import ModelCard
@@ -161,3 +163,33 @@ async def test_a_training_that_cannot_keep_what_it_did_is_paused_all_the_same_an
     await runner.carry_out(informed.context(), await claimed(informed, "train"))
     assert (await intents.find(informed.store, intent.id)).state == "done"
     assert [started["epoch"] for started in await told(informed, "training.started")] == [0, 0]
+
+
+async def test_a_training_that_diverges_fails_and_leaves_the_networks_as_they_were(informed: Agent) -> None:
+    """A network so wide has logits beyond all bounds after a few steps of such a size."""
+
+    async def standing() -> tuple[list[Model], dict[Path, bytes]]:
+        stored = [path for path in sorted(informed.config.paths.models.rglob("*")) if path.is_file()]
+        return (
+            await models.of_era(informed.store, "powerball", ERA),
+            {path: path.read_bytes() for path in stored},
+        )
+
+    await trained(informed)
+    assert (await done(informed, "promote")).state == "done"
+    await trained(informed, start="newest")
+    before = await standing()
+    reckless = {"epochs": 2, "learning_rate": 1.0, "precision": "fp32"}
+    informed.config = Config.model_validate(
+        settings(informed.config.paths.state.parent, network=NETWORK | {"hidden": 256}, training=reckless)
+    )
+    intent = await done(informed, "train")
+
+    assert (intent.state, intent.result) == ("failed", None)
+    reason = rf"{DIVERGED} after \d epochs: loss is (nan|inf); lower training.learning_rate \(now 1\)"
+    assert re.fullmatch(reason, str(intent.error))
+    assert await standing() == before
+    assert [model.role for model in before[0]] == ["champion", "challenger"]
+    (failed,) = await told(informed, "intent.failed")
+    assert failed["error"] == intent.error
+    assert len(await told(informed, "model.trained")) == 2

@@ -138,6 +138,10 @@ def test_an_empty_file_is_told_what_it_lacks(write: Any) -> None:
             "4: learning.training.epochs: 0: expected greater than or equal to 1",
         ),
         (
+            "learning: {training: {validation: 0.000000001}}",
+            "2: learning.training.validation: 1e-09: expected greater than or equal to 0.01",
+        ),
+        (
             "decisions: {autonomy: {trian: act}}",
             "2: decisions.autonomy.trian: 'trian': expected 'ingest', 'train', 'train-warm'",
         ),

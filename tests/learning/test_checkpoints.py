@@ -124,6 +124,18 @@ def lose_tensors(folder: Path) -> None:
     path.unlink()
 
 
+def change_epoch(folder: Path) -> None:
+    path = folder / "checkpoint.json"
+    card = json.loads(path.read_bytes())
+    card["facts"]["epoch"] -= 1
+    path.write_text(json.dumps(card))
+
+
+def lose_facts(folder: Path) -> None:
+    path = folder / "checkpoint.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"facts": {}}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
@@ -132,6 +144,8 @@ def lose_tensors(folder: Path) -> None:
         (lambda folder: (folder / "checkpoint.json").write_text("{"), "Expecting property name"),
         (lambda folder: (folder / "checkpoint.json").write_text("[]"), "list indices"),
         (lambda folder: (folder / "checkpoint.json").write_text('{"of": "x"}'), "it is of another training"),
+        (change_epoch, "it does not say what was written"),
+        (lose_facts, "it does not say what was written"),
     ],
 )
 def test_a_damaged_checkpoint_is_told_of_and_the_training_begins_anew(

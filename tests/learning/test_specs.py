@@ -32,7 +32,14 @@ def refusal(spec: dict[str, Any]) -> str:
         ({"network": {"hidden": 10**9}}, "network.hidden: Input should be less than or equal to 4096"),
         ({"network": {"hiden": 10}}, "network.hiden: Extra inputs are not permitted (got 10)"),
         ({"training": {"epochs": 0}}, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
-        ({"training": {"validation": 1.0}}, "training.validation: Input should be less than 1 (got 1.0)"),
+        (
+            {"training": {"validation": 1.0}},
+            "training.validation: Input should be less than or equal to 0.9 (got 1.0)",
+        ),
+        (
+            {"training": {"validation": 1e-9}},
+            "training.validation: Input should be greater than or equal to 0.01 (got 1e-09)",
+        ),
         ({"training": {"precision": "fp8"}}, "precision: Input should be 'fp32' or 'bf16' (got 'fp8')"),
         ({"training": {"loss": "mse"}}, "loss: Input should be 'exact' or 'cross-entropy' (got 'mse')"),
         ({"pick": 12}, "pick must be less than white; got pick 12, white 12"),
@@ -60,6 +67,21 @@ def test_the_number_said_to_be_needed_is_enough(job: Job) -> None:
     assert (
         training.run(job(draws=job()["draws"][:35]), lambda epoch: None)["metrics"]["validation_draws"] == 7
     )
+
+
+@pytest.mark.parametrize("validation", [0.01, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("sequence", [2, 50, 500])
+def test_the_number_said_to_be_needed_is_the_least_that_leaves_20_to_train_on_and_5_to_validate_on(
+    sequence: int, validation: float
+) -> None:
+    how = specs.TrainingSpec(validation=validation)
+
+    def suffices(draws: int) -> bool:
+        return how.validated(draws) >= 5 and draws - how.validated(draws) >= sequence + 20
+
+    needed = specs.draws_needed(sequence, validation)
+    assert suffices(needed)
+    assert not any(map(suffices, range(needed)))
 
 
 def test_the_documented_defaults_need_87_draws() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from helios_agent.errors import DIVERGED, JobFailed
-from helios_agent.learning import artefacts, data, objective, scoring, training
+from helios_agent.forecasting.forecast import Forecast
+from helios_agent.learning import artefacts, data, fitting, objective, scoring, training, updating
 from helios_agent.learning.likelihood import uniform_nats
 from helios_agent.learning.network import Outputs, PowerballNet
 from helios_agent.learning.reproducible import arithmetic, reproducible
@@ -86,6 +88,25 @@ def test_a_biased_machine_is_found_out(job: Job, machine: Machine) -> None:
     assert epochs[-1]["loss"] < epochs[0]["loss"] < FAIR_NATS
 
 
+def test_the_confidence_is_measured_as_it_is_served(job: Job, machine: Machine) -> None:
+    """Of each validation draw: the gain that a forecast of it tells, and the gain that it has."""
+    rows = machine(400, log_sd=0.3, seed=2)
+    result, _ = trained(job(draws=rows, training=LONGER))
+    card, net = artefacts.read(Path(job()["out"]))
+    missed = []
+    for t in range(320, 400):
+        with reproducible(0, threads=1):
+            said = updating.forecast(net, data.from_rows(rows[:t]), card.shrinkage)
+        gain = Forecast(said["white"], said["bonus"], card.pick).gain(rows[t][:-1], rows[t][-1])
+        missed.append(said["predicted_gain_nats"] - gain)
+
+    assert 0.2 < card.shrinkage < 0.8
+    assert result["metrics"]["confidence_bias_nats"] == pytest.approx(np.mean(missed), abs=1e-6)
+    assert result["metrics"]["confidence_error_nats"] == pytest.approx(
+        math.sqrt(np.mean(np.square(missed))), abs=1e-6
+    )
+
+
 @pytest.mark.parametrize("seed", [11, 12, 13])
 def test_on_a_fair_machine_the_kept_network_claims_and_loses_next_to_nothing(
     job: Job, machine: Machine, seed: int
@@ -131,6 +152,30 @@ def test_the_validation_part_never_trains(job: Job, machine: Machine, tmp_path: 
     assert all(
         one["validation_loss"] != other["validation_loss"] for one, other in zip(epochs, others, strict=True)
     )
+
+
+def test_each_draw_that_is_predicted_is_trained_on_with_what_came_from_it_on(
+    job: Job, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the draws of the training part alone, the shares of the balls from each draw on."""
+    rows = machine(120, log_sd=0.8)
+    asked: list[tuple[data.Draws, torch.Tensor]] = []
+
+    def recorded(outputs: Outputs, drawn: data.Draws, frequencies: torch.Tensor, *how: Any) -> Any:
+        asked.append((drawn, frequencies))
+        return objective.objective(outputs, drawn, frequencies, *how)
+
+    monkeypatch.setattr(fitting, "objective", recorded)
+    trained(job(draws=rows))
+
+    expected = data.coming_frequencies(data.from_rows(rows[:96]), Matrix(white=12, bonus=5, pick=3))
+    known = [[*sorted(row[:-1]), row[-1]] for row in rows]
+    assert asked
+    for drawn, frequencies in asked:
+        for whites, bonus, shares in zip(drawn.whites, drawn.bonus, frequencies, strict=True):
+            said = torch.cat([whites.sort().values, bonus.unsqueeze(1)], dim=1) + 1
+            (first,) = (at for at in range(8, 89) if known[at : at + 8] == said.tolist())
+            assert torch.equal(shares, expected[first : first + 8])
 
 
 @pytest.mark.parametrize(
@@ -199,19 +244,41 @@ def test_the_usual_cross_entropy_is_that_of_each_ball_and_of_the_bonus_ball() ->
     assert float(nll) == pytest.approx(math.log1p(math.e**3) + math.log(3), abs=1e-6)
 
 
+def test_what_is_minimised_adds_up_the_log_loss_and_what_the_other_heads_missed() -> None:
+    """Two balls have the chances 1/4 and 3/4; of three bonus balls one has 1/2, the others 1/4."""
+    outputs = Outputs(
+        white=torch.tensor([[[0.0, math.log(3.0)]]]),
+        bonus=torch.tensor([[[math.log(2.0), 0.0, 0.0]]]),
+        frequency=torch.tensor([[[math.log(3.0), 0.0, 0.0, math.log(2.0), 0.0]]]),
+        confidence=torch.tensor([[0.5]]),
+    )
+    drawn = data.Draws(torch.tensor([[[1]]]), torch.tensor([[2]]))
+    shares = torch.tensor([[[0.3, 0.7, 0.0, 0.4, 0.6]]])
+    found, nll = objective.objective(outputs, drawn, shares, Matrix(white=2, bonus=3, pick=1), "exact")
+
+    loss = -math.log(3 / 4) - math.log(1 / 4)
+    whites = -0.3 * math.log(3 / 4) - 0.7 * math.log(1 / 4)
+    bonus = -0.4 * math.log(1 / 2) - 0.6 * math.log(1 / 4)
+    gain = math.log(6) - loss
+    assert float(nll) == pytest.approx(loss, abs=1e-6)
+    assert float(found) == pytest.approx(loss + 0.1 * (whites + bonus) + 0.01 * (0.5 - gain) ** 2, abs=1e-6)
+
+
 def test_bf16_trains_to_nearly_the_same_and_again_to_the_same_bytes(
     job: Job, machine: Machine, tmp_path: Path
 ) -> None:
     """bf16 keeps 8 bits: an epoch's loss differs from that of fp32 by less than 0.01 nats a draw."""
     base = job(draws=machine(200, log_sd=0.8), training={**LONGER, "epochs": 4})
     half = base | {"training": {**base["training"], "precision": "bf16"}}
-    exact, exact_epochs = trained(base | {"out": str(tmp_path / "fp32")})
+    _, exact_epochs = trained(base | {"out": str(tmp_path / "fp32")})
     first, epochs = trained(half | {"out": str(tmp_path / "one")})
     again, _ = trained(half | {"out": str(tmp_path / "two")})
 
     assert first == again
-    assert first["version"] != exact["version"]
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("one", "two", "fp32")]
+    assert weights[0] == weights[1] != weights[2]
     for one, other in zip(epochs, exact_epochs, strict=True):
+        assert one["loss"] != other["loss"]
         assert one["loss"] == pytest.approx(other["loss"], abs=0.01)
         assert one["validation_loss"] == pytest.approx(other["validation_loss"], abs=0.01)
     _, net = artefacts.read(tmp_path / "one")

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from helios_agent.errors import JobFailed
-from helios_agent.learning import data, forecasting, training, updating
-from helios_agent.learning.network import PowerballNet
+from helios_agent.learning import data, forecasting, objective, training, updating
+from helios_agent.learning.network import Outputs, PowerballNet
 from helios_agent.learning.specs import NetworkSpec, TrainingSpec
 from helios_agent.learning.updating import Current
 from helios_agent.registry.card import Matrix
@@ -65,6 +65,28 @@ def test_a_predictor_refuses_what_is_no_draw_and_goes_on_afterwards(artefact: Pa
     assert warm.predict(rows) == asked(artefact, rows)
 
 
+def test_a_predictor_that_was_cut_short_in_a_step_starts_anew(
+    artefact: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = machine(130, log_sd=0.8)
+    warm = forecasting.Predictor(artefact)
+    warm.predict(rows[:122])
+    judged = [0]
+    real = Current._held_back_loss
+
+    def run_out_of_memory(current: Current) -> float:
+        judged[0] += 1
+        if judged[0] == 4:  # after the second step, which is not judged yet
+            raise MemoryError
+        return real(current)
+
+    with monkeypatch.context() as short:
+        short.setattr(Current, "_held_back_loss", run_out_of_memory)
+        with pytest.raises(MemoryError):
+            warm.predict(rows[:125])
+    assert warm.predict(rows) == asked(artefact, rows)
+
+
 def silent_net() -> PowerballNet:
     torch.manual_seed(5)
     return PowerballNet(NetworkSpec(sequence=8, hidden=16, layers=1, heads=4, embedding=6), SIZES)
@@ -98,6 +120,21 @@ def test_a_step_that_hurts_on_the_draws_held_back_is_undone() -> None:
     assert refusing.forecast()["white"] == before["white"] == [0.0] * 12
 
 
+def test_a_step_whose_loss_is_no_number_is_none_and_the_next_ones_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [[1, 2, 3, 4]] * 130
+    learning = current(rows, 120, rate=0.5)
+    with monkeypatch.context() as spoilt:
+        spoilt.setattr(objective, "FREQUENCY_WEIGHT", float("nan"))
+        learning.take(rows[120:122])
+    assert (learning.updates, learning.accepted) == (2, 0)
+    assert learning.forecast()["white"] == [0.0] * 12
+    learning.take(rows[122:])
+
+    assert (learning.updates, learning.accepted) == (10, 8)
+
+
 def test_the_draws_held_back_teach_nothing(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
     """With every step kept, other draws among the latest 64 leave the weights as they are."""
     monkeypatch.setattr(Current, "_held_back_loss", lambda self: 0.0)
@@ -110,6 +147,37 @@ def test_the_draws_held_back_teach_nothing(monkeypatch: pytest.MonkeyPatch, mach
     assert taught.accepted == too.accepted == 1
     for one, other in zip(taught._net.parameters(), too._net.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_step_learns_each_draw_from_those_before_it_and_what_comes_of_those_it_may_know(
+    monkeypatch: pytest.MonkeyPatch, machine: Machine
+) -> None:
+    rows = machine(121, log_sd=0.8)
+    read: list[data.Draws] = []
+    asked: list[tuple[data.Draws, torch.Tensor]] = []
+
+    def recorded(outputs: Outputs, drawn: data.Draws, frequencies: torch.Tensor, *how: Any) -> Any:
+        asked.append((drawn, frequencies))
+        return objective.objective(outputs, drawn, frequencies, *how)
+
+    monkeypatch.setattr(updating, "objective", recorded)
+    learning = current(rows, 120, rate=0.5)
+    learning._net.register_forward_pre_hook(
+        lambda net, given: read.append(data.Draws(*given)) if net.training else None
+    )
+    learning.take(rows[120:])
+
+    ((seen,), ((drawn, frequencies),)) = read, asked
+    known = data.from_rows(rows[: 121 - 64])
+    (first,) = (at for at in range(8, 26) if torch.equal(known.whites[at : at + 32], drawn.whites[0]))
+    assert torch.equal(drawn.bonus[0], known.bonus[first : first + 32])
+    assert torch.equal(seen.whites[0], known.whites[first - 8 : first + 31])
+    assert torch.equal(seen.bonus[0], known.bonus[first - 8 : first + 31])
+    for at in (0, 13, 31):
+        coming = rows[first + at : min(first + at + data.HORIZON, 121 - 64)]
+        whites = [sum(ball in row[:-1] for row in coming) / (3 * len(coming)) for ball in range(1, 13)]
+        bonus = [sum(ball == row[-1] for row in coming) / len(coming) for ball in range(1, 6)]
+        assert frequencies[0, at].tolist() == pytest.approx(whites + bonus, abs=1e-6)
 
 
 def test_steps_come_to_an_end(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:

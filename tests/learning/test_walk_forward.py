@@ -5,8 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
-from helios_agent.learning import walk_forward
+from helios_agent.learning import data, fitting, scoring, walk_forward
+from helios_agent.learning.network import PowerballNet
+from helios_agent.learning.reproducible import reproducible
 from helios_agent.learning.specs import NetworkSpec, TrainingSpec
 from helios_agent.registry.card import Matrix
 
@@ -53,6 +57,44 @@ def test_updates_change_forecasts_within_a_block_and_not_its_first(machine: Mach
     kept_white, updated_white = (np.frombuffer(found[120][0]) for found in (kept, updated))
     assert kept_white == pytest.approx(updated_white, abs=1e-6)
     assert kept[139] != updated[139]
+
+
+def test_a_block_whose_network_is_shrunk_to_nothing_is_forecast_uniform(machine: Machine) -> None:
+    """This fair machine's draws gain nothing in validation: no update moves the network, either."""
+    for update in (True, False):
+        found = walk_forward.walk(machine(140), SIZES, 120, 140, NETWORK, TRAINING, 3, BLOCK, update)
+        for _, forecast in found:
+            assert not forecast.white.any()
+            assert (forecast.bonus == forecast.bonus[0]).all()
+
+
+def centred(*parts: Any) -> NDArray[np.float64]:
+    return np.concatenate([np.asarray(part, np.float64) - np.mean(np.asarray(part)) for part in parts])
+
+
+def test_forecasts_are_shrunk_by_the_share_that_loses_least_in_validation(machine: Machine) -> None:
+    rows = machine(121, log_sd=0.3)
+    past = data.from_rows(rows[:120])
+    with reproducible(3, threads=1):
+        net = PowerballNet(NETWORK, SIZES)
+        fitting.fit(net, past, SIZES, TRAINING, 3, lambda progress: None)
+        window = past[-net.sequence :]
+        with torch.no_grad():
+            outputs = net(window.whites[None], window.bonus[None])
+        said = scoring.say_by_continuation(net, past, 96, walk_forward.SHRINKAGE_SEGMENT)
+    ((_, forecast),) = walk_forward.walk(rows, SIZES, 120, 121, NETWORK, TRAINING, 3, BLOCK, update=False)
+
+    served, whole = (
+        centred(forecast.white, forecast.bonus),
+        centred(outputs.white[0, -1], outputs.bonus[0, -1]),
+    )
+    shrinkage = float(np.median(served / whole))
+    assert served == pytest.approx(shrinkage * whole, rel=1e-3, abs=1e-6)
+    assert 0.2 < shrinkage < 0.8
+    best, *others = (
+        float(scoring.losses(said, past[96:], shrinkage * factor).mean()) for factor in (1.0, 0.95, 1.05)
+    )
+    assert best < min(others)
 
 
 def test_a_biased_machine_is_forecast_better_than_chance(machine: Machine) -> None:

@@ -81,6 +81,24 @@ async def test_what_cannot_be_asked_is_refused_by_name(tmp_path: Path) -> None:
     assert (made_up.status_code, made_up.json()["errors"][0]["field"]) == (422, "body.epochs")
 
 
+@pytest.mark.parametrize("request_", ["pause", "resume", "stop", "retry"])
+async def test_the_game_whose_latest_training_is_meant_is_read_from_the_body(
+    tmp_path: Path, request_: str
+) -> None:
+    async with living(tmp_path) as agent:
+        asked = await agent.request("train", "powerball", {}, "http")
+        unknown = await post(agent, f"/api/train/{request_}", {"game": "lotto"})
+        query = await post(agent, f"/api/train/{request_}?game=lotto")
+        untouched = await intents.find(agent.store, asked.id)
+        await post(agent, "/api/train/stop", {"game": "powerball"})
+        stopped = await intents.find(agent.store, asked.id)
+    assert (unknown.status_code, query.status_code) == (404, 422)
+    assert unknown.json()["detail"].startswith("game is 'lotto'; expected one that is watched: powerball")
+    assert query.json()["detail"] == "the query has game; expected in the body, as JSON"
+    assert (untouched.state, untouched.wanted) == ("ready", None)
+    assert stopped.state == "cancelled"
+
+
 async def test_a_training_begins_from_where_it_is_asked_to(tmp_path: Path) -> None:
     async with living(tmp_path) as agent:
         scratch = await post(agent, "/api/train", {"start": "scratch"})

@@ -155,7 +155,7 @@ async def test_the_confidence_is_labelled_as_what_it_is(house: House) -> None:
 async def test_a_version_can_be_named_and_the_aliases_do_the_same(house: House) -> None:
     ready = await house.post("/api/models/load", {"name": house.challenger})
     assert (ready["model"], ready["state"]) == (house.challenger, "ready")
-    by_path = await house.post(f"/api/models/{house.challenger}/predict?picks=1")
+    by_path = await house.post(f"/api/models/{house.challenger}/predict", {"picks": 1})
     by_name = await house.post("/api/predict", {"name": house.challenger, "game": "powerball", "picks": 1})
     other = await house.post("/api/predict", {"name": house.champion, "picks": 1})
 
@@ -229,7 +229,23 @@ async def test_what_does_not_exist_or_is_not_watched_is_not_found(house: House) 
     assert "Mega Millions has none of that name" in elsewhere["detail"]
     await house.post("/api/predict", {"name": "powerballnet", "game": "lotto"}, status=404)
     await house.post("/api/predict", {"name": "powerballnet", "picks": 101}, status=422)
-    await house.post("/api/models/powerballnet/predict?picks=0", status=422)
+    await house.post("/api/models/powerballnet/predict", {"picks": 0}, status=422)
+
+
+async def test_a_game_or_number_is_read_from_the_body_and_refused_by_name_wherever_else_it_stands(
+    house: House,
+) -> None:
+    for request in ("load", "unload", "predict"):
+        path = f"/api/models/powerballnet/{request}"
+        unknown = await house.post(path, {"game": "lotto"}, status=404)
+        assert unknown["detail"].startswith("game is 'lotto'; expected one that is watched: ")
+        elsewhere = await house.post(path, {"game": "megamillions"}, status=404)
+        assert "Mega Millions has none of that name" in elsewhere["detail"]
+        misspelt = await house.post(path, {"gmae": "powerball"}, status=422)
+        assert misspelt["detail"][0]["field"] == "body.gmae"
+    for path in ("/api/models/powerballnet/predict", "/api/predict"):
+        query = await house.post(f"{path}?game=powerball&picks=1", {"name": "powerballnet"}, status=422)
+        assert query["detail"] == "the query has game, picks; expected in the body, as JSON"
 
 
 async def test_a_network_that_reads_more_draws_than_there_are_is_refused_by_number(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from helios_agent.errors import JobFailed, NotFound, WorkerLost
+from helios_agent.errors import JobFailed, JobTooLong, NotFound
 from helios_agent.learning import forecasting
 from helios_agent.learning.specs import NetworkSpec
 from helios_agent.registry.card import Matrix
@@ -96,8 +96,8 @@ async def test_a_question_whose_predictor_is_killed_is_answered_by_a_new_one(
         assert await asked == before
 
 
-async def test_a_predictor_that_hangs_is_given_up(
-    predictors: Predictors, model: tuple[str, Path, str], monkeypatch: pytest.MonkeyPatch
+async def test_a_predictor_that_hangs_is_given_up_and_the_next_question_begins_a_new_one(
+    works: Works, predictors: Predictors, model: tuple[str, Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = await predictors.predict(*model, DRAWS)
     pid = predictors.standings()[0].pid
@@ -105,9 +105,21 @@ async def test_a_predictor_that_hangs_is_given_up(
     os.kill(pid, signal.SIGSTOP)
     with monkeypatch.context() as shorter:
         shorter.setattr(predictor, "ANSWER_LIMIT_S", 0.0)
-        with pytest.raises(WorkerLost, match="did not answer within 0 s"):
+        with pytest.raises(JobTooLong, match="did not answer within 0 s"):
             await predictors.predict(*model, DRAWS)
+    assert (predictors.standings(), works.children()) == ([], [])
     assert await predictors.predict(*model, DRAWS) == before
+
+
+async def test_draws_that_a_predictor_is_yet_to_take_in_get_the_time_of_a_load(
+    predictors: Predictors, model: tuple[str, Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as 50 steps of training may go before the answer."""
+    monkeypatch.setattr(predictor, "ANSWER_LIMIT_S", 0.0)
+    for draws in (DRAWS, DRAWS[:-1]):
+        assert (await predictors.predict(*model, draws)).keys() >= {"white"}
+    with pytest.raises(JobTooLong, match="did not answer within 0 s"):
+        await predictors.predict(*model, draws)
 
 
 async def test_a_predictor_that_cannot_be_forked_is_given_up(
@@ -120,7 +132,7 @@ async def test_a_predictor_that_cannot_be_forked_is_given_up(
     monkeypatch.setattr(predictor, "LOAD_LIMIT_S", 0.1)
     os.kill(server, signal.SIGSTOP)
     asyncio.get_running_loop().call_later(0.3, os.kill, server, signal.SIGCONT)
-    with pytest.raises(WorkerLost, match=r"did not answer within 0\.1 s"):
+    with pytest.raises(JobTooLong, match=r"did not answer within 0\.1 s"):
         await predictors.load("powerballnet@none", tmp_path / "nowhere", "none")
     assert (predictors.standings(), works.children()) == ([], [])
 
@@ -134,19 +146,35 @@ async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next(
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
 
+    assert states(predictors) == []  # its process is gone, and with it what would say so
     assert await predictors.predict(*model, DRAWS) == right
+
+
+async def test_a_question_that_nobody_waits_for_any_more_takes_nothing_from_the_one_behind_it(
+    predictors: Predictors, model: tuple[str, Path, str]
+) -> None:
+    right = await predictors.predict(*model, DRAWS)
+    asked = [asyncio.create_task(predictors.predict(*model, draws)) for draws in (DRAWS[:-3], DRAWS)]
+    await asyncio.sleep(0)
+    asked[0].cancel()
+    await asyncio.gather(asked[0], return_exceptions=True)
+    assert states(predictors) == [(model[0], "loading")]
+
+    assert await asked[1] == right
+    assert states(predictors) == [(model[0], "ready")]
 
 
 async def test_draws_that_do_not_suit_the_network_are_refused_and_the_next_question_is_answered(
     predictors: Predictors, model: tuple[str, Path, str]
 ) -> None:
+    right = await predictors.predict(*model, DRAWS)
     with pytest.raises(JobFailed, match="draws holds 3"):
         await predictors.predict(*model, DRAWS[:3])
     with pytest.raises(JobFailed, match=r"draws\[40\] is \[1, 2, 3, 9\]; expected"):
         await predictors.predict(*model, [*DRAWS, [1, 2, 3, 9]])
 
-    assert (await predictors.predict(*model, DRAWS)).keys() >= {"white", "bonus"}
-    assert predictors.standings()[0].answers == 1
+    assert await predictors.predict(*model, DRAWS) == right
+    assert predictors.standings()[0].answers == 2
 
 
 async def test_an_artefact_that_is_damaged_is_not_loaded(
