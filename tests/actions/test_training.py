@@ -1,4 +1,4 @@
-"""Trainings: what one begins from, how long each says it takes, and that a failed one leaves all as it was."""
+"""Trainings: what one begins from, how long each takes, and that a failed one leaves all as it was."""
 
 import asyncio
 import re
