@@ -131,7 +131,7 @@ async def test_what_is_asked_for_by_name_has_the_priority_that_it_is_asked_for_w
         asked = await post(agent, "/api/intents", {"action": "tune", "priority": 4})
         refused = await post(agent, "/api/intents", {"action": "tune", "priority": 101})
     assert (asked.status_code, asked.json()["priority"]) == (202, 4)
-    assert (refused.status_code, refused.json()["detail"][0]["field"]) == (422, "body.priority")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.priority")
 
 
 async def printed(agent: Agent, job: str) -> list[str]:

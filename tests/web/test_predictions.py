@@ -242,7 +242,7 @@ async def test_a_game_or_number_is_read_from_the_body_and_refused_by_name_wherev
         elsewhere = await house.post(path, {"game": "megamillions"}, status=404)
         assert "Mega Millions has none of that name" in elsewhere["detail"]
         misspelt = await house.post(path, {"gmae": "powerball"}, status=422)
-        assert misspelt["detail"][0]["field"] == "body.gmae"
+        assert misspelt["errors"][0]["field"] == "body.gmae"
     for path in ("/api/models/powerballnet/predict", "/api/predict"):
         query = await house.post(f"{path}?game=powerball&picks=1", {"name": "powerballnet"}, status=422)
         assert query["detail"] == "the query has game, picks; expected in the body, as JSON"
