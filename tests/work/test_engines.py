@@ -36,4 +36,4 @@ async def test_a_cluster_is_looked_for_when_the_agent_starts_and_not_when_someth
         agent.start(Notifier({}))
         await until(bridges)
         await agent.supervisor.stop()
-    assert bridges() == []
+    await until(lambda: not bridges())
