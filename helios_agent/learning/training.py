@@ -23,9 +23,9 @@ def run(spec: dict[str, Any], report: Report) -> dict[str, Any]:
     step, with `started`, `step_loss` (nats a draw) and `epoch`, how many epochs were done before; then once
     per epoch with `epoch`, `epochs`, `loss`, `validation_loss` and `validation_gain_nats` (nats a draw), and
     `epochs_left`: how many follow should none of them improve on the best. It may raise JobStopped, which
-    passes once what was done so far is in `checkpoint`. Nothing here removes that. Raises JobFailed where the
-    spec does not hold, what is to be begun from is damaged, another version or unfit for it (see
-    `ModelCard.unfit`), the training diverges or a folder cannot be written.
+    passes once what was done so far is in `checkpoint`, where that can be written. Nothing here removes it.
+    Raises JobFailed where the spec does not hold, what is to be begun from is damaged, of another version or
+    unfit for it (see `ModelCard.unfit`), the training diverges, or `out` cannot be written.
     """
     job = specs.read(specs.TrainingJob, spec)
     draws = data.from_rows(job.draws)

@@ -3,9 +3,8 @@
 import asyncio
 from typing import IO, Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict
 
 from helios_agent.actions import import_model
 from helios_agent.agent import Agent
@@ -14,16 +13,9 @@ from helios_agent.journal import events, summaries
 from helios_agent.journal import models as stored
 from helios_agent.registry import bundles, names
 from helios_agent.web import answers, models, views
-from helios_agent.web.api import LAST, Limit, Served, searching
+from helios_agent.web.api import LAST, Limit, Served, Which, no_query, searching
 
 router = APIRouter()
-
-
-class Which(BaseModel):
-    """Of which game, where a name alone could be of several."""
-
-    model_config = ConfigDict(extra="forbid")
-    game: str | None = None
 
 
 @router.get("/api/models")
@@ -110,13 +102,13 @@ async def _receive(request: Request, file: IO[bytes]) -> None:
     await asyncio.to_thread(file.seek, 0)
 
 
-@router.post("/api/models/{name}/promote", status_code=202)
+@router.post("/api/models/{name}/promote", status_code=202, dependencies=[Depends(no_query)])
 async def promote(agent: Served, name: str, response: Response, body: Which | None = None) -> dict[str, Any]:
     """Ask for the challenger to become the champion, whatever its trial has shown by now."""
     return await _act(agent, "promote", name, body, response)
 
 
-@router.post("/api/models/{name}/rollback", status_code=202)
+@router.post("/api/models/{name}/rollback", status_code=202, dependencies=[Depends(no_query)])
 async def rollback(agent: Served, name: str, response: Response, body: Which | None = None) -> dict[str, Any]:
     """Ask for the one before to be champion again."""
     return await _act(agent, "rollback", name, body, response)

@@ -638,6 +638,10 @@ async def test_what_is_not_there_is_not_found(life: Living) -> None:
         assert (await life.http.get(f"/api/models/{path}")).status_code == 404
     answer = await life.http.post("/api/models/powerballnet/promote")
     assert answer.json()["detail"] == "There is no challenger of Powerball to promote."
+    for way in ("promote", "rollback"):
+        answer = await life.http.post(f"/api/models/powerballnet/{way}?game=powerball")
+        assert answer.status_code == 422
+        assert answer.json()["detail"] == "the query has game; expected in the body, as JSON"
     answer = await life.http.get("/api/models?role=king")
     assert "role is 'king'; expected one of: challenger, champion" in answer.json()["detail"]
     answer = await life.http.get("/api/models?game=pwerball")
