@@ -92,6 +92,7 @@ def _node(home: Path, options: list[str]) -> subprocess.Popen[bytes]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(home / "token"),
         "TMPDIR": str(home),
+        "GRPC_ENABLE_FORK_SUPPORT": "0",  # or what serves a client now and then crashes as it begins
     }
     with (home / "nodes.log").open("ab") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
