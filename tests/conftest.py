@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from helios_agent.clock import VirtualClock
 from helios_agent.journal.journal import Journal
@@ -16,6 +17,10 @@ MEMORY, NEEDED_BYTES = Path("/dev/shm"), 4 * 1024**3  # noqa: S108
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= NEEDED_BYTES:
     # Temporary files lie in memory where there is room: no test cuts the power, which is what a disk is for.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+# What is tried takes as long as the machine is busy with other things.
+settings.register_profile("helios", deadline=None)
+settings.load_profile("helios")
 
 START = datetime(2026, 9, 18, 12, 0, tzinfo=UTC)
 

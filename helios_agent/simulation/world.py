@@ -180,7 +180,9 @@ def settings(folder: Path, zone: str, schedules: Sequence[Mapping[str, Any]]) ->
             "endpoints": [
                 {
                     "name": host.partition(".")[0], "url": f"http://{host}/", "secret_file": secret,
-                    "events": ["forecast.*", "draw.*", "alert.*", "model.*", "incident.*"],
+                    "events": [
+                        "forecast.*", "draw.*", "history.imported", "alert.*", "model.*", "incident.*"
+                    ],
                 }
                 for host in RECEIVER_HOSTS
             ]

@@ -171,7 +171,7 @@ def changes(zone: str, year: int) -> Iterator[datetime]:
         yield datetime(year, 6, 1, tzinfo=UTC)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(zones, years, st.integers(0, 23), st.integers(0, 59))
 def test_a_time_of_day_comes_exactly_once_on_each_day_of_a_year(
     zone: str, year: int, hour: int, minute: int
@@ -193,7 +193,7 @@ fields = st.tuples(
 ).map(" ".join)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(zones, years, fields)
 def test_around_every_change_of_clocks_a_line_is_due_as_a_walk_through_all_minutes_finds(
     zone: str, year: int, fields: str
@@ -211,7 +211,7 @@ def test_around_every_change_of_clocks_a_line_is_due_as_a_walk_through_all_minut
         assert fires(f"{fields} * * *", zone, walk[0], walk[-1] + MINUTE) == expected
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(zones, fields, years, st.lists(st.integers(0, 5 * 86_400), min_size=3, max_size=3).map(sorted))
 def test_what_is_due_does_not_depend_on_how_often_one_looks(
     zone: str, fields: str, year: int, seconds: list[int]

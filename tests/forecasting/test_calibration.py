@@ -74,7 +74,7 @@ def test_who_held_the_bonus_ball_for_impossible_scores_minus_infinity() -> None:
     assert scores.tolist() == [pytest.approx(-math.log(6)), -math.inf]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32))
 def test_both_scores_are_best_on_average_for_who_forecasts_the_truth(seed: int) -> None:
     """All draws of 2 of 5 and 1 of 3, weighed as the machine draws them."""
@@ -100,7 +100,7 @@ def test_both_scores_are_best_on_average_for_who_forecasts_the_truth(seed: int) 
 # Murphy's parts
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 12), st.sampled_from([(5, 1), (6, 2), (4, 4)])
 )
@@ -329,7 +329,7 @@ def test_the_order_in_which_main_balls_were_drawn_does_not_matter() -> None:
 # The uniform law
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 400), st.floats(0.3, 3.0))
 def test_distance_and_p_value_agree_with_the_exact_test(seed: int, draws: int, power: float) -> None:
     values = np.random.default_rng(seed).random(draws) ** power

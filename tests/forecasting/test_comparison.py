@@ -43,7 +43,7 @@ def watch(found: list[float], lowest: float) -> Comparison:
 # The bound
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32),
     st.floats(0.0, 8.0),
@@ -63,7 +63,7 @@ def test_the_lowest_difference_is_the_least_over_all_draws(seed: int, spread: fl
     assert comparison.lowest_difference(champion, champion) == 0.0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.floats(0.0, 300.0), st.sampled_from(DRAWS))
 def test_no_draw_takes_more_than_nine_tenths_of_a_stake(
     seed: int, spread: float, draw: tuple[list[int], int]
@@ -182,7 +182,7 @@ def expected_factors(challenger: Forecast, champion: Forecast, machine: Forecast
     return [float(mean) for mean in chances @ np.exp(after)]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.floats(0.0, 5.0))
 def test_no_stake_gains_on_average_against_a_champion_that_is_right(seed: int, spread: float) -> None:
     rng = np.random.default_rng(seed)
@@ -190,7 +190,7 @@ def test_no_stake_gains_on_average_against_a_champion_that_is_right(seed: int, s
     assert max(expected_factors(challenger, champion, champion)) <= 1.0 + 1e-8
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.floats(0.0, 5.0))
 def test_each_factor_is_one_plus_the_stake_times_the_expected_difference(seed: int, spread: float) -> None:
     rng = np.random.default_rng(seed)

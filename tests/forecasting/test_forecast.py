@@ -4,7 +4,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from helios_agent.errors import DrawInvalid
@@ -35,7 +35,6 @@ def test_a_fair_powerball_draw_scores_minus_19_493_nats() -> None:
     assert math.exp(-fair.log_score([1, 2, 3, 4, 5], 1)) == pytest.approx(292_201_338)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 90), st.integers(1, 60), st.data())
 def test_uniform_gains_exactly_nothing_on_any_draw(whites: int, bonus: int, data: st.DataObject) -> None:
     pick = data.draw(st.integers(1, min(whites, 7)))
@@ -71,7 +70,6 @@ def test_log_weights_are_centred_and_cannot_be_changed() -> None:
         forecast.white[0] = 1.0
 
 
-@settings(deadline=None)
 @given(LOG_WEIGHTS, LOG_WEIGHTS)
 def test_the_rounded_record_is_the_forecast(white: list[float], bonus: list[float]) -> None:
     forecast = Forecast(np.array(white), np.array(bonus), 3)

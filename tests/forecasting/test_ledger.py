@@ -74,7 +74,7 @@ def test_the_peak_remembers_the_best_moment() -> None:
     assert ledger.mixture_nats < best == ledger.peak_nats
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.floats(0.0, 10.0))
 def test_the_mixture_never_loses_more_than_ln_2(seed: int, draws: int, spread: float) -> None:
     ledger, story = a_life(seed, draws, spread)
@@ -83,7 +83,7 @@ def test_the_mixture_never_loses_more_than_ln_2(seed: int, draws: int, spread: f
     assert ledger.mixture_nats == pytest.approx(cumulative[-1], abs=1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.floats(0.0, 3.0))
 def test_cumulative_gain_is_the_log_of_prior_times_wealth(seed: int, draws: int, spread: float) -> None:
     ledger, story = a_life(seed, draws, spread)

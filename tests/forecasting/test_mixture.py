@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from helios_agent.forecasting import mixture
@@ -42,7 +42,6 @@ def test_gains_beyond_the_range_of_floats_do_no_harm(gain: float) -> None:
     assert math.fsum(weights.values()) == pytest.approx(1.0, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-500.0, 500.0), min_size=1, max_size=8))
 def test_weights_sum_to_one_in_any_order(gains: list[float]) -> None:
     priors = [0.5] + [0.25 / len(gains)] * (len(gains) - 1)

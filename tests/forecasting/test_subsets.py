@@ -3,7 +3,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -56,7 +56,6 @@ def test_weights_from_1e_minus_12_to_1e12_lose_no_precision(k: int) -> None:
     assert float(subsets.inclusion_probabilities(theta, k).sum()) == pytest.approx(k, rel=1e-11)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-27.6, 27.6), min_size=2, max_size=40), st.data())
 def test_inclusion_probabilities_lie_in_0_1_and_sum_to_k(weights: list[float], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(weights)))
@@ -65,7 +64,6 @@ def test_inclusion_probabilities_lie_in_0_1_and_sum_to_k(weights: list[float], d
     assert ((inclusion > 0.0) & (inclusion <= 1.0 + 1e-10)).all()
 
 
-@settings(deadline=None)
 @given(st.floats(-50.0, 50.0))
 def test_only_the_ratios_of_weights_matter(shift: float) -> None:
     theta = np.linspace(-1.0, 2.0, 9)
@@ -184,7 +182,6 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     assert subsets.sample(np.zeros(3), 2, rng, 0).shape == (0, 2)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-27.6, 27.6), min_size=1, max_size=30), st.data())
 def test_a_sample_is_k_different_balls_in_ascending_order(weights: list[float], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(weights)))
