@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
-ROWS_AT_ONCE = 512
+ROWS_AT_ONCE = 384
 """Draws whose sums are taken together: those of more leave the processor's cache."""
 
 
