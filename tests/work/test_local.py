@@ -98,14 +98,15 @@ async def test_a_job_beyond_its_memory_fails_with_the_limit_and_the_next_one_doe
 
 
 async def test_a_search_goes_on_after_a_configuration_that_needs_too_much_memory(
-    works: Works, reports: Reports, tmp_path: Path
+    reports: Reports, tmp_path: Path
 ) -> None:
     """The one that stands does: it is a failed trial, also when the best one is judged beside it."""
     training = training_spec(tmp_path / "out", learning_rate=0.02) | {"draws": [[1, 2, 3, 1]] * 80}
     large = training | {"network": TINY | {"hidden": 4096, "layers": 2}}
     search = {"job": large, "trials": 2, "folds": 1, "block": 15, "cpu_seconds": 60.0}
 
-    found = await works.run("search", search, reports)
+    async with working(workers=1, memory=2**29) as works:
+        found = await works.run("search", search, reports, time_limit_s=300)
 
     standing, other = [progress["done"] for progress in reports.seen if "done" in progress]
     assert (standing["state"], standing["gain"]) == ("failed", None)
