@@ -133,8 +133,8 @@ async def test_a_job_beyond_its_time_is_ended(works: Works) -> None:
 async def test_to_wait_for_a_worker_uses_no_time_of_the_limit(
     works: Works, reports: Reports, tmp_path: Path
 ) -> None:
-    first = works.run("train", endless_training(tmp_path / "first"), time_limit_s=2)
-    second = works.run("train", endless_training(tmp_path / "second"), reports, time_limit_s=2)
+    first = works.run("train", endless_training(tmp_path / "first"), time_limit_s=1)
+    second = works.run("train", endless_training(tmp_path / "second"), reports, time_limit_s=1)
 
     ended = await asyncio.gather(first, second, return_exceptions=True)
 
